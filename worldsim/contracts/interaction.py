@@ -1,0 +1,77 @@
+"""The contract of an interaction: one kind of force or joint between two things."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from worldsim.types.states import ObjectStates
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePrior:
+    """Prior of one edge.
+
+    Attributes:
+        log_odds: of the edge existing when the pair first comes into reach.
+        appear_per_s: hazard of an absent edge appearing, 1/s.
+        vanish_per_s: hazard of a present edge vanishing, 1/s.
+    """
+
+    log_odds: float
+    appear_per_s: float
+    vanish_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairFrame:
+    """One frame of E candidate pairs, as the belief sees it.
+
+    Attributes:
+        source, target: corrected states at the end of the frame, E rows each.
+        source_before, target_before: corrected states at the start of the frame.
+        source_std_m, target_std_m: [E] position standard deviations of the beliefs.
+        dt_s: length of the frame, s.
+        attach_command: [E] in [-1, 1], how strongly the own body was told to hold (+) or release (-), 0 elsewhere.
+    """
+
+    source: ObjectStates
+    target: ObjectStates
+    source_before: ObjectStates
+    target_before: ObjectStates
+    source_std_m: Float[Tensor, " E"]
+    target_std_m: Float[Tensor, " E"]
+    dt_s: float
+    attach_command: Float[Tensor, " E"]
+
+
+class Interaction(abc.ABC):
+    """One kind of interaction, batched over E pairs.
+
+    Class attributes:
+        kind: its name, the key of the edge in exports.
+        reach_m: pairs whose hulls are farther apart are not candidates.
+        prior: prior odds and hazards.
+        directed: False lists each pair once.
+    """
+
+    kind: ClassVar[str]
+    reach_m: ClassVar[float]
+    prior: ClassVar[EdgePrior]
+    directed: ClassVar[bool] = True
+
+    @abc.abstractmethod
+    def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:
+        """Return log p(frame | edge) - log p(frame | no edge) of each pair, nats, clipped to what a frame can tell."""
+
+    def features(self, source: ObjectStates, target: ObjectStates) -> Float[Tensor, "E 6 Q"]:
+        """Return the regressors of the wrench on the source: wrench = features @ coefficients.
+
+        Force kinds override it; a kind that is a residual likelihood (a joint) has no columns (Q = 0).
+        """
+        del target
+        return source.position.new_zeros(len(source), 6, 0)

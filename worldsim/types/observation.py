@@ -1,0 +1,175 @@
+"""What the sensors gave: unordered detections without ids, where they were seen from, and the own body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from worldsim.errors import ObservationError
+
+APPEARANCE_DIM = 12
+"""Length of the appearance descriptor that the detectors give (see ``worldsim.simulation.appearance``)."""
+
+_UNIT_QUATERNION_TOLERANCE = 1e-2  # float32 observations that went through a file are this close to unit length
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """D detections of one frame, in no meaningful order.
+
+    Attributes:
+        position: [D, 3] m, world frame.
+        orientation_xyzw: [D, 4] unit quaternions, body to world.
+        extent_m: [D, 3] full edge lengths of the oriented bounding box in the body frame.
+        colour: [D, 3] mean RGB in [0, 1].
+        appearance: [D, A] appearance descriptor, unitless, roughly unit scale.
+        covariance: [D, 6, 6] of (position error in m, rotation-vector error in rad, world frame).
+    """
+
+    position: Float[np.ndarray, "D 3"]
+    orientation_xyzw: Float[np.ndarray, "D 4"]
+    extent_m: Float[np.ndarray, "D 3"]
+    colour: Float[np.ndarray, "D 3"]
+    appearance: Float[np.ndarray, "D A"]
+    covariance: Float[np.ndarray, "D 6 6"]
+
+    def __len__(self) -> int:
+        """Return the number of detections D."""
+        return len(self.position)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """Return zero detections (a frame in which nothing was seen)."""
+        z = np.zeros
+        return cls(z((0, 3)), z((0, 4)), z((0, 3)), z((0, 3)), z((0, APPEARANCE_DIM)), z((0, 6, 6)))
+
+    def select(self, index: np.ndarray) -> Detections:
+        """Return the detections at `index` (integers or a boolean mask over D)."""
+        return Detections(
+            self.position[index],
+            self.orientation_xyzw[index],
+            self.extent_m[index],
+            self.colour[index],
+            self.appearance[index],
+            self.covariance[index],
+        )
+
+    def finite_rows(self) -> np.ndarray:
+        """Return a [D] mask of the detections that are usable: finite, unit quaternion, positive extent."""
+        n = len(self)
+        fields = (self.position, self.orientation_xyzw, self.extent_m, self.colour, self.appearance, self.covariance)
+        ok = np.ones(n, dtype=bool)
+        for field in fields:
+            ok &= np.isfinite(field.reshape(n, -1)).all(axis=1)
+        with np.errstate(invalid="ignore"):
+            ok &= np.abs(np.linalg.norm(self.orientation_xyzw, axis=1) - 1.0) < _UNIT_QUATERNION_TOLERANCE
+            ok &= (self.extent_m > 0.0).all(axis=1)
+            ok &= (np.diagonal(self.covariance, axis1=1, axis2=2) > 0.0).all(axis=1)
+        return ok
+
+
+@dataclass(frozen=True, slots=True)
+class Viewpoints:
+    """Where the K sensors were, so that "not seen" can be told from "not visible".
+
+    Attributes:
+        position: [K, 3] m, world frame.
+        range_m: [K] m; a sensor sees nothing beyond its range.
+
+    K = 0 means "everything is in view" (a motion-capture recording).
+    """
+
+    position: Float[np.ndarray, "K 3"]
+    range_m: Float[np.ndarray, " K"]
+
+    @classmethod
+    def everywhere(cls) -> Viewpoints:
+        """Return the viewpoints of a sensor that sees all (motion capture)."""
+        return cls(np.zeros((0, 3)), np.zeros(0))
+
+
+@dataclass(frozen=True, slots=True)
+class EgoState:
+    """The robot's own body as its odometry reports it (measured, with noise; not the truth).
+
+    Attributes:
+        position: [3] m, world frame.
+        orientation_xyzw: [4] unit quaternion.
+        linear_velocity: [3] m/s, world frame.
+        angular_velocity: [3] rad/s, world frame.
+        extent_m: [3] full edge lengths of the body's box.
+        covariance: [6, 6] of the pose (position m, rotation vector rad).
+    """
+
+    position: Float[np.ndarray, "3"]
+    orientation_xyzw: Float[np.ndarray, "4"]
+    linear_velocity: Float[np.ndarray, "3"]
+    angular_velocity: Float[np.ndarray, "3"]
+    extent_m: Float[np.ndarray, "3"]
+    covariance: Float[np.ndarray, "6 6"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One frame of sensor data.
+
+    Attributes:
+        time_s: s since reset.
+        detections: unordered detections without ids.
+        viewpoints: where the sensors were.
+        ego: the own body, None for a passive observer.
+        task: named numbers that belong to the agent's task (for example ``goal_position``), ignored by the
+            world model.
+    """
+
+    time_s: float
+    detections: Detections
+    viewpoints: Viewpoints
+    ego: EgoState | None = None
+    task: Mapping[str, np.ndarray] | None = None
+
+    @classmethod
+    def from_gym(cls, observation: Mapping[str, np.ndarray]) -> Observation:
+        """Read a flat padded Gymnasium ``Dict`` observation (see ``worldsim.simulation.gym_env``).
+
+        Raises:
+            ObservationError: a key is missing or has the wrong shape.
+        """
+        o = observation
+        try:
+            seen = np.asarray(o["mask"]).astype(bool)
+            detections = Detections(
+                np.asarray(o["position"], dtype=np.float64)[seen],
+                np.asarray(o["orientation_xyzw"], dtype=np.float64)[seen],
+                np.asarray(o["extent_m"], dtype=np.float64)[seen],
+                np.asarray(o["colour"], dtype=np.float64)[seen],
+                np.asarray(o["appearance"], dtype=np.float64)[seen],
+                np.asarray(o["covariance"], dtype=np.float64)[seen].reshape(-1, 6, 6),
+            )
+            viewpoints = Viewpoints(
+                np.asarray(o["viewpoint_position"], dtype=np.float64).reshape(-1, 3),
+                np.asarray(o["viewpoint_range_m"], dtype=np.float64).reshape(-1),
+            )
+            ego = None
+            if "ego_position" in o:
+                ego = EgoState(
+                    np.asarray(o["ego_position"], dtype=np.float64),
+                    np.asarray(o["ego_orientation_xyzw"], dtype=np.float64),
+                    np.asarray(o["ego_linear_velocity"], dtype=np.float64),
+                    np.asarray(o["ego_angular_velocity"], dtype=np.float64),
+                    np.asarray(o["ego_extent_m"], dtype=np.float64),
+                    np.asarray(o["ego_covariance"], dtype=np.float64).reshape(6, 6),
+                )
+            task = {k: np.asarray(v) for k, v in o.items() if k.startswith("task_")}
+            return cls(float(np.asarray(o["time_s"]).reshape(-1)[0]), detections, viewpoints, ego, task)
+        except KeyError as missing:
+            raise ObservationError(
+                f"observation lacks the key {missing}; got {sorted(o)}. Make the environment with "
+                "observation='detections' (or 'state'), or pass a worldsim.types.Observation."
+            ) from missing
+        except (ValueError, IndexError) as wrong:
+            shapes = {k: np.shape(v) for k, v in o.items()}
+            raise ObservationError(f"observation has fields of inconsistent shape ({wrong}); got {shapes}.") from wrong
