@@ -1,0 +1,1 @@
+"""Pure torch mathematics of rigid bodies: rotations, geometry and the contact solver."""
