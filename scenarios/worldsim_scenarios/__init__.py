@@ -1,0 +1,1 @@
+"""Scenarios: one situation a file, each an entry point of the group `worldsim.scenarios`."""
