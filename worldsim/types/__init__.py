@@ -11,7 +11,7 @@ from worldsim.types.card import Descriptor, Evidence, ModelCard, ParameterPrior,
 from worldsim.types.control import Control
 from worldsim.types.graph import InteractionGraph, InteractionKind
 from worldsim.types.observation import APPEARANCE_DIM, Detections, EgoState, Observation, Viewpoints
-from worldsim.types.planning import Plan, Preferences, Rollout
+from worldsim.types.planning import Forecast, Plan, Preferences, Rollout
 from worldsim.types.query import Candidates, Query
 from worldsim.types.record import Association, Channel, Event, EventKind, Predictions, StepRecord, SurpriseReport
 from worldsim.types.states import ObjectStates
@@ -30,6 +30,7 @@ __all__ = [
     "Event",
     "EventKind",
     "Evidence",
+    "Forecast",
     "InteractionGraph",
     "InteractionKind",
     "ModelCard",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -20,6 +20,7 @@ class Preferences:
         weights: named weights of the objective's terms, 1 where a term is not named. Names are the objective's
             (see ``worldsim.planning.objective``).
         hold_still: do not move of one's own accord (set while an alarm is being looked into).
+        goal_heading_rad: wanted heading at the goal, rad about world z, or None where any will do.
     """
 
     goal_position: tuple[float, float, float] | None = None
@@ -27,6 +28,7 @@ class Preferences:
     clearance_m: float = 0.5
     weights: tuple[tuple[str, float], ...] = ()
     hold_still: bool = False
+    goal_heading_rad: float | None = None
 
     def weight(self, term: str) -> float:
         """Return the weight of `term` (1 where it is not named)."""
@@ -51,6 +53,35 @@ class Rollout:
     orientation_xyzw: Float[Tensor, "S T N 4"]
     linear_velocity: Float[Tensor, "S T N 3"]
     position_std: Float[Tensor, "T N 3"]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Where N objects other than the own body are expected to be at T coming times, spaced evenly from now.
+
+    A summary of a `Rollout` for planning: marginal means and spreads, cheap to make and to read.
+
+    Attributes:
+        object_id: [N].
+        position: [T, N, 3] m, world frame, predictive means at now + dt_s, now + 2 dt_s, ...
+        position_std: [T, N, 3] m, predictive standard deviations of the same.
+        orientation_xyzw: [N, 4] unit quaternions now, body to world.
+        extent_m: [N, 3] full edge lengths.
+        moves: [N] False for what is held to be fixed (a shelf).
+        dt_s: spacing of the T times, s.
+    """
+
+    object_id: Int[Tensor, " N"]
+    position: Float[Tensor, "T N 3"]
+    position_std: Float[Tensor, "T N 3"]
+    orientation_xyzw: Float[Tensor, "N 4"]
+    extent_m: Float[Tensor, "N 3"]
+    moves: Bool[Tensor, " N"]
+    dt_s: float
+
+    def __len__(self) -> int:
+        """Return the number of objects N."""
+        return self.object_id.shape[0]
 
 
 @dataclass(frozen=True, slots=True)
