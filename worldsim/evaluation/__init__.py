@@ -1,0 +1,1 @@
+"""Scoring: metrics, calibration, benchmarks, the folder a run writes, and its report."""

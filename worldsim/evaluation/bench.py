@@ -1,0 +1,206 @@
+"""Benchmarks: every one speaks the same language, a list of figures, each with its bar and its baselines.
+
+A benchmark is a function ``(options: BenchOptions) -> list[Figure]`` named in `BENCHMARKS`; a figure stands for one
+promise. The runner adds the commit, the versions and the machine, and says whether all figures hold.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.evaluation.jsonable import to_jsonable
+from worldsim.evaluation.provenance import git_commit, machine, versions
+
+__all__ = [
+    "BENCHMARKS",
+    "BenchOptions",
+    "BenchResult",
+    "Figure",
+    "Interval",
+    "parse_seeds",
+    "run_bench",
+]
+
+BENCHMARKS: Mapping[str, str] = {}
+"""Name -> ``module:function``, imported when it is run."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number, what it must reach, and what others reach on the same input.
+
+    Use `at_least`, `at_most` or `within`, which work out `holds`; `told` is for a number that promises nothing.
+
+    Attributes:
+        name: what was measured, in words, unique in its benchmark.
+        value: the number; NaN where it could not be measured, which never holds.
+        unit: SI unit, ``"1"`` for a ratio or a share.
+        interval: 95 % interval of `value`, None where there is none.
+        n: sample size behind it.
+        bar: what it must reach, for example ``">= 0.95"``; None where nothing is promised.
+        holds: whether it does.
+        baselines: name -> the same figure of a baseline on the same input.
+    """
+
+    name: str
+    value: float
+    unit: str
+    interval: Interval | None
+    n: int
+    bar: str | None
+    holds: bool
+    baselines: Mapping[str, float | None] = field(default_factory=dict)
+
+    @classmethod
+    def at_least(cls, name: str, value: float, bar: float, **rest: Any) -> Figure:
+        """Return a figure that holds if ``value >= bar``; `rest` as in `told`."""
+        return cls._of(name, value, f">= {bar:g}", value >= bar, **rest)
+
+    @classmethod
+    def at_most(cls, name: str, value: float, bar: float, **rest: Any) -> Figure:
+        """Return a figure that holds if ``value <= bar``; `rest` as in `told`."""
+        return cls._of(name, value, f"<= {bar:g}", value <= bar, **rest)
+
+    @classmethod
+    def within(cls, name: str, value: float, low: float, high: float, **rest: Any) -> Figure:
+        """Return a figure that holds if ``low <= value <= high``; `rest` as in `told`."""
+        return cls._of(name, value, f"{low:g} .. {high:g}", low <= value <= high, **rest)
+
+    @classmethod
+    def told(cls, name: str, value: float, **rest: Any) -> Figure:
+        """Return a figure that promises nothing.
+
+        Args:
+            name: what was measured.
+            value: the number.
+            rest: `unit` (``"1"``), `interval` (None), `n` (1), `baselines` (none).
+        """
+        return cls._of(name, value, None, True, **rest)
+
+    @classmethod
+    def _of(  # noqa: PLR0913 - the fields of a figure, with their defaults in one place
+        cls,
+        name: str,
+        value: float,
+        bar: str | None,
+        holds: bool,
+        *,
+        unit: str = "1",
+        interval: Interval | None = None,
+        n: int = 1,
+        baselines: Mapping[str, float | None] | None = None,
+    ) -> Figure:
+        met = bool(holds) and (bar is None or math.isfinite(value))
+        pair = None if interval is None else (float(interval[0]), float(interval[1]))
+        return cls(name, float(value), unit, pair, int(n), bar, met, dict(baselines or {}))
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What the command line asked of a benchmark.
+
+    Attributes:
+        quick: a smaller version that ends within 60 s on two cores; its figures are not the published ones.
+        seeds: the seeds asked for, None where the benchmark chooses.
+        seed: the seed of everything random that is not an episode (bootstraps, splits).
+        data: score this file instead of the shipped data, with no other knob.
+        out: a folder for what the benchmark writes besides its figures (reports, traces); None writes nothing.
+        tell: called with one line of progress at a time.
+    """
+
+    quick: bool = False
+    seeds: range | None = None
+    seed: int = 0
+    data: Path | None = None
+    out: Path | None = None
+    tell: Callable[[str], None] = _silent
+
+    def seeds_or(self, default: range, quick: range) -> range:
+        """Return the seeds asked for, else `quick` in a quick run, else `default`."""
+        if self.seeds is not None:
+            return self.seeds
+        return quick if self.quick else default
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """What one benchmark printed.
+
+    Attributes:
+        bench: its name.
+        quick: whether it was the smaller version.
+        seconds: wall time, s.
+        figures: one a promise, at least one.
+    """
+
+    bench: str
+    quick: bool
+    seconds: float
+    figures: tuple[Figure, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every figure holds."""
+        return all(figure.holds for figure in self.figures)
+
+    def report(self) -> dict[str, Any]:
+        """Return the one JSON-able object that ``worldsim bench NAME --json`` prints."""
+        head = {"bench": self.bench, "commit": git_commit(), "versions": versions(), "machine": machine()}
+        body = {"quick": self.quick, "seconds": round(self.seconds, 3), "figures": to_jsonable(self.figures)}
+        return head | body
+
+
+def parse_seeds(text: str | None) -> range | None:
+    """Return the seeds of ``A:B`` (A included, B not), None for None.
+
+    >>> parse_seeds("0:50")
+    range(0, 50)
+
+    Raises:
+        ConfigurationError: it is of another form, or holds no seed.
+    """
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        raise ConfigurationError(f"--seeds: got {text!r}, expected A:B with 0 <= A < B, for example 0:50.")
+    return range(int(first), int(last))
+
+
+def run_bench(name: str, options: BenchOptions, benchmarks: Mapping[str, str] | None = None) -> BenchResult:
+    """Run one benchmark.
+
+    Args:
+        name: of the benchmark.
+        options: what was asked of it.
+        benchmarks: table to look in, by default `BENCHMARKS`.
+
+    Raises:
+        UnknownNameError: no benchmark of that name.
+        ConfigurationError: it returned no figure, or two of one name.
+    """
+    table = BENCHMARKS if benchmarks is None else benchmarks
+    if name not in table:
+        raise UnknownNameError("benchmark", name, table)
+    module, _, function = table[name].partition(":")
+    bench: Callable[[BenchOptions], list[Figure]] = getattr(importlib.import_module(module), function)
+    started = time.perf_counter()
+    figures = tuple(bench(options))
+    seconds = time.perf_counter() - started
+    names = [figure.name for figure in figures]
+    if not names or len(set(names)) < len(names):
+        raise ConfigurationError(f"benchmark {name!r} ({table[name]}) returned the figures {names}; expected distinct ones.")
+    return BenchResult(name, options.quick, seconds, figures)
