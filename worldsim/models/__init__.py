@@ -1,0 +1,1 @@
+"""Object models, each independent of the others; they come in by the entry-point group ``worldsim.object_models``."""

@@ -1,0 +1,62 @@
+"""A walking person: goal-directed, keeps a pace, avoids what is near."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldsim.contracts.object_model import ObjectModel
+from worldsim.dynamics.motion import advance, horizontal, noise_density, standing_velocity
+from worldsim.types.control import Control
+from worldsim.types.states import ObjectStates
+
+_WALKING_SHARE = 0.5  # below half the preferred speed a person is taken to be standing or stopping
+
+
+class Person(ObjectModel):
+    """The social force model (Helbing and Molnar 1995, eq. 2 and 4) without a known goal.
+
+    The walking direction stands for the goal: a walker's speed relaxes to the preferred one within
+    ``relaxation_time_s``; the nearest mover repels with ``avoid_strength exp(-gap / avoid_range)``. Ours differs
+    in that only the nearest neighbour acts and that a standing person stays standing.
+    """
+
+    family = "person"
+    parameter_names = (
+        "preferred_speed_m_s",
+        "relaxation_time_s",
+        "avoid_strength_m_s2",
+        "avoid_range_m",
+        "wander_noise",
+    )
+    collides = False
+    reacts = True
+
+    def dynamics(
+        self,
+        state: ObjectStates,
+        parameters: Float[Tensor, "N P"],
+        wrench: Float[Tensor, "N 6"],
+        control: Control,
+        dt_s: float,
+    ) -> ObjectStates:
+        """Return the states after `dt_s` of walking; the wrench acts as an acceleration (unit mass)."""
+        preferred, relaxation, strength, reach, _ = parameters.unbind(-1)
+        velocity = horizontal(state.linear_velocity)
+        speed = (velocity * velocity).sum(-1).clamp_min(1e-8).sqrt()
+        walking = torch.sigmoid((speed / preferred - _WALKING_SHARE) * 10.0)
+        pace = velocity / speed.unsqueeze(-1) * ((preferred - speed) / relaxation * walking).unsqueeze(-1)
+        away = horizontal(state.position - control.neighbour_position)
+        distance = (away * away).sum(-1).clamp_min(1e-4).sqrt()
+        push = strength * torch.exp(-distance / reach) * control.neighbour_known
+        acceleration = pace + away / distance.unsqueeze(-1) * push.unsqueeze(-1) + wrench[:, :3]
+        velocity = velocity + horizontal(acceleration) * dt_s
+        velocity = torch.cat([velocity[:, :2], standing_velocity(state, dt_s).unsqueeze(-1)], dim=-1)
+        return advance(state, velocity, state.angular_velocity * 0.9, dt_s)
+
+    def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
+        """Return the density of changes of mind, and of turning on the spot."""
+        del dt_s
+        wander = parameters[:, 4]
+        return noise_density(state, wander, 1e-3, 5.0 + 0.0 * wander)

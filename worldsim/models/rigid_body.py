@@ -1,0 +1,47 @@
+"""A passive rigid body: box, sphere, cylinder or capsule (the card's shape says which)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldsim.contracts.object_model import ObjectModel
+from worldsim.dynamics.motion import GRAVITY_M_S2, advance
+from worldsim.types.control import Control
+from worldsim.types.states import ObjectStates
+
+
+class RigidBody(ObjectModel):
+    """Newton's laws with linear drag: ``dv/dt = F/m - g - drag v``. Contacts are resolved after it.
+
+    Mass, friction, restitution and drag are beliefs; friction and restitution act in the contact solver.
+    """
+
+    family = "rigid_body"
+    parameter_names = ("mass_kg", "friction", "restitution", "drag_per_s")
+
+    def dynamics(
+        self,
+        state: ObjectStates,
+        parameters: Float[Tensor, "N P"],
+        wrench: Float[Tensor, "N 6"],
+        control: Control,
+        dt_s: float,
+    ) -> ObjectStates:
+        """Return the free motion over `dt_s`: gravity, drag and the wrench."""
+        del control
+        mass, drag = parameters[:, 0:1], parameters[:, 3:4]
+        kept = torch.exp(-drag * dt_s)
+        down = torch.zeros_like(state.linear_velocity)
+        down[:, 2] = GRAVITY_M_S2
+        velocity = (state.linear_velocity + (wrench[:, :3] / mass - down) * dt_s) * kept
+        # inertia of a solid box about its mean axis: enough for what a wrench on a passive body tells
+        inertia = mass * (state.extent_m**2).sum(-1, keepdim=True) / 18.0
+        spin = (state.angular_velocity + wrench[:, 3:] / inertia * dt_s) * kept
+        return advance(state, velocity, spin, dt_s)
+
+    def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
+        """Return a small density: what pushes a passive body is other things, not itself."""
+        del parameters, dt_s
+        return torch.cat([torch.full_like(state.position, 2e-3), torch.full_like(state.position, 2e-2)], dim=-1)
