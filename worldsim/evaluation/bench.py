@@ -202,5 +202,7 @@ def run_bench(name: str, options: BenchOptions, benchmarks: Mapping[str, str] | 
     seconds = time.perf_counter() - started
     names = [figure.name for figure in figures]
     if not names or len(set(names)) < len(names):
-        raise ConfigurationError(f"benchmark {name!r} ({table[name]}) returned the figures {names}; expected distinct ones.")
+        raise ConfigurationError(
+            f"benchmark {name!r} ({table[name]}) returned the figures {names}; expected distinct ones."
+        )
     return BenchResult(name, options.quick, seconds, figures)

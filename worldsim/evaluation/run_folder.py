@@ -22,12 +22,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from worldsim.errors import ConfigurationError, DataError
 from worldsim.evaluation.jsonable import dump_json
 from worldsim.evaluation.provenance import git_commit, machine, versions
-from worldsim.types.record import Event
+
+if TYPE_CHECKING:
+    from worldsim.types.record import Event
 
 __all__ = ["EVENTS", "METRICS", "RUN", "RunFolder", "atomic_write", "read_events", "read_run"]
 

@@ -1,0 +1,85 @@
+"""The command line: a table of commands, each imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+import worldsim
+from worldsim.errors import WorldsimError
+
+__all__ = ["COMMANDS", "build", "main"]
+
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("list", "worldsim.commands.list_names:list_names", "List scenarios, models, interactions, agents, assets, cards."),
+    ("bench", "worldsim.commands.bench:bench", "Run one benchmark, as figures beside its baselines."),
+    ("view", "worldsim.commands.view:view", "Show a run in the browser."),
+)
+"""(name, ``module:attribute`` of a function or of a Typer app, one line of help)."""
+
+
+class Deferred(TyperCommand):
+    """A command known by name and help alone; the code behind it is imported when it is called."""
+
+    def __init__(self, name: str, target: str, summary: str) -> None:
+        """Store where the command is; import nothing."""
+        super().__init__(name=name, help=summary, callback=None)
+        self.target = target
+
+    def load(self) -> Any:
+        """Import the command; return it as Typer's own object."""
+        module, _, attribute = self.target.partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            command: Any = typer.main.get_group(found)
+        else:
+            alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            alone.command(self.name)(found)
+            command = typer.main.get_command(alone)
+        command.name = self.name
+        return command
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse the arguments with the command's own parser; the context it returns runs the real command."""
+        return self.load().make_context(info_name, args, parent, **extra)
+
+
+def build() -> TyperGroup:
+    """Return the whole command line."""
+    app = typer.Typer(name="worldsim", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(_worldsim)
+    group = typer.main.get_group(app)
+    for name, target, summary in COMMANDS:
+        group.add_command(Deferred(name, target, summary))
+    return group
+
+
+def main() -> None:
+    """Run the command line; an error that worldsim raised on purpose is one line on standard error, status 1."""
+    try:
+        build()()
+    except WorldsimError as error:
+        typer.echo(f"worldsim: error: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of a pipe went away; there is nobody to tell
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"worldsim {worldsim.__version__}")
+        raise typer.Exit
+
+
+def _worldsim(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """A world model that runs a small physics engine on beliefs."""
+    del version

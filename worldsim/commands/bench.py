@@ -1,0 +1,71 @@
+"""``worldsim bench``: one benchmark, its figures beside its baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worldsim.commands.options import Json, Out, Seed, emit, print_table, tell
+from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, BenchResult, Figure, parse_seeds, run_bench
+
+__all__ = ["bench"]
+
+FELL_SHORT = 3
+"""Exit status when a figure falls short of its bar (the figures are printed all the same)."""
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(sorted(BENCHMARKS))}.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smaller version that ends within 60 s on two cores.")
+    ] = False,
+    seeds: Annotated[str | None, typer.Option("--seeds", metavar="A:B", help="Seeds A to B - 1.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Score this file instead of the shipped data.")] = None,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Run one benchmark; exit status 0 if every figure holds, 3 if one falls short, 1 on an error.
+
+    With --out DIR, figures.json and whatever else the benchmark makes is written into that folder.
+    """
+    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell)
+    result = run_bench(name, options)
+    file = out / "figures.json" if out is not None else None
+    emit(result.report(), as_json=json, out=file, show=lambda: _show(result))
+    if not result.holds:
+        raise typer.Exit(FELL_SHORT)
+
+
+def _show(result: BenchResult) -> None:
+    from rich.text import Text
+
+    names = sorted({name for figure in result.figures for name in figure.baselines})
+    rows = [
+        (
+            figure.name,
+            _number(figure.value),
+            "" if figure.interval is None else f"{_number(figure.interval[0])} .. {_number(figure.interval[1])}",
+            figure.unit,
+            figure.n,
+            *(_number(figure.baselines.get(name)) for name in names),
+            figure.bar or "",
+            _verdict(figure, Text),
+        )
+        for figure in result.figures
+    ]
+    smaller = "smaller version (--quick), not the published figures; " if result.quick else ""
+    columns = ("figure", "value", "95 %", "unit", "n", *names, "bar", "")
+    print_table(f"bench {result.bench}", columns, rows, caption=f"{smaller}{result.seconds:.1f} s")
+
+
+def _verdict(figure: Figure, text: type) -> object:
+    if figure.bar is None:
+        return ""
+    return text("holds", style="green") if figure.holds else text("falls short", style="bold red")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,57 @@
+"""The options that every command has, and how a command speaks: to people with Rich, to programs in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["Json", "Out", "Seed", "emit", "print_table", "tell"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; unused where nothing is.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Where to write what the command makes.")]
+
+
+def emit(result: Mapping[str, Any], *, as_json: bool, out: Path | None, show: Callable[[], None]) -> None:
+    """Print `result` as one JSON object, or call `show`; with `out`, write it to that file as JSON as well.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    from worldsim.errors import ConfigurationError
+    from worldsim.evaluation.jsonable import dump_json
+    from worldsim.evaluation.run_folder import atomic_write
+
+    if out is not None:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(out) as file:
+                file.write((dump_json(result, indent=2) + "\n").encode())
+        except OSError as error:
+            raise ConfigurationError(f"--out: cannot write {out}: {error.strerror or error}.") from error
+    if as_json:
+        typer.echo(dump_json(result))
+    else:
+        show()
+
+
+def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], caption: str | None = None) -> None:
+    """Print a table on standard output, cells as plain text (a name in brackets is no markup)."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    Console().print(table)
+
+
+def tell(line: str) -> None:
+    """Print one line of progress on standard error, so that standard output holds the result alone."""
+    typer.echo(line, err=True)
