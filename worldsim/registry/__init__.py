@@ -1,0 +1,13 @@
+"""The registry: where models lie that are not loaded.
+
+A model is a card (data) and a file of tensors (data); the class that runs it comes from the plug-in table. Nothing
+that was fetched is ever executed.
+"""
+
+from __future__ import annotations
+
+from worldsim.registry.artefact import TestStream, from_pretrained, save_pretrained
+from worldsim.registry.opening import open_registry
+from worldsim.registry.store import StoredRegistry
+
+__all__ = ["StoredRegistry", "TestStream", "from_pretrained", "open_registry", "save_pretrained"]

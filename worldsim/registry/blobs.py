@@ -1,0 +1,209 @@
+"""Where model bytes lie: content-addressed by sha256, appended to pack files, or inside the database.
+
+A pack is a plain concatenation; the database says where each blob lies and how long each pack is. Bytes beyond that
+length belong to a write that never committed: the next writer writes over them, so a crash heals by itself.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from worldsim.errors import IntegrityError, StorageError
+from worldsim.registry.database import blob_bytes, blobs, packs
+
+__all__ = ["BlobStore", "DatabaseBlobs", "PackedBlobs"]
+
+PACK_BYTES = 1 << 30
+"""A pack that has reached this size is left alone and the next one begun."""
+
+_LOOKUP = 500  # keys in one IN list; SQLite's oldest limit on variables is 999
+
+
+class BlobStore(abc.ABC):
+    """Bytes by their sha256. `put` runs inside the writing transaction that also stores the cards."""
+
+    @abc.abstractmethod
+    def put(self, connection: Connection, items: Mapping[str, bytes]) -> None:
+        """Store `items` (sha256 -> bytes); those that are there already are left as they are.
+
+        Raises:
+            StorageError: the disk refused; nothing that a reader could see has changed.
+        """
+
+    @abc.abstractmethod
+    def get(self, connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return the bytes of those `keys` that are there. The caller checks the sha256.
+
+        Raises:
+            IntegrityError: a pack is missing or too short.
+        """
+
+    @abc.abstractmethod
+    def sizes(self, connection: Connection) -> tuple[int, int]:
+        """Return (number of blobs, bytes in them)."""
+
+    def close(self) -> None:  # noqa: B027 - a store without files has nothing to close
+        """Let go of open files."""
+
+
+class DatabaseBlobs(BlobStore):
+    """Blobs as rows: for in-memory registries, and where several machines share one PostgreSQL."""
+
+    def put(self, connection: Connection, items: Mapping[str, bytes]) -> None:
+        """Insert what is not there yet."""
+        there = present(connection, blob_bytes, items)
+        rows = [{"sha256": key, "data": data} for key, data in items.items() if key not in there]
+        if rows:
+            connection.execute(blob_bytes.insert(), rows)
+
+    def get(self, connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
+        """Select by key."""
+        found: dict[str, bytes] = {}
+        for part in _parts(keys):
+            rows = connection.execute(
+                sa.select(blob_bytes.c.sha256, blob_bytes.c.data).where(blob_bytes.c.sha256.in_(part))
+            )
+            found.update((key, bytes(data)) for key, data in rows)
+        return found
+
+    def sizes(self, connection: Connection) -> tuple[int, int]:
+        """Count rows and bytes."""
+        count, total = connection.execute(
+            sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(sa.func.length(blob_bytes.c.data)), 0))
+        ).one()
+        return int(count), int(total)
+
+
+class PackedBlobs(BlobStore):
+    """Blobs appended to ``pack-00000001.bin``, ``pack-00000002.bin`` ... in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, which is made when the first blob is stored."""
+        self.folder = folder
+        self._open: dict[int, int] = {}
+
+    def path(self, pack: int) -> Path:
+        """Return where a pack lies."""
+        return self.folder / f"pack-{pack:08d}.bin"
+
+    def put(self, connection: Connection, items: Mapping[str, bytes]) -> None:
+        """Append what is not there yet, make it durable, and note where it lies."""
+        there = present(connection, blobs, items)
+        fresh = {key: data for key, data in items.items() if key not in there}
+        if not fresh:
+            return
+        last = connection.execute(sa.select(packs.c.pack, packs.c.length).order_by(packs.c.pack.desc()).limit(1)).first()
+        pack, start = (last.pack, last.length) if last else (0, PACK_BYTES)
+        begun = start >= PACK_BYTES
+        if begun:
+            pack, start = pack + 1, 0
+        self._append(pack, start, b"".join(fresh.values()))
+        end, rows = start, []
+        for key, data in fresh.items():
+            rows.append({"sha256": key, "pack": pack, "start": end, "length": len(data)})
+            end += len(data)
+        if begun:
+            connection.execute(packs.insert(), [{"pack": pack, "length": end}])
+        else:
+            connection.execute(packs.update().where(packs.c.pack == pack).values(length=end))
+        connection.execute(blobs.insert(), rows)
+
+    def get(self, connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
+        """Look up where the blobs lie and read them."""
+        found: dict[str, bytes] = {}
+        for part in _parts(keys):
+            rows = connection.execute(
+                sa.select(blobs.c.sha256, blobs.c.pack, blobs.c.start, blobs.c.length).where(blobs.c.sha256.in_(part))
+            )
+            for key, pack, start, length in rows:
+                found[key] = self.read(pack, start, length)
+        return found
+
+    def read(self, pack: int, start: int, length: int) -> bytes:
+        """Return `length` bytes of `pack` from `start`.
+
+        Raises:
+            IntegrityError: the pack is missing or too short.
+            StorageError: it cannot be read.
+        """
+        try:
+            file = self._open.get(pack)
+            if file is None:
+                file = self._open[pack] = os.open(self.path(pack), os.O_RDONLY | os.O_CLOEXEC)
+            data = os.pread(file, length, start)
+        except FileNotFoundError as error:
+            raise IntegrityError(f"{self.path(pack)} is missing; restore it from a copy.") from error
+        except OSError as error:
+            raise StorageError(f"cannot read {self.path(pack)}: {error.strerror or error}.") from error
+        if len(data) != length:
+            raise IntegrityError(
+                f"{self.path(pack)} is truncated: {length} bytes expected at {start}, {len(data)} found. Restore it from a "
+                "copy; 'worldsim registry verify' lists what is lost."
+            )
+        return data
+
+    def sizes(self, connection: Connection) -> tuple[int, int]:
+        """Count blobs and bytes by the database's account."""
+        count, total = connection.execute(
+            sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(blobs.c.length), 0))
+        ).one()
+        return int(count), int(total)
+
+    def close(self) -> None:
+        """Close the packs."""
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def _append(self, pack: int, start: int, data: bytes) -> None:
+        path = self.path(pack)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(f"cannot open {path} for writing: {error.strerror or error}.") from error
+        try:
+            _write_all(file, data, start)
+            os.fsync(file)
+            if start == 0:
+                _sync_folder(self.folder)
+        except OSError as error:
+            os.ftruncate(file, start)  # gives the space back; no committed blob lies beyond `start`
+            raise StorageError(
+                f"cannot store {len(data)} bytes in {path}: {error.strerror or error}. Free space on its disk and publish "
+                "again; what was stored before is intact."
+            ) from error
+        finally:
+            os.close(file)
+
+
+def present(connection: Connection, table: sa.Table, keys: Iterable[str]) -> set[str]:
+    """Return those of `keys` that `table` holds in its column ``sha256``."""
+    found: set[str] = set()
+    for part in _parts(list(keys)):
+        found.update(connection.execute(sa.select(table.c.sha256).where(table.c.sha256.in_(part))).scalars())
+    return found
+
+
+def _parts(keys: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (keys[i : i + _LOOKUP] for i in range(0, len(keys), _LOOKUP))
+
+
+def _write_all(file: int, data: bytes, start: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file, view, start)
+        view, start = view[written:], start + written
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

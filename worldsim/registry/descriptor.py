@@ -1,0 +1,153 @@
+"""What a search compares: cards and queries as vectors, and the distance between them.
+
+One vector of D = 21 numbers in three parts: *shape* (logarithms of the longer and the shorter horizontal edge and of
+the height, since which way a thing faces says nothing of its size), *appearance*, and *motion* (compressed so that a
+factor counts, not a difference). A missing number is NaN.
+
+The distance of a part is the mean over its numbers of ``z^2 + log(variance / least variance)``, where the variance
+adds the card's spread, the query's, and a floor for what a detector and half a second leave unknown: minus twice a
+Gaussian log density, shifted to 0 for a perfect match, so that a vague card is not near to everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from worldsim.types.card import ModelCard
+from worldsim.types.observation import APPEARANCE_DIM
+from worldsim.types.query import Query
+
+__all__ = ["DIM", "MOTION_STATISTICS", "PARTS", "QueryVector", "card_vector", "distances", "query_vector"]
+
+MOTION_STATISTICS = ("speed_mean", "speed_max", "acceleration_rms", "turn_rate_rms", "height", "still_share")
+"""Names of the motion statistics: m/s, m/s, m/s^2, rad/s, m of the body's bottom above the floor, share of time."""
+
+PARTS = {
+    "shape": slice(0, 3),
+    "appearance": slice(3, 3 + APPEARANCE_DIM),
+    "motion": slice(3 + APPEARANCE_DIM, 3 + APPEARANCE_DIM + len(MOTION_STATISTICS)),
+}
+DIM = PARTS["motion"].stop
+"""Length D of a descriptor vector."""
+
+_MOTION_OFFSETS = np.array([0.1, 0.1, 1.0, 0.5, 0.0, 0.0])  # below these a difference is noise
+_MOTION_IS_LOG = np.array([True, True, True, True, False, False])
+_FLOOR = np.concatenate(
+    [
+        np.full(3, 0.06),  # a detector's error of the size, as a ratio
+        np.full(APPEARANCE_DIM, 0.05),
+        np.array([0.7, 0.7, 0.8, 0.8, 0.1, 0.4]),  # half a second tells little of how a thing moves
+    ]
+)
+FLOOR_VARIANCE: Float[np.ndarray, " D"] = _FLOOR**2
+"""Variance that every comparison has at least."""
+
+MISSING_DISTANCE = 2.0
+"""Distance of a part that the query has and the card lacks: worse than a usual match, which is near 1."""
+
+_WEIGHTS = {"shape": 1.0, "appearance": 1.0, "motion": 0.4}  # before the surprise's channels move them
+_CHANNEL_PART = {"appearance": "appearance", "position": "motion", "rotation": "motion", "contact": "motion"}
+_CHANNEL_WEIGHT = 0.5  # what a part gains when its channels hold all of the surprise
+
+
+@dataclass(frozen=True, slots=True)
+class QueryVector:
+    """A query as numbers.
+
+    Attributes:
+        value: [D], NaN where missing.
+        variance: [D] the query's own spread.
+        weights: [3] weight of each part in the order of `PARTS`, summing to 1; 0 where the query has nothing of it.
+    """
+
+    value: Float[np.ndarray, " D"]
+    variance: Float[np.ndarray, " D"]
+    weights: Float[np.ndarray, " 3"]
+
+
+def card_vector(card: ModelCard) -> tuple[Float[np.ndarray, " D"], Float[np.ndarray, " D"]]:
+    """Return the card's descriptor and its variance over instances, float32, NaN where the card says nothing."""
+    value, variance = _vectors(
+        card.shape.extent_m,
+        card.shape.extent_std_m,
+        card.descriptor.appearance,
+        card.descriptor.appearance_std,
+        dict(card.descriptor.motion),
+    )
+    return value.astype(np.float32), variance.astype(np.float32)
+
+
+def query_vector(query: Query) -> QueryVector:
+    """Return the query as numbers; its channel shares move the weights of the parts."""
+    value, variance = _vectors(
+        query.extent_m, query.extent_std_m, query.appearance, query.appearance_std, dict(query.motion)
+    )
+    weights = dict(_WEIGHTS)
+    total = sum(max(float(share), 0.0) for share in query.channel_share.values())
+    for channel, share in query.channel_share.items():
+        part = _CHANNEL_PART.get(str(channel))
+        if part is not None and total > 0.0:
+            weights[part] += _CHANNEL_WEIGHT * max(float(share), 0.0) / total
+    has = np.array([np.isfinite(value[part]).any() for part in PARTS.values()])
+    raw = np.array([weights[name] for name in PARTS]) * has
+    return QueryVector(value, variance, raw / raw.sum() if raw.sum() > 0.0 else raw)
+
+
+def distances(
+    query: QueryVector, value: Float[np.ndarray, "N D"], variance: Float[np.ndarray, "N D"]
+) -> Float[np.ndarray, " N"]:
+    """Return the distance of each of N cards from the query, in squared standard deviations, >= 0."""
+    total = np.zeros(len(value), dtype=np.float32)
+    least = (query.variance + FLOOR_VARIANCE).astype(np.float32)
+    for weight, part in zip(query.weights, PARTS.values(), strict=True):
+        asked = np.isfinite(query.value[part])
+        if weight == 0.0:
+            continue
+        columns = np.arange(part.start, part.stop)[asked]
+        if len(columns) == part.stop - part.start:
+            columns = part  # type: ignore[assignment]  # a slice is a view, an index list a copy
+        spread = variance[:, columns] + least[columns]
+        gap = value[:, columns] - query.value[columns].astype(np.float32)
+        terms = gap * gap / spread + np.log(spread / least[columns])
+        total += np.float32(weight) * _mean_of_known(terms)
+    return total
+
+
+def _mean_of_known(terms: Float[np.ndarray, "N d"]) -> Float[np.ndarray, " N"]:
+    """Return the mean over the columns that are not NaN, `MISSING_DISTANCE` where all are."""
+    mean: Float[np.ndarray, " N"] = terms.mean(axis=1)
+    broken = np.isnan(mean)
+    if broken.any():
+        some = terms[broken]
+        known: Bool[np.ndarray, "n d"] = ~np.isnan(some)
+        count = known.sum(axis=1)
+        sums = np.where(known, some, 0.0).sum(axis=1)
+        mean[broken] = np.where(count > 0, sums / np.maximum(count, 1), MISSING_DISTANCE)
+    return mean
+
+
+def _vectors(
+    extent_m: tuple[float, ...] | None,
+    extent_std_m: tuple[float, ...] | None,
+    appearance: tuple[float, ...] | None,
+    appearance_std: tuple[float, ...] | None,
+    motion: dict[str, float],
+) -> tuple[Float[np.ndarray, " D"], Float[np.ndarray, " D"]]:
+    value, variance = np.full(DIM, np.nan), np.zeros(DIM)
+    if extent_m is not None:
+        extent = np.maximum(np.asarray(extent_m, dtype=np.float64), 1e-4)
+        order = np.array([0, 1, 2] if extent[0] >= extent[1] else [1, 0, 2])
+        value[PARTS["shape"]] = np.log(extent[order])
+        if extent_std_m is not None:
+            variance[PARTS["shape"]] = (np.asarray(extent_std_m, dtype=np.float64) / extent)[order] ** 2
+    if appearance is not None and len(appearance) == APPEARANCE_DIM:
+        value[PARTS["appearance"]] = appearance
+        if appearance_std is not None and len(appearance_std) == APPEARANCE_DIM:
+            variance[PARTS["appearance"]] = np.square(appearance_std)
+    stated = np.array([float(motion.get(name, np.nan)) for name in MOTION_STATISTICS])
+    compressed = np.log(np.maximum(stated, 0.0) + np.where(_MOTION_IS_LOG, _MOTION_OFFSETS, 1.0))
+    value[PARTS["motion"]] = np.where(_MOTION_IS_LOG, compressed, stated)
+    return value, variance

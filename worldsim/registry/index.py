@@ -1,0 +1,176 @@
+"""The descriptors of a registry in memory, followed as others publish, and the exact search over them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+from jaxtyping import Bool, Float, Int
+from sqlalchemy.engine import Connection
+
+from worldsim.registry.database import descriptors
+from worldsim.registry.descriptor import DIM, FLOOR_VARIANCE, QueryVector, distances
+
+__all__ = ["ExactIndex", "Nearest", "pack_vector", "select_diverse", "unpack_vectors"]
+
+_POOL = 4096  # the nearest of these are looked at for diversity
+_TWIN_WEIGHT = 1.0  # a candidate that equals one already chosen counts as this much farther away
+_READ_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Candidates of a search before diversity, nearest first.
+
+    Attributes:
+        row: [n] rows of the cards table.
+        distance: [n].
+        kind: [n] a number for each kind, equal where kinds are equal.
+        value, variance: [n, D] their descriptors.
+    """
+
+    row: Int[np.ndarray, " n"]
+    distance: Float[np.ndarray, " n"]
+    kind: Int[np.ndarray, " n"]
+    value: Float[np.ndarray, "n D"]
+    variance: Float[np.ndarray, "n D"]
+
+
+class ExactIndex:
+    """All descriptors as arrays; a search compares the query with every one of them."""
+
+    def __init__(self) -> None:
+        """Start empty; `refresh` fills it."""
+        self.last_row = 0
+        self._count = 0
+        self._row = np.zeros(0, dtype=np.int64)
+        self._kind = np.zeros(0, dtype=np.int32)
+        self._alive = np.zeros(0, dtype=bool)
+        self._vectors = np.zeros((0, 2 * DIM), dtype=np.float32)
+        self._kinds: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Return the number of searchable models."""
+        return int(self._alive[: self._count].sum())
+
+    def refresh(self, connection: Connection) -> None:
+        """Take in what was published since the last call."""
+        query = (
+            sa.select(descriptors.c.row, descriptors.c.replaces, descriptors.c.kind, descriptors.c.vector)
+            .where(descriptors.c.row > self.last_row)
+            .order_by(descriptors.c.row)
+        )
+        for rows in connection.execute(query).partitions(_READ_ROWS):
+            self._append(
+                np.array([r.row for r in rows], dtype=np.int64),
+                [r.kind for r in rows],
+                unpack_vectors([r.vector for r in rows]),
+            )
+            replaced = [r.replaces for r in rows if r.replaces is not None]
+            if replaced:
+                self._alive[: self._count][np.isin(self._row[: self._count], replaced)] = False
+
+    def nearest(
+        self, query: QueryVector, n: int, kind: str | None, exclude: Collection[int], only: Collection[int] | None
+    ) -> Nearest:
+        """Return the `n` nearest, of one `kind` where asked, without rows in `exclude`, of rows `only` where given."""
+        count = self._count
+        wanted: Bool[np.ndarray, " N"] = self._alive[:count].copy()
+        if kind is not None:
+            wanted &= self._kind[:count] == self._kinds.get(kind, -1)
+        if exclude:
+            wanted &= ~np.isin(self._row[:count], list(exclude))
+        if only is not None:
+            wanted &= np.isin(self._row[:count], list(only))
+        index = np.flatnonzero(wanted)
+        vectors = self._vectors[:count] if len(index) == count else self._vectors[index]
+        gap = distances(query, vectors[:, :DIM], vectors[:, DIM:])
+        if len(gap) > n:
+            near = np.argpartition(gap, n)[:n]
+            index, gap = index[near], gap[near]
+        order = np.lexsort((self._row[index], gap))  # by row where equal: the same search gives the same order
+        index, gap = index[order], gap[order]
+        found = self._vectors[index]
+        return Nearest(self._row[index], gap, self._kind[index], found[:, :DIM], found[:, DIM:])
+
+    def _append(self, row: Int[np.ndarray, " n"], kinds: list[str], vectors: Float[np.ndarray, "n D2"]) -> None:
+        if len(row) == 0:
+            return
+        start, end = self._count, self._count + len(row)
+        if end > len(self._row):
+            room = max(1024, 2 * len(self._row), end)
+            self._row = _grown(self._row, room)
+            self._kind = _grown(self._kind, room)
+            self._alive = _grown(self._alive, room)
+            self._vectors = _grown(self._vectors, room)
+        self._row[start:end] = row
+        self._kind[start:end] = [self._kinds.setdefault(kind, len(self._kinds)) for kind in kinds]
+        self._alive[start:end] = True
+        self._vectors[start:end] = vectors
+        self._count, self.last_row = end, int(row[-1])
+
+
+def select_diverse(found: Nearest, k: int) -> list[int]:
+    """Return at most `k` positions in `found`, nearest first, that are no near-twins of each other.
+
+    Maximal marginal relevance (Carbonell and Goldstein 1998): the nearest is taken first; each next one has the least
+    sum of its distance and of its likeness to the nearest of those taken. At most half of them are of one kind while
+    other kinds are to be had, so that a wrong first guess of the kind is not the only guess.
+    """
+    quota = max((k + 1) // 2, 1)
+    rank = _rank_within(found.kind)
+    pool = np.flatnonzero(rank < 2 * k)[: 16 * k]
+    taken: list[int] = []
+    of_kind: dict[int, int] = {}
+    likeness = np.zeros(len(pool))
+    free = np.ones(len(pool), dtype=bool)
+    for _ in range(min(k, len(pool))):
+        full = np.array([of_kind.get(int(kind), 0) >= quota for kind in found.kind[pool]])
+        open_to = free & ~full if (free & ~full).any() else free
+        cost = np.where(open_to, found.distance[pool] + _TWIN_WEIGHT * likeness, np.inf)
+        best = int(np.argmin(cost))
+        chosen = int(pool[best])
+        free[best] = False
+        taken.append(chosen)
+        of_kind[int(found.kind[chosen])] = of_kind.get(int(found.kind[chosen]), 0) + 1
+        likeness = np.maximum(likeness, _likeness(found, chosen, pool))
+    return sorted(taken)
+
+
+def pack_vector(value: Float[np.ndarray, " D"], variance: Float[np.ndarray, " D"]) -> bytes:
+    """Return a descriptor as the database keeps it: 2 D little-endian float32."""
+    return np.concatenate([value, variance]).astype("<f4").tobytes()
+
+
+def unpack_vectors(packed: list[bytes]) -> Float[np.ndarray, "n D2"]:
+    """Return descriptors as they were packed, values in the first D columns, variances in the others."""
+    return np.frombuffer(b"".join(packed), dtype="<f4").reshape(-1, 2 * DIM).astype(np.float32)
+
+
+def _likeness(found: Nearest, chosen: int, pool: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Return exp(-d) in (0, 1], d the mean squared distance of `chosen` from each of the pool, in floors."""
+    gap = found.value[pool] - found.value[chosen]
+    terms = gap * gap / FLOOR_VARIANCE
+    known = ~np.isnan(terms)
+    mean = np.where(known, terms, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    likeness: Float[np.ndarray, " n"] = np.exp(-mean)
+    return likeness
+
+
+def _rank_within(kind: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Return how many of the same kind come before each."""
+    order = np.argsort(kind, kind="stable")
+    ordered = kind[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(kind) else np.zeros(0, dtype=np.int64)
+    sizes = np.diff(np.r_[starts, len(kind)])
+    rank = np.empty(len(kind), dtype=np.int64)
+    rank[order] = np.arange(len(kind)) - np.repeat(starts, sizes)
+    return rank
+
+
+def _grown(array: np.ndarray, room: int) -> np.ndarray:
+    larger = np.zeros((room, *array.shape[1:]), dtype=array.dtype)
+    larger[: len(array)] = array
+    return larger

@@ -1,0 +1,61 @@
+"""From a registry's address to the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.registry.blobs import BlobStore, DatabaseBlobs, PackedBlobs
+from worldsim.registry.builtin import shipped_models
+from worldsim.registry.database import Database
+from worldsim.registry.store import StoredRegistry
+
+__all__ = ["SCHEMES", "open_registry"]
+
+SCHEMES = ("builtin", "sqlite:///file.db", "postgresql://user@host/database")
+
+
+def open_registry(url: str = "builtin") -> StoredRegistry:
+    """Open the registry at `url`.
+
+    ``"builtin"`` is a private copy of the shipped cards in memory: a search, a fetch and a publish work, and what was
+    published is gone when it is closed. ``"sqlite:///file.db"`` keeps (relative path; four slashes for an absolute
+    one): the file is made, empty, where there is none; ``worldsim registry init`` makes it with the shipped cards.
+    ``"postgresql://..."`` is one for many machines.
+
+    Raises:
+        UnknownNameError: `url` is of no known form.
+        StorageError: it cannot be opened.
+        IntegrityError: it is damaged.
+    """
+    if url == "builtin":
+        return _builtin()
+    parsed = _parse(url)
+    backend = parsed.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise UnknownNameError("registry address", url, SCHEMES)
+    database = Database(parsed)
+    blobs: BlobStore = DatabaseBlobs()
+    if backend == "sqlite" and not database.in_memory:
+        blobs = PackedBlobs(Path(f"{parsed.database}.blobs"))
+    return StoredRegistry(database, blobs)
+
+
+def _builtin() -> StoredRegistry:
+    registry = StoredRegistry(Database(make_url("sqlite://")), DatabaseBlobs())
+    registry.publish_bytes(shipped_models())
+    return registry
+
+
+def _parse(url: str) -> URL:
+    if not isinstance(url, str) or not url:
+        raise ConfigurationError(f"registry address {url!r}, expected one of {', '.join(SCHEMES)}.")
+    try:
+        parsed = make_url(url)
+        parsed.get_backend_name()
+    except (ArgumentError, ValueError) as error:
+        raise UnknownNameError("registry address", url, SCHEMES) from error
+    return parsed

@@ -1,0 +1,313 @@
+"""The registry on this machine: cards, parameters and descriptors in a database, found, fetched and published."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from worldsim.contracts.object_model import ObjectModel
+from worldsim.contracts.registry import Registry
+from worldsim.errors import ConfigurationError, IntegrityError, ModelNotFoundError
+from worldsim.registry.artefact import TestStream, check_model_bytes, model_bytes, open_model, sha256_of
+from worldsim.registry.blobs import BlobStore
+from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
+from worldsim.registry.database import Database, cards, descriptors, models, tags
+from worldsim.registry.descriptor import card_vector, query_vector
+from worldsim.registry.index import ExactIndex, pack_vector, select_diverse
+from worldsim.types.card import ModelCard
+from worldsim.types.query import Candidates, Query
+
+__all__ = ["MAX_CANDIDATES", "StoredRegistry"]
+
+MAX_CANDIDATES = 64
+"""A search never returns more."""
+
+_POOL = 2048  # nearest cards among which the diverse ones are chosen
+
+
+class StoredRegistry(Registry):
+    """A registry in a database and a blob store. Safe to use from several threads; close it when done."""
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        """Use `database` for cards and `blobs` for parameters."""
+        self.database, self.blobs = database, blobs
+        self._index = ExactIndex()
+        self._index_turn = threading.Lock()
+        self._classes: dict[str, type[ObjectModel]] = {}
+
+    def __repr__(self) -> str:
+        """Return where the registry lies."""
+        return f"{type(self).__name__}({self.database.name!r})"
+
+    def __enter__(self) -> Self:
+        """Use the registry in a ``with`` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.blobs.close()
+        self.database.close()
+
+    # -- finding ------------------------------------------------------------------------------------------------
+
+    def search(
+        self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None
+    ) -> Candidates:
+        """Return at most `k` cards, nearest first, near-twins thinned out; of one `tag` or `licence` where asked.
+
+        Raises:
+            ConfigurationError: `k` is not between 1 and 64.
+        """
+        if not 1 <= k <= MAX_CANDIDATES:
+            raise ConfigurationError(f"search: k = {k}, expected 1 to {MAX_CANDIDATES}.")
+        with self.database.reading() as connection:
+            exclude = self._rows_of(connection, query.exclude)
+            only = self._rows_with(connection, tag, licence)
+            with self._index_turn:
+                self._index.refresh(connection)
+                found = self._index.nearest(query_vector(query), _POOL, query.kind, exclude, only)
+            chosen = select_diverse(found, k)
+            by_row = self._cards_at(connection, [int(found.row[i]) for i in chosen])
+        return Candidates(
+            tuple(by_row[int(found.row[i])] for i in chosen), tuple(float(found.distance[i]) for i in chosen)
+        )
+
+    def cards(self, tag: str | None = None) -> list[ModelCard]:
+        """Return the newest version of every card (with `tag`, where given), ordered by id."""
+        query = sa.select(cards.c.body).join(models, models.c.row == cards.c.row).order_by(cards.c.model_id)
+        if tag is not None:
+            query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
+        with self.database.reading() as connection:
+            return [card_from_json(body) for body in connection.execute(query).scalars()]
+
+    def card(self, model_id: str, version: int | None = None) -> ModelCard:
+        """Return one card (its newest version where `version` is None).
+
+        Raises:
+            ModelNotFoundError: no such model.
+        """
+        with self.database.reading() as connection:
+            return self._card(connection, model_id, version)
+
+    def versions(self, model_id: str) -> list[int]:
+        """Return the versions there are of `model_id`, ascending; empty where there is no such model."""
+        query = sa.select(cards.c.version).where(cards.c.model_id == model_id).order_by(cards.c.version)
+        with self.database.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def __len__(self) -> int:
+        """Return the number of models (not of versions)."""
+        with self.database.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(models)).scalar_one())
+
+    # -- fetching -----------------------------------------------------------------------------------------------
+
+    def fetch(self, model_id: str, version: int | None = None) -> ObjectModel:
+        """Return the model (its newest version where `version` is None), checksum verified.
+
+        Raises:
+            ModelNotFoundError: no such model.
+            IntegrityError: its bytes do not match their checksum, or are truncated.
+            PluginError: its family has no class in the plug-in table.
+        """
+        return self.fetch_with_stream(model_id, version)[0]
+
+    def fetch_with_stream(self, model_id: str, version: int | None = None) -> tuple[ObjectModel, TestStream | None]:
+        """Return the model as `fetch` does, and the short recording that its publisher tested it on."""
+        card, data = self.fetch_bytes(model_id, version)
+        return open_model(card, data, self._class(card))
+
+    def fetch_bytes(self, model_id: str, version: int | None = None) -> tuple[ModelCard, bytes]:
+        """Return the card and the safetensors bytes, not yet checked against each other.
+
+        Raises:
+            ModelNotFoundError: no such model.
+            IntegrityError: the bytes are gone or truncated.
+        """
+        with self.database.reading() as connection:
+            card = self._card(connection, model_id, version)
+            return card, self._blobs_of(connection, [card])[card.sha256]
+
+    def fetch_many(self, wanted: Sequence[ModelCard]) -> list[ObjectModel]:
+        """Return the models of cards that a search gave, in one look at the store. Raises as `fetch` does."""
+        with self.database.reading() as connection:
+            data = self._blobs_of(connection, wanted)
+        return [open_model(card, data[card.sha256], self._class(card))[0] for card in wanted]
+
+    # -- publishing ---------------------------------------------------------------------------------------------
+
+    def publish(self, model: ObjectModel, stream: TestStream | None = None) -> str:
+        """Store the model as the next version of its id, whole or not at all; return ``model_id@version``.
+
+        Args:
+            model: the model; its card's version and sha256 are given by the registry, whatever they say.
+            stream: a short recording with the model's log evidence on it, stored beside the parameters.
+
+        Raises:
+            CardError: the card or the stream breaks the schema.
+            PluginError: the card's family has no class in the plug-in table.
+            StorageError: the disk or the database refused; the registry is as it was.
+        """
+        return self.publish_bytes([(model.card, model_bytes(model.card, stream))])[0]
+
+    def publish_bytes(self, items: Iterable[tuple[ModelCard, bytes]]) -> list[str]:
+        """Store cards with their safetensors bytes in one transaction, each as the next version of its id.
+
+        Returns:
+            ``model_id@version`` of each. Raises as `publish` does; then none of them is stored.
+        """
+        prepared: list[tuple[ModelCard, bytes]] = []
+        for card, data in items:
+            check_model_id(card.model_id)
+            self._class(card)(card)  # the class says whether the parameters are its own
+            check_model_bytes(card, data)
+            prepared.append((card.replace(sha256=sha256_of(data)), data))
+        for card, _ in prepared:
+            card_to_json(card)  # a broken card is refused before the writer's lock is taken
+        with self.database.writing() as connection:
+            self.blobs.put(connection, {card.sha256: data for card, data in prepared})
+            return self._insert(connection, [card for card, _ in prepared])
+
+    def _insert(self, connection: Connection, new: Sequence[ModelCard]) -> list[str]:
+        """Insert `new` as the next versions of their ids, and point each id at its newest row.
+
+        Rows count up under the writer's lock. The highest is the newest version of its model, which nothing ever
+        deletes, so a row's number is never used twice and readers can ask for what came after a row.
+        """
+        newest = self._newest(connection, {card.model_id for card in new})
+        before = {model_id: row for model_id, (row, _) in newest.items()}
+        row = connection.execute(sa.select(sa.func.coalesce(sa.func.max(cards.c.row), 0))).scalar_one()
+        published_s = time.time()
+        card_rows, tag_rows, pointed = [], [], {}
+        for card in new:
+            row += 1
+            version = newest[card.model_id][1] + 1 if card.model_id in newest else 1
+            card = card.replace(version=version)  # noqa: PLW2901
+            newest[card.model_id] = (row, version)
+            pointed[card.model_id] = (row, card)
+            card_rows.append(_card_row(row, card, published_s))
+            tag_rows += [{"tag": tag, "row": row} for tag in dict.fromkeys(card.tags)]
+        if not card_rows:
+            return []
+        connection.execute(cards.insert(), card_rows)
+        self._point(connection, pointed, before)
+        if tag_rows:
+            connection.execute(tags.insert(), tag_rows)
+        return [f"{r['model_id']}@{r['version']}" for r in card_rows]
+
+    def _point(
+        self, connection: Connection, pointed: Mapping[str, tuple[int, ModelCard]], before: Mapping[str, int]
+    ) -> None:
+        """Make the `pointed` rows the newest versions of their models, findable by descriptor."""
+        fresh = [{"model_id": m, "row": row} for m, (row, _) in pointed.items() if m not in before]
+        moved = [{"id": m, "to": row} for m, (row, _) in pointed.items() if m in before]
+        if fresh:
+            connection.execute(models.insert(), fresh)
+        if moved:
+            at, to = sa.bindparam("id"), sa.bindparam("to")
+            connection.execute(models.update().where(models.c.model_id == at).values(row=to), moved)
+            old = [{"old": before[m["id"]]} for m in moved]
+            connection.execute(descriptors.delete().where(descriptors.c.row == sa.bindparam("old")), old)
+        connection.execute(
+            descriptors.insert(),
+            [
+                {
+                    "row": row,
+                    "replaces": before.get(model_id),
+                    "model_id": model_id,
+                    "kind": card.kind,
+                    "vector": pack_vector(*card_vector(card)),
+                }
+                for model_id, (row, card) in pointed.items()
+            ],
+        )
+
+    # -- reading rows -------------------------------------------------------------------------------------------
+
+    def _class(self, card: ModelCard) -> type[ObjectModel]:
+        found = self._classes.get(card.family)
+        if found is None:
+            found = self._classes[card.family] = model_class(card.family, card.model_id)
+        return found
+
+    def _card(self, connection: Connection, model_id: str, version: int | None) -> ModelCard:
+        query = sa.select(cards.c.body).where(cards.c.model_id == model_id)
+        if version is None:
+            query = query.join(models, models.c.row == cards.c.row)
+        else:
+            query = query.where(cards.c.version == version)
+        body = connection.execute(query).scalar()
+        if body is None:
+            wanted = model_id if version is None else f"{model_id}@{version}"
+            there = list(connection.execute(sa.select(cards.c.version).where(cards.c.model_id == model_id)).scalars())
+            known = f" There are versions {sorted(there)} of it." if there else ""
+            raise ModelNotFoundError(
+                f"no model {wanted!r} in registry {self.database.name}.{known} 'worldsim registry search' finds models."
+            )
+        return card_from_json(body)
+
+    def _blobs_of(self, connection: Connection, wanted: Sequence[ModelCard]) -> dict[str, bytes]:
+        found = self.blobs.get(connection, list(dict.fromkeys(card.sha256 for card in wanted)))
+        for card in wanted:
+            if card.sha256 not in found:
+                raise IntegrityError(
+                    f"model {card.model_id}@{card.version}: its parameters (sha256 {card.sha256[:12]}...) are gone from "
+                    f"{self.database.name}; restore them from a copy."
+                )
+        return found
+
+    def _cards_at(self, connection: Connection, rows: Sequence[int]) -> dict[int, ModelCard]:
+        query = sa.select(cards.c.row, cards.c.body).where(cards.c.row.in_(rows))
+        return {row: card_from_json(body) for row, body in connection.execute(query)}
+
+    def _rows_of(self, connection: Connection, model_ids: Iterable[str]) -> set[int]:
+        return {row for row, _ in self._newest(connection, set(model_ids)).values()}
+
+    def _rows_with(self, connection: Connection, tag: str | None, licence: str | None) -> set[int] | None:
+        if tag is None and licence is None:
+            return None
+        query = sa.select(models.c.row)
+        if tag is not None:
+            query = query.join(tags, tags.c.row == models.c.row).where(tags.c.tag == tag)
+        if licence is not None:
+            query = query.join(cards, cards.c.row == models.c.row).where(cards.c.licence == licence)
+        return set(connection.execute(query).scalars())
+
+    def _newest(self, connection: Connection, model_ids: set[str]) -> dict[str, tuple[int, int]]:
+        """Return model id -> (row, version) of the newest version of those that exist."""
+        found: dict[str, tuple[int, int]] = {}
+        ids = sorted(model_ids)
+        for start in range(0, len(ids), 500):
+            query = (
+                sa.select(models.c.model_id, models.c.row, cards.c.version)
+                .join(cards, cards.c.row == models.c.row)
+                .where(models.c.model_id.in_(ids[start : start + 500]))
+            )
+            found.update((model_id, (row, version)) for model_id, row, version in connection.execute(query))
+        return found
+
+
+
+def _card_row(row: int, card: ModelCard, published_s: float) -> dict[str, Any]:
+    body = card_to_json(card)
+    return {
+        "row": row,
+        "model_id": card.model_id,
+        "version": card.version,
+        "kind": card.kind,
+        "family": card.family,
+        "licence": card.licence,
+        "body": body,
+        "body_sha256": sha256_of(body.encode()),
+        "blob": card.sha256,
+        "published_s": published_s,
+    }
