@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 import worldsim
 from worldsim.errors import WorldsimError
 
-__all__ = ["COMMANDS", "build", "main"]
+__all__ = ["COMMANDS", "Deferred", "build", "main"]
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("list", "worldsim.commands.list_names:list_names", "List scenarios, models, interactions, agents, assets, cards."),

@@ -73,13 +73,13 @@ def _plugins(group: str, *, check: bool) -> list[tuple[Any, ...]]:
 
 
 def _contract(group: str) -> type:
-    from worldsim import contracts
+    from worldsim.contracts import Interaction, ObjectModel, Scenario
     from worldsim.contracts.agent import Agent
 
     return {
-        "worldsim.scenarios": contracts.Scenario,
-        "worldsim.object_models": contracts.ObjectModel,
-        "worldsim.interactions": contracts.Interaction,
+        "worldsim.scenarios": Scenario,
+        "worldsim.object_models": ObjectModel,
+        "worldsim.interactions": Interaction,
         "worldsim.agents": Agent,
     }[group]
 

@@ -28,7 +28,7 @@ __all__ = [
     "run_bench",
 ]
 
-BENCHMARKS: Mapping[str, str] = {}
+BENCHMARKS: dict[str, str] = {}
 """Name -> ``module:function``, imported when it is run."""
 
 Interval = tuple[float, float]

@@ -1,0 +1,145 @@
+"""The command line: what it lists, how it fails, how quickly it answers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from worldsim.cli import COMMANDS, build
+from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, Figure
+from worldsim.evaluation.run_folder import RunFolder
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "worldsim", *map(str, arguments)], capture_output=True, text=True, check=False, **options
+    )
+
+
+def commands():
+    """Yield (name, command) of every command, of groups those inside them."""
+    group = build()
+    context = group.make_context("worldsim", ["list", "models"])
+    for name in group.list_commands(context):
+        command = group.get_command(context, name).load()
+        if hasattr(command, "list_commands"):
+            yield from ((f"{name} {sub}", command.get_command(context, sub)) for sub in command.list_commands(context))
+        else:
+            yield name, command
+
+
+def holding(options: BenchOptions) -> list[Figure]:
+    return [Figure.at_most("error", 0.1, 0.2, unit="m", n=len(options.seeds_or(range(50), range(5))))]
+
+
+def short(options: BenchOptions) -> list[Figure]:
+    return [*holding(options), Figure.at_least("share", 0.9, 0.95, interval=(0.8, 0.97), baselines={"blind": 0.5})]
+
+
+def test_every_command_of_the_table_can_be_imported_and_has_the_options_that_all_have():
+    lacking = {}
+    for name, command in commands():
+        options = {option for parameter in command.params for option in getattr(parameter, "opts", ())}
+        if missing := {"--json", "--seed", "--out"} - options:
+            lacking[name] = missing
+    assert lacking == {}
+
+
+def test_every_command_says_in_a_sentence_what_it_does():
+    assert [name for name, command in commands() if not (command.help or "").strip()] == []
+    assert [name for name, _, summary in COMMANDS if not summary.endswith(".")] == []
+
+
+def test_help_imports_neither_torch_nor_an_engine_so_that_it_answers_at_once():
+    code = (
+        "import sys\nfrom worldsim.cli import build\n"
+        "build().main(['--help'], standalone_mode=False)\n"
+        "heavy = {'torch', 'pybullet', 'scipy', 'matplotlib', 'sqlalchemy', 'mujoco', 'fastapi'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for name, _, _ in COMMANDS:
+        assert name in done.stdout
+
+
+def test_a_mistake_is_one_line_that_says_what_to_do_and_exits_with_1():
+    done = run("bench", "cet")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("worldsim: error: unknown benchmark 'cet'.")
+
+
+def test_an_unknown_command_exits_with_2_and_names_the_nearest():
+    done = run("lst")
+    assert done.returncode == 2
+    assert "Did you mean 'list'?" in done.stderr
+
+
+def test_list_prints_one_json_object_of_the_installed_models(tmp_path):
+    done = run("list", "models", "--json", "--out", tmp_path / "models.json")
+    printed = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert {"cat", "rigid_body", "generic"} <= {item["name"] for item in printed["items"]}
+    assert printed["count"] == len(printed["items"])
+    assert json.loads((tmp_path / "models.json").read_text()) == printed
+
+
+def test_an_output_that_cannot_be_written_is_an_error_and_not_a_traceback(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = run("list", "agents", "--out", tmp_path / "file" / "x.json")
+    assert done.returncode == 1
+    assert "--out: cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("function", "status"), [(holding, 0), (short, 3)])
+def test_bench_exits_with_3_when_a_figure_falls_short_and_prints_all_the_same(
+    function, status, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setitem(BENCHMARKS, "tried", f"{__name__}:{function.__name__}")
+    with pytest.raises(SystemExit) as exit_:
+        build().main(["bench", "tried", "--json", "--seeds", "3:5", "--out", str(tmp_path)])
+    printed = json.loads(capsys.readouterr().out)
+    assert exit_.value.code == status
+    assert [figure["holds"] for figure in printed["figures"]] == [True, False][: 1 + (status == 3)]
+    assert printed["figures"][0]["n"] == 2
+    assert set(printed) >= {"bench", "commit", "versions", "machine", "seconds", "figures"}
+    assert json.loads((tmp_path / "figures.json").read_text()) == printed
+
+
+def test_bench_shows_people_a_table_with_the_baselines_beside_the_figures(monkeypatch, capsys):
+    monkeypatch.setitem(BENCHMARKS, "tried", f"{__name__}:short")
+    with pytest.raises(SystemExit):
+        build().main(["bench", "tried", "--quick"])
+    shown = capsys.readouterr().out
+    for word in ("share", "0.9", "blind", "0.5", "falls short", "smaller version"):
+        assert word in shown
+
+
+def test_view_serves_a_run_on_this_machine_alone_until_it_is_told_to_stop(tmp_path):
+    with RunFolder(tmp_path / "run", name="demo", config={}, seed=0) as folder:
+        folder.write_text("report.html", "<p>the story</p>")
+    command = [sys.executable, "-m", "worldsim", "view", str(folder.path), "--no-browser", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            shown = json.loads(process.stdout.readline())
+            assert shown["url"].startswith("http://127.0.0.1:")
+            with urllib.request.urlopen(shown["url"], timeout=10) as page:
+                assert page.read() == b"<p>the story</p>"
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=10)
+    assert process.returncode == 0
+
+
+def test_view_of_something_that_is_no_run_says_what_a_run_is(tmp_path):
+    done = run("view", tmp_path)
+    assert done.returncode == 1
+    assert "is not a run folder" in done.stderr
