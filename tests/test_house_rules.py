@@ -24,7 +24,18 @@ AT_THE_ROOT = {
     *("worldsim", "agents", "scenarios", "assets", "tests", "docs"),
 }
 INSIDE_THE_WORLD_MODEL = (
-    *("models", "interactions", "inference", "graph", "hypotheses", "registry", "planning", "filtering", "dynamics"),
+    *(
+        "models",
+        "interactions",
+        "inference",
+        "graph",
+        "hypotheses",
+        "registry",
+        "planning",
+        "filtering",
+        "dynamics",
+        "engine",
+    ),
     *("contracts", "types", "loop.py", "plugins.py", "errors.py"),
 )
 MAY_READ_THE_TRUTH = ("worldsim/evaluation/", "worldsim/simulation/")
