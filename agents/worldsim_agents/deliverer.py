@@ -1,0 +1,270 @@
+"""An agent that carries parcels, by belief and preference alone, and stops for what it does not understand."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from worldsim.contracts.agent import Agent
+from worldsim.planning import MPPI, Approach, OwnBody, Situation, find_approach
+from worldsim.planning.mppi import standing_outlines
+from worldsim.planning.situation import believed_own_body, held_objects, without
+from worldsim.types.belief import WorldBelief
+from worldsim.types.observation import Observation
+from worldsim.types.planning import Forecast, Plan, Preferences
+from worldsim.types.record import StepRecord
+
+_GRASP_GAP_M = 0.15  # left between front and parcel when it is taken
+_BACK_OFF_M = 0.7  # way backed after putting a parcel down
+_PARCEL_EXTENT_M = (0.35, 0.35, 0.30)  # of a parcel that is not believed anywhere yet
+_SAME_PLACE_M = 0.4  # small things within this of the place that the task names are what it names
+_MOVED_M = 0.1  # a task whose place moves by more is a new task
+_STAGING_TOLERANCE = (0.2, 0.35)  # m, rad: good enough to begin the last stretch
+_PLACE_TOLERANCE = (0.06, 0.12)  # m, rad: good enough to take or leave the parcel
+_ALIGN_PATIENCE_S, _GRASP_PATIENCE_S, _RETRY_S = 5.0, 1.0, 1.0
+
+
+class Believer(Protocol):
+    """What the deliverer asks of a world model."""
+
+    @property
+    def belief(self) -> WorldBelief:
+        """The belief now."""
+
+    @property
+    def own_id(self) -> int | None:
+        """Id of the own body in the belief, None where it is not held there."""
+
+    def forecast(self, horizon_s: float, dt_s: float) -> Forecast:
+        """Return where everything but the own body is expected to be."""
+
+
+class Phase(enum.StrEnum):
+    """What the deliverer is about."""
+
+    REACH = "reach"  # on the way to the place before the parcel
+    ALIGN = "align"  # the straight last stretch to it
+    GRASP = "grasp"
+    CARRY = "carry"  # on the way to the place before the drop-off
+    PLACE = "place"  # the straight last stretch to it
+    RELEASE = "release"
+    BACK_OFF = "back_off"
+    WAIT = "wait"  # no task, or no way to it
+
+
+_HOLDING_ON = (Phase.CARRY, Phase.PLACE, Phase.RELEASE)  # phases in which the parcel should be held
+_HOLDING = (Phase.ALIGN, Phase.GRASP, Phase.CARRY, Phase.PLACE)  # phases in which holding is commanded
+_AT_THE_PARCEL = (Phase.ALIGN, Phase.GRASP, Phase.BACK_OFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Why the deliverer did what it did in one frame: values and plan; the belief is the world model's.
+
+    Attributes:
+        time_s: when.
+        phase: what it was about.
+        preferences: what was wanted.
+        stopped_for: ids of the objects under alarm that it stands still for.
+        plan: the plan, with the expected cost by term.
+    """
+
+    time_s: float
+    phase: Phase
+    preferences: Preferences
+    stopped_for: tuple[int, ...]
+    plan: Plan
+
+
+class Deliverer(Agent):
+    """Fetches the task's parcel and takes it to the drop-off, again and again.
+
+    All it knows of the world it reads from the world model's belief and forecast; of the observation it reads the
+    task and, where the world model does not hold the own body, the own body's state. While an object is under
+    alarm it stands still (and evades what is predicted to come too near); once the object is resolved, or
+    patience runs out, it goes on and steers by what the model then forecasts.
+    """
+
+    def __init__(
+        self,
+        world_model: Believer,
+        planner: MPPI | None = None,
+        preferences: Preferences | None = None,
+        patience_s: float = 8.0,
+    ) -> None:
+        """Build the agent.
+
+        Args:
+            world_model: gives belief and forecast; the caller steps it.
+            planner: MPPI over what this agent perceives, where None.
+            preferences: clearance and weights; the goal in it is replaced by the task's.
+            patience_s: how long one alarm may hold it up.
+        """
+        self.world_model = world_model
+        self.planner = planner or MPPI(lambda belief: self._situation)
+        self.preferences = preferences or Preferences()
+        self.patience_s = patience_s
+        self.reset()
+
+    def __repr__(self) -> str:
+        """Return what the agent was built with."""
+        return f"Deliverer(planner={self.planner!r}, preferences={self.preferences!r}, patience_s={self.patience_s})"
+
+    def reset(self) -> None:
+        """Forget the last episode."""
+        self.planner.reset()
+        self.phase = Phase.WAIT
+        self.last_plan = None
+        self.last_decision: Decision | None = None
+        self._target: tuple[float, float] | None = None
+        self._load_extent_m = _PARCEL_EXTENT_M
+        self._approach: Approach | None = None
+        self._phase_since_s = 0.0
+        self._alarm_since_s: dict[int, float] = {}
+
+    def act(
+        self, observation: Observation, record: StepRecord | None, rng: np.random.Generator
+    ) -> Float[np.ndarray, "3"]:
+        """Return forward speed, yaw rate and hold command, each in [-1, 1]."""
+        now = observation.time_s
+        task = _Task.read(observation)
+        stopped_for = self._stopped_for(record, now)
+        own = believed_own_body(self.world_model.belief, self.world_model.own_id, observation.ego)
+        if own is None:  # a passive observer carries nothing
+            return np.zeros(3, dtype=np.float32)
+        self._situation = self._perceive(own, task, now)
+        if not stopped_for:
+            self._follow(task, now)
+        wanted = self._wanted(stopped_for)
+        plan = self.planner.plan(self.world_model.belief, wanted, rng)
+        self.last_plan = plan
+        self.last_decision = Decision(now, self.phase, wanted, stopped_for, plan)
+        hold = -1.0 if self.phase in (Phase.RELEASE, Phase.BACK_OFF) else float(self.phase in _HOLDING)
+        return np.array([plan.action[0], plan.action[1], hold], dtype=np.float32)
+
+    def _perceive(self, own: OwnBody, task: _Task, now: float) -> Situation:
+        """Return own body and forecast; the load, and a parcel being taken or left, are no obstacles."""
+        forecast = self.world_model.forecast(self.planner.steps * self.planner.dt_s, self.planner.dt_s)
+        ignored = torch.zeros(len(forecast), dtype=torch.bool)
+        if task.holding:
+            held = held_objects(own, forecast)
+            if bool(held.any()):
+                largest = forecast.extent_m[held].amax(dim=0).tolist()
+                self._load_extent_m = (largest[0], largest[1], largest[2])
+            ignored |= held
+            ahead = own.extent_m[0] / 2 + _GRASP_GAP_M + self._load_extent_m[0] / 2
+            own = dataclasses.replace(own, load_extent_m=self._load_extent_m, load_ahead_m=ahead)
+        elif self.phase in _AT_THE_PARCEL and self._target is not None and len(forecast):
+            away = forecast.position[0, :, :2] - torch.tensor(self._target)
+            ignored |= (away.norm(dim=-1) < _SAME_PLACE_M) & (forecast.extent_m[:, :2].amax(dim=-1) < own.extent_m[0])
+        return Situation(now, own, without(forecast, ignored))
+
+    def _stopped_for(self, record: StepRecord | None, now: float) -> tuple[int, ...]:
+        """Return whom to stand still for: all under alarm, less those that patience has run out on."""
+        alarmed = () if record is None else record.alarmed
+        self._alarm_since_s = {i: self._alarm_since_s.get(i, now) for i in alarmed}
+        return tuple(i for i, since in self._alarm_since_s.items() if now - since < self.patience_s)
+
+    def _follow(self, task: _Task, now: float) -> None:
+        """Move on to the next phase where this one is done."""
+        phase = self._next_phase(task, now)
+        if phase is self.phase and not (phase in (Phase.REACH, Phase.CARRY) and self._task_moved(task)):
+            return
+        self.phase, self._phase_since_s = phase, now
+        own = self._situation.own
+        if phase is Phase.REACH:
+            self._head_for(task.pickup, own.extent_m[0] / 2 + _GRASP_GAP_M + self._load_extent_m[0] / 2)
+        elif phase is Phase.CARRY:
+            self._head_for(task.dropoff, own.load_ahead_m)
+        elif phase is Phase.BACK_OFF:
+            back = (-_BACK_OFF_M * math.cos(own.heading_rad), -_BACK_OFF_M * math.sin(own.heading_rad))
+            behind = (own.position[0] + back[0], own.position[1] + back[1])
+            self._approach = Approach(behind, own.heading_rad, behind)
+
+    def _next_phase(self, task: _Task, now: float) -> Phase:
+        spent_s = now - self._phase_since_s
+        if task.holding and self.phase not in _HOLDING_ON:
+            return Phase.CARRY
+        if not task.holding and self.phase in _HOLDING_ON:
+            return Phase.BACK_OFF if self.phase is Phase.RELEASE else Phase.REACH
+        match self.phase:
+            case Phase.WAIT:
+                ready = task.known and (self._approach is None or spent_s > _RETRY_S)
+                return (Phase.CARRY if task.holding else Phase.REACH) if ready else Phase.WAIT
+            case Phase.REACH | Phase.CARRY if self._approach is None:
+                return Phase.WAIT
+            case Phase.REACH if self._arrived(staging=True):
+                return Phase.ALIGN
+            case Phase.CARRY if self._arrived(staging=True):
+                return Phase.PLACE
+            case Phase.ALIGN if self._arrived(staging=False) or spent_s > _ALIGN_PATIENCE_S:
+                return Phase.GRASP
+            case Phase.PLACE if self._arrived(staging=False) or spent_s > _ALIGN_PATIENCE_S:
+                return Phase.RELEASE
+            case Phase.GRASP if spent_s > _GRASP_PATIENCE_S:
+                return Phase.BACK_OFF
+            case Phase.BACK_OFF if self._arrived(staging=False) or spent_s > _ALIGN_PATIENCE_S:
+                return Phase.REACH
+        return self.phase
+
+    def _task_moved(self, task: _Task) -> bool:
+        wanted = task.dropoff if self.phase is Phase.CARRY else task.pickup
+        return self._target is None or math.dist(wanted, self._target) > _MOVED_M
+
+    def _head_for(self, target: tuple[float, float], standoff_m: float) -> None:
+        """Choose from which side to come to the target, among what stands there; the target itself is no obstacle."""
+        forecast = self._situation.forecast
+        away = (forecast.position[0, :, :2] - torch.tensor(target)).norm(dim=-1)
+        named = (away < _SAME_PLACE_M) & (forecast.extent_m[:, :2].amax(dim=-1) < self._situation.own.extent_m[0])
+        standing = standing_outlines(self._situation.own, without(forecast, named))
+        self._target = target
+        self._approach = find_approach(self._situation.own, standing, target, standoff_m)
+
+    def _arrived(self, *, staging: bool) -> bool:
+        if self._approach is None:
+            return False
+        own = self._situation.own
+        place = self._approach.staging if staging else self._approach.position
+        wrong_m = math.dist(place, own.position)
+        wrong_rad = abs(math.remainder(own.heading_rad - self._approach.heading_rad, 2 * math.pi))
+        near_m, near_rad = _STAGING_TOLERANCE if staging else _PLACE_TOLERANCE
+        return wrong_m < near_m and wrong_rad < near_rad
+
+    def _wanted(self, stopped_for: tuple[int, ...]) -> Preferences:
+        """Return what is wanted now: the constructor's preferences with this phase's goal."""
+        if self._approach is None or self.phase in (Phase.WAIT, Phase.GRASP, Phase.RELEASE):
+            goal, heading = None, None
+        else:
+            place = self._approach.staging if self.phase in (Phase.REACH, Phase.CARRY) else self._approach.position
+            goal, heading = (place[0], place[1], 0.0), self._approach.heading_rad
+        still = bool(stopped_for) or self.phase in (Phase.WAIT, Phase.GRASP, Phase.RELEASE)
+        return dataclasses.replace(self.preferences, goal_position=goal, goal_heading_rad=heading, hold_still=still)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """The task's numbers, read from an observation."""
+
+    pickup: tuple[float, float]
+    dropoff: tuple[float, float]
+    holding: bool
+
+    @property
+    def known(self) -> bool:
+        return all(math.isfinite(v) for v in (*self.pickup, *self.dropoff))
+
+    @classmethod
+    def read(cls, observation: Observation) -> _Task:
+        task = observation.task or {}
+        nowhere = np.full(3, np.nan)
+        pickup = np.asarray(task.get("task_pickup_position", nowhere)).reshape(-1)
+        dropoff = np.asarray(task.get("task_dropoff_position", nowhere)).reshape(-1)
+        holding = bool(np.asarray(task.get("task_holding", 0.0)).reshape(-1)[0] > 0.5)
+        return cls((float(pickup[0]), float(pickup[1])), (float(dropoff[0]), float(dropoff[1])), holding)
