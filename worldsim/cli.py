@@ -16,6 +16,10 @@ __all__ = ["COMMANDS", "Deferred", "build", "main"]
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("list", "worldsim.commands.list_names:list_names", "List scenarios, models, interactions, agents, assets, cards."),
+    ("registry", "worldsim.commands.registry:app", "Fill, search, fetch, publish, verify and describe a registry."),
+    ("data", "worldsim.commands.data:app", "Recorded and reference data: list them, fetch them."),
+    ("registry", "worldsim.commands.registry:app", "Fill, search, fetch, publish, verify and describe a registry."),
+    ("data", "worldsim.commands.data:app", "List the recordings, and fetch them."),
     ("bench", "worldsim.commands.bench:bench", "Run one benchmark, as figures beside its baselines."),
     ("view", "worldsim.commands.view:view", "Show a run in the browser."),
 )
