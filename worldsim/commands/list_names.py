@@ -31,6 +31,7 @@ _GROUPS = {
     What.INTERACTIONS: "worldsim.interactions",
     What.AGENTS: "worldsim.agents",
 }
+_NOUN = {What.ASSETS: "files", What.REGISTRY: "model cards"}
 
 
 def list_names(
@@ -58,7 +59,7 @@ def list_names(
         {"listed": what.value, "count": len(items), "items": items},
         as_json=json,
         out=out,
-        show=lambda: print_table(what.value, columns, rows, caption=f"{len(rows)} {what.value}"),
+        show=lambda: print_table(what.value, columns, rows, caption=f"{len(rows)} {_NOUN.get(what, what.value)}"),
     )
 
 
