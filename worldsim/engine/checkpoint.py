@@ -1,0 +1,203 @@
+"""Saving and loading: everything a world model remembers in one safetensors file, written whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+
+from worldsim.contracts.interaction import Interaction
+from worldsim.contracts.object_model import ObjectModel
+from worldsim.contracts.registry import Registry
+from worldsim.engine import reports
+from worldsim.engine.settings import EgoInterface, LoopSettings, WorldModelSettings
+from worldsim.engine.state import EngineState
+from worldsim.errors import IntegrityError, StorageError
+from worldsim.filtering.density import Density
+from worldsim.filtering.library import LoadedModels
+from worldsim.graph.edges import EdgeTable
+from worldsim.hypotheses.trial import Trial, TrialSettings
+from worldsim.inference.ledger import Ledger
+from worldsim.inference.sensor_model import SensorModel
+from worldsim.plugins import load_plugin
+from worldsim.types.belief import WorldBelief
+from worldsim.types.card import Descriptor, Evidence, ModelCard, ParameterPrior, Shape
+from worldsim.types.record import StepRecord
+from worldsim.types.states import ObjectStates
+
+FORMAT = "worldsim-checkpoint-1"
+_STATE_FIELDS = ("position", "orientation_xyzw", "linear_velocity", "angular_velocity", "extent_m")
+
+
+def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
+    """Write `state` to `path`; see `worldsim.loop.WorldModel.save`."""
+    tensors = {f"belief.{name}": value for name, value in state.belief.tensors().items()}
+    tensors |= {f"ledger.{f.name}": _tensor(getattr(state.ledger, f.name)) for f in dataclasses.fields(Ledger)}
+    tensors |= {f"edges.{f.name}": _tensor(getattr(state.edges, f.name)) for f in dataclasses.fields(EdgeTable)}
+    if state.before is not None:
+        tensors |= {f"before.{name}": getattr(state.before, name) for name in _STATE_FIELDS}
+    for trial in state.trials.values():
+        tensors |= _trial_tensors(trial)
+    head = {
+        "format": FORMAT,
+        "time_s": state.belief.time_s,
+        "settings": dataclasses.asdict(state.settings),
+        "cards": [dataclasses.asdict(m.card) for m in state.library.models],
+        "interactions": [i.kind for i in state.interactions],
+        "seed": state.seed,
+        "verdict_s": list(state.verdict_s.items()),
+        "next_id": state.next_id,
+        "own_id": state.own_id,
+        "command": state.command.tolist(),
+        "hold": state.hold,
+        "frames": state.frames,
+        "waiting": sorted(state.waiting),
+        "started": record is not None,
+        "trials": [
+            {"object_id": t.object_id, "opened_s": t.opened_s, "frames": t.frames, "borrowed": list(t.borrowed)}
+            for t in state.trials.values()
+        ],
+    }
+    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    _write(path, to_bytes(contiguous, {"worldsim": json.dumps(head)}))
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as refused:
+        raise StorageError(f"cannot write the checkpoint {path}: {refused}. What was there before is untouched.") from refused
+
+
+def load(path: Path, registry: Registry | None, device: torch.device) -> tuple[EngineState, StepRecord | None]:
+    """Read a state from `path`; see `worldsim.loop.WorldModel.load`."""
+    try:
+        with safe_open(str(path), framework="pt", device=str(device)) as file:
+            head = json.loads((file.metadata() or {}).get("worldsim", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, json.JSONDecodeError) as broken:
+        raise IntegrityError(f"{path} is no readable checkpoint ({broken}); it may be truncated.") from broken
+    if head.get("format") != FORMAT:
+        raise IntegrityError(f"{path} has format {head.get('format')!r}, expected {FORMAT!r}.")
+    try:
+        state = _restore(head, tensors, registry, device)
+    except (KeyError, TypeError) as missing:
+        raise IntegrityError(f"{path} lacks or misnames {missing}; it was not written by this version.") from missing
+    return state, reports.first_record(state) if head["started"] else None
+
+
+def _restore(
+    head: dict[str, Any], tensors: dict[str, torch.Tensor], registry: Registry | None, device: torch.device
+) -> EngineState:
+    dtype = tensors["belief.position"].dtype
+    models = [_model(card) for card in head["cards"]]
+    library = LoadedModels.of(models, device, dtype)
+    belief_fields = {k.removeprefix("belief."): v for k, v in tensors.items() if k.startswith("belief.")}
+    belief = WorldBelief(time_s=head["time_s"], model_ids=library.model_ids, **belief_fields)
+    ledger = Ledger(**{f.name: tensors[f"ledger.{f.name}"].cpu().numpy() for f in dataclasses.fields(Ledger)})
+    edges = EdgeTable(**{f.name: tensors[f"edges.{f.name}"].cpu().numpy() for f in dataclasses.fields(EdgeTable)})
+    before = None
+    if "before.position" in tensors:
+        before = ObjectStates(**{name: tensors[f"before.{name}"] for name in _STATE_FIELDS})
+    kinds = [load_plugin("worldsim.interactions", k, Interaction)() for k in head["interactions"]]  # type: ignore[type-abstract]
+    return EngineState(
+        _settings(head["settings"]),
+        registry,
+        tuple(kinds),
+        device,
+        dtype,
+        library,
+        belief,
+        ledger,
+        edges,
+        head["seed"],
+        {t["object_id"]: _trial(t, tensors) for t in head["trials"]},
+        {int(i): float(t) for i, t in head["verdict_s"]},
+        head["next_id"],
+        head["own_id"],
+        np.array(head["command"]),
+        head["hold"],
+        before,
+        head["frames"],
+        set(head["waiting"]),
+    )
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.as_tensor(np.ascontiguousarray(array))
+
+
+def _trial_tensors(trial: Trial) -> dict[str, torch.Tensor]:
+    prefix = f"trial.{trial.object_id}."
+    found = {
+        "model_index": _tensor(trial.model_index),
+        "log_weight": _tensor(trial.log_weight),
+        "parameters": trial.density.parameters,
+        "covariance": trial.density.covariance,
+    }
+    found |= {name: getattr(trial.density.states, name) for name in _STATE_FIELDS}
+    return {prefix + name: value for name, value in found.items()}
+
+
+def _trial(head: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Trial:
+    def part(name: str) -> torch.Tensor:
+        return tensors[f"trial.{head['object_id']}.{name}"]
+
+    states = ObjectStates(**{name: part(name) for name in _STATE_FIELDS})
+    return Trial(
+        head["object_id"],
+        head["opened_s"],
+        part("model_index").cpu().numpy(),
+        Density(states, part("parameters"), part("covariance")),
+        part("log_weight").cpu().numpy(),
+        head["frames"],
+        tuple(head["borrowed"]),
+    )
+
+
+def _settings(head: dict[str, Any]) -> WorldModelSettings:
+    return WorldModelSettings(
+        LoopSettings(**head["loop"]),
+        TrialSettings(**head["trial"]),
+        SensorModel(**head["sensor"]),
+        EgoInterface(**head["ego"]),
+    )
+
+
+def _model(head: dict[str, Any]) -> ObjectModel:
+    shape, descriptor = head["shape"], head["descriptor"]
+    look, spread = descriptor["appearance"], descriptor["appearance_std"]
+    card = ModelCard(
+        **head
+        | {
+            "parameters": tuple(ParameterPrior(**p) for p in head["parameters"]),
+            "shape": Shape(shape["kind"], tuple(shape["extent_m"]), tuple(shape["extent_std_m"])),
+            "descriptor": Descriptor(
+                None if look is None else tuple(look),
+                None if spread is None else tuple(spread),
+                descriptor["motion"],
+            ),
+            "tags": tuple(head["tags"]),
+            "parents": tuple(head["parents"]),
+            "evidence": Evidence(**head["evidence"]),
+        }
+    )
+    return load_plugin("worldsim.object_models", card.family, ObjectModel)(card)  # type: ignore[type-abstract]

@@ -1,0 +1,152 @@
+"""What may come: forecasts of the others, and rollouts of everything under imagined actions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worldsim.dynamics import Obstacles
+from worldsim.engine.state import EngineState
+from worldsim.filtering.density import Density
+from worldsim.inference import stimuli
+from worldsim.inference.futures import Futures, Source, sample_futures
+from worldsim.inference.slots import density_of
+from worldsim.types.control import COMMAND_DIM
+from worldsim.types.planning import Forecast, Rollout
+
+_EXISTS = 0.5
+
+
+def movers_and_own(state: EngineState) -> Int[np.ndarray, " n"]:
+    """Return the slots whose futures are worth sampling: awake, able to move, and the own body."""
+    awake = state.awake & state.library.moves[state.model_index] & (state.belief.existence.cpu().numpy() > _EXISTS)
+    return np.flatnonzero(awake)
+
+
+def forecast(state: EngineState, horizon_s: float, dt_s: float, only: tuple[int, ...] | None) -> Forecast:
+    """Return where everything but the own body is expected to be; see `worldsim.loop.WorldModel.forecast`."""
+    steps = max(round(horizon_s / dt_s), 1)
+    known = state.alive & (state.belief.existence.cpu().numpy() > _EXISTS)
+    if state.own_slot is not None:
+        known[state.own_slot] = False
+    if only is not None:
+        known &= np.isin(state.ids, list(only))
+    slots = np.flatnonzero(known)
+    row = state.index(slots)
+    belief = state.belief
+    position = belief.position[row].unsqueeze(0).repeat(steps, 1, 1)
+    variance = torch.diagonal(belief.joint_covariance[row, :3, :3], dim1=1, dim2=2).clamp_min(0.0)
+    std = variance.sqrt().unsqueeze(0).repeat(steps, 1, 1)
+    movers = movers_and_own(state)
+    wanted = np.intersect1d(movers, slots)
+    if len(wanted):
+        if only is not None:
+            movers = _with_neighbours(state, wanted, movers)
+        futures = _sample(state, movers, _persisting(state, movers, steps), state.settings.loop.future_samples, dt_s)
+        place = state.index(np.searchsorted(slots, wanted))
+        mine = state.index(np.searchsorted(movers, wanted))
+        sampled = futures.position[:, :, mine]
+        position = position.index_copy(1, place, sampled.mean(0))
+        std = std.index_copy(1, place, sampled.std(0))
+    return Forecast(
+        belief.object_id[row],
+        position.float(),
+        std.float(),
+        belief.orientation_xyzw[row].float(),
+        belief.extent_m[row].float(),
+        torch.as_tensor(state.library.moves[state.model_index[slots]], device=state.device),
+        dt_s,
+    )
+
+
+def imagine(state: EngineState, actions: Float[np.ndarray, "T U"], samples: int, dt_s: float) -> Rollout:
+    """Return sampled futures of every mover while the own body executes `actions`."""
+    movers = movers_and_own(state)
+    steps = len(actions)
+    commands = _persisting(state, movers, steps)
+    own = state.own_slot
+    if own is not None and own in movers:
+        ego = state.settings.ego
+        scaled = np.asarray(actions, dtype=np.float64)[:, :COMMAND_DIM] * [ego.speed_m_s, ego.yaw_rate_rad_s]
+        commands[:, int(np.searchsorted(movers, own))] = torch.as_tensor(scaled, device=state.device).to(state.dtype)
+    futures = _sample(state, movers, commands, samples, dt_s)
+    return Rollout(
+        state.ids[movers].copy(),
+        state.belief.time_s + dt_s * np.arange(1, steps + 1),
+        futures.position,
+        futures.orientation_xyzw,
+        futures.linear_velocity,
+        futures.position.std(0) if samples > 1 else torch.zeros_like(futures.position[0]),
+    )
+
+
+def _persisting(state: EngineState, movers: Int[np.ndarray, " n"], steps: int) -> Float[Tensor, "T n U"]:
+    """Return commands in which the own body goes on as it was told last."""
+    commands = torch.zeros(steps, len(movers), COMMAND_DIM, dtype=state.dtype, device=state.device)
+    own = state.own_slot
+    if own is not None and own in movers:
+        commands[:, int(np.searchsorted(movers, own))] = torch.as_tensor(state.command, device=state.device).to(
+            state.dtype
+        )
+    return commands
+
+
+def _with_neighbours(
+    state: EngineState, wanted: Int[np.ndarray, " m"], movers: Int[np.ndarray, " n"]
+) -> Int[np.ndarray, " k"]:
+    """Return the wanted movers and those that they respond to, directly or through others."""
+    mask = np.isin(np.arange(state.belief.capacity), movers)
+    nearest, known = stimuli.nearest_mover(state.belief.position, mask)
+    near, ok = nearest.cpu().numpy(), known.cpu().numpy()
+    chosen = set(wanted.tolist())
+    frontier = list(chosen)
+    while frontier:
+        slot = frontier.pop()
+        if ok[slot] and int(near[slot]) not in chosen:
+            chosen.add(int(near[slot]))
+            frontier.append(int(near[slot]))
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
+def _sample(
+    state: EngineState, movers: Int[np.ndarray, " n"], commands: Float[Tensor, "T n U"], samples: int, dt_s: float
+) -> Futures:
+    density = density_of(state.belief)
+    mask = np.isin(np.arange(state.belief.capacity), movers)
+    nearest, known = stimuli.nearest_mover(state.belief.position, mask)
+    rows = state.index(movers)
+    place = np.zeros(state.belief.capacity, dtype=np.int64)
+    place[movers] = np.arange(len(movers))
+    colliding = mask & state.library.collides[state.model_index]
+    for trial in state.trials.values():
+        slot = state.belief.slot_of(trial.object_id)
+        if slot is not None:
+            colliding[slot] = True
+    walls = stimuli.obstacles(state.belief, colliding) if colliding.any() else Obstacles.only_floor(state.belief.position)
+    own = state.own_slot
+    generator = torch.Generator(device=state.device)
+    generator.manual_seed(state.seed * 1_000_003 + state.frames)  # the same forecast however often it is asked for
+    return sample_futures(
+        [_source(state, density, int(slot)) for slot in movers],
+        state.index(place[nearest.cpu().numpy()[movers]]),
+        known[rows],
+        walls.select(rows),
+        commands,
+        torch.as_tensor(movers == (-1 if own is None else own), device=state.device),
+        state.library,
+        samples,
+        dt_s,
+        generator,
+    )
+
+
+def _source(state: EngineState, density: Density, slot: int) -> Source:
+    """Return an object's own belief, or the mixture of hypotheses while it is under test."""
+    trial = state.trials.get(int(state.ids[slot]))
+    if trial is not None:
+        return Source(trial.density, trial.model_index, trial.posterior(), 1.0)
+    row = density.select(state.index(np.array([slot])))
+    scale = float(state.belief.noise_scale[slot])
+    return Source(row, state.model_index[slot : slot + 1], np.ones(1), scale)

@@ -1,0 +1,168 @@
+"""Who is there: existence, births, recognition, sleep and deaths."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from worldsim.engine.state import EngineState
+from worldsim.engine.tracking import Matched, Surprised, own_states
+from worldsim.graph.edges import without
+from worldsim.inference import lifecycle
+from worldsim.inference import slots as slot_table
+from worldsim.inference.observe import Frame
+from worldsim.types.record import EventKind
+
+_REST_M_S, _REST_RAD_S = 0.06, 0.25
+_SETTLED_M_S = 0.15  # the estimated speed of a resting thing after its first few frames
+_OWN_SIZE_VARIANCE = 1e-4
+_PASSIVE = ("static", "rigid_body", "hinge")
+
+
+def update_existence(state: EngineState, matched: Matched, surprised: Surprised) -> None:
+    """Correct how probable it is that each object exists."""
+    belief = state.belief
+    seen = torch.zeros_like(belief.alive).index_fill(0, matched.slots, True)
+    density = belief.existence.new_zeros(belief.capacity)
+    density = density.index_copy(0, matched.slots, -surprised.pose.position_nats)
+    visible = torch.as_tensor(matched.visible, device=state.device)
+    after = lifecycle.existence_after(belief.existence, seen, visible, density, state.settings.sensor)
+    own = belief.object_id == (-2 if state.own_id is None else state.own_id)
+    after = torch.where(own, torch.ones_like(after), after)
+    state.belief = dataclasses.replace(belief, existence=torch.where(belief.alive, after, belief.existence))
+
+
+def watch(state: EngineState, matched: Matched, dt_s: float) -> None:
+    """Count hits and fold the frame into the motion statistics; advance the quiet counters."""
+    slots = matched.slots.cpu().numpy()
+    belief = state.belief
+    velocity = belief.linear_velocity[matched.slots].cpu().numpy()
+    spin = belief.angular_velocity[matched.slots].cpu().numpy()
+    bottom = (belief.position[matched.slots, 2] - 0.5 * belief.extent_m[matched.slots, 2]).cpu().numpy()
+    state.ledger.watch(slots, velocity, bottom, dt_s)
+    calm = (np.linalg.norm(velocity, axis=1) < _REST_M_S) & (np.linalg.norm(spin, axis=1) < _REST_RAD_S)
+    state.ledger.quiet[slots] = np.where(calm, state.ledger.quiet[slots] + 1, 0)
+
+
+def bury(state: EngineState) -> Int[np.ndarray, " n"]:
+    """Drop objects that have all but ceased to exist; return their ids."""
+    gone = state.alive & (state.belief.existence.cpu().numpy() < state.settings.loop.death_existence)
+    slots = np.flatnonzero(gone)
+    ids = state.ids[slots]
+    if len(slots) == 0:
+        return ids
+    for slot, object_id in zip(slots, ids, strict=True):
+        if state.ledger.settled[slot]:
+            state.tell(EventKind.DEATH, int(object_id), model=state.library.model_ids[state.model_index[slot]])
+        state.trials.pop(int(object_id), None)
+        state.verdict_s.pop(int(object_id), None)
+        state.waiting.discard(int(object_id))
+    state.belief = lifecycle.buried(state.belief, state.index(slots))
+    state.ledger.clear(slots)
+    state.edges = without(state.edges, ids)
+    return ids
+
+
+def start_objects(state: EngineState, frame: Frame, chosen: Int[np.ndarray, " n"]) -> None:
+    """Start a new object, tracked by the generic model, from each unclaimed detection."""
+    if len(chosen) == 0:
+        return
+    slots = _free_slots(state, len(chosen))
+    ids = np.arange(state.next_id, state.next_id + len(chosen), dtype=np.int64)
+    state.next_id += len(chosen)
+    state.belief = lifecycle.born(
+        state.belief,
+        state.index(slots),
+        frame,
+        state.index(chosen),
+        state.index(ids),
+        state.generic,
+        state.library,
+        state.settings.sensor,
+    )
+    state.ledger.clear(slots)
+    state.ledger.hits[slots] = 1
+
+
+def start_own_body(state: EngineState, frame: Frame) -> None:
+    """Start the own body from its first report, run by the loaded model of the own kind."""
+    if frame.ego is None or state.own_id is not None:
+        return
+    kinds = state.library.kinds
+    model = kinds.index(state.settings.ego.kind) if state.settings.ego.kind in kinds else state.generic
+    slot = _free_slots(state, 1)
+    row, states = state.index(slot), own_states(state, frame)
+    chosen = state.index(np.array([model]))
+    belief = slot_table.put(
+        state.belief,
+        row,
+        alive=torch.ones(1, dtype=torch.bool, device=state.device),
+        awake=torch.ones(1, dtype=torch.bool, device=state.device),
+        object_id=state.index(np.array([state.next_id])),
+        position=states.position,
+        orientation_xyzw=states.orientation_xyzw,
+        linear_velocity=states.linear_velocity,
+        angular_velocity=states.angular_velocity,
+        extent_m=states.extent_m,
+        extent_variance_m2=torch.full_like(states.extent_m, _OWN_SIZE_VARIANCE),
+        existence=torch.ones(1, dtype=state.dtype, device=state.device),
+        birth_s=torch.full((1,), frame.time_s, dtype=state.dtype, device=state.device),
+        last_seen_s=torch.full((1,), frame.time_s, dtype=state.dtype, device=state.device),
+    )
+    state.belief = lifecycle.take_model(belief, row, chosen, state.library)
+    state.own_id = state.next_id
+    state.next_id += 1
+    state.ledger.clear(slot)
+    state.ledger.settled[slot] = True
+
+
+def settle(state: EngineState) -> None:
+    """Recognise the objects that have been watched for long enough; what nothing loaded explains stays generic."""
+    loop = state.settings.loop
+    due = state.alive & ~state.ledger.settled & (state.ledger.hits >= loop.settle_frames)
+    slots = np.flatnonzero(due)
+    if len(slots) == 0 or bool(state.broad.all()):
+        return
+    row = state.index(slots)
+    found = lifecycle.recognise(state.belief, row, state.library, state.broad)
+    state.ledger.settled[slots] = True
+    unknown = found.log_e > loop.alarm_threshold_nats if loop.surprise else np.zeros(len(slots), dtype=bool)
+    log_e = torch.as_tensor(found.log_e.clip(0.0), dtype=state.dtype, device=state.device)
+    state.belief = slot_table.put(state.belief, row, log_e_value=log_e)
+    known = ~unknown
+    state.belief = lifecycle.take_model(
+        state.belief, state.index(slots[known]), state.index(found.model_index[known]), state.library
+    )
+    _lay_down(state, slots[known])
+    for slot in slots:
+        model = state.library.model_ids[state.model_index[slot]]
+        state.tell(EventKind.BIRTH, int(state.ids[slot]), model=model)
+
+
+def _lay_down(state: EngineState, slots: Int[np.ndarray, " n"]) -> None:
+    """Let newly recognised passive objects sleep at once where they are at rest."""
+    models = state.model_index[slots]
+    passive = np.array([state.library.models[m].family in _PASSIVE for m in models], dtype=bool)
+    speed = state.belief.linear_velocity[state.index(slots)].norm(dim=-1).cpu().numpy()
+    at_rest = (speed < _SETTLED_M_S) | ~state.library.moves[models]
+    state.belief = lifecycle.to_sleep(state.belief, state.index(slots[passive & at_rest]))
+
+
+def fall_asleep(state: EngineState) -> None:
+    """Let passive objects sleep that have been at rest for a while and are not held."""
+    families = np.array([m.family in _PASSIVE for m in state.library.models], dtype=bool)
+    tired = state.awake & state.ledger.settled & (state.ledger.quiet >= state.settings.loop.quiet_frames)
+    tired &= families[state.model_index] & ~np.isin(state.ids, list(state.trials))
+    state.belief = lifecycle.to_sleep(state.belief, state.index(np.flatnonzero(tired)))
+
+
+def _free_slots(state: EngineState, count: int) -> Int[np.ndarray, " n"]:
+    while int((~state.alive).sum()) < count:
+        state.belief = slot_table.grow(state.belief)
+        state.ledger.grow()
+        state.tell(EventKind.GROWTH, capacity=state.belief.capacity)
+    return np.flatnonzero(~state.alive)[:count]
+

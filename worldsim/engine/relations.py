@@ -1,0 +1,102 @@
+"""Who acts on whom: one round of edge inference over the candidate pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worldsim.contracts.interaction import Interaction, PairFrame
+from worldsim.engine.state import EngineState
+from worldsim.graph.candidates import candidate_pairs
+from worldsim.graph.edges import as_graph, infer
+from worldsim.types.graph import InteractionGraph
+from worldsim.types.states import ObjectStates
+
+_SLEEPING_PAIRS_EVERY = 10  # frames; nothing changes between two things that sleep
+
+
+def infer_graph(state: EngineState, dt_s: float) -> None:
+    """Fold this frame into the edges. Pairs in which nobody is awake are looked at every tenth frame only."""
+    if state.before is None or not state.interactions:
+        return
+    every = state.frames % _SLEEPING_PAIRS_EVERY == 0
+    known = state.alive & state.ledger.settled
+    active = known & state.library.moves[state.model_index]
+    if not every:
+        active &= state.awake
+    slots = np.flatnonzero(known)
+    belief = state.belief
+    reach = max(i.reach_m for i in state.interactions)
+    pairs, gap = candidate_pairs(
+        belief.position.cpu().numpy()[slots],
+        belief.orientation_xyzw.cpu().numpy()[slots],
+        belief.extent_m.cpu().numpy()[slots],
+        active[slots],
+        reach,
+    )
+    pairs = slots[pairs] if len(pairs) else pairs
+    for kind, interaction in enumerate(state.interactions):
+        near = pairs[gap < interaction.reach_m]
+        if interaction.directed:
+            near = np.concatenate([near, near[:, ::-1]])
+        ids = state.ids[near].reshape(-1, 2)
+        if not interaction.directed:
+            swap = ids[:, 0] > ids[:, 1]
+            near, ids = np.where(swap[:, None], near[:, ::-1], near), np.sort(ids, axis=1)
+        order = np.lexsort((ids[:, 1], ids[:, 0]))
+        frame = _frame(state, near[order], interaction, dt_s)
+        state.edges = infer(state.edges, kind, interaction, ids[order], frame)
+
+
+def _frame(state: EngineState, pairs: Int[np.ndarray, "E 2"], interaction: Interaction, dt_s: float) -> PairFrame:
+    source, target = state.index(pairs[:, 0]), state.index(pairs[:, 1])
+    now, before = state.belief.states, state.before
+    assert before is not None  # noqa: S101 - `infer_graph` has looked
+    variance = torch.diagonal(state.belief.joint_covariance, dim1=1, dim2=2)[:, :3].mean(-1)
+    std = variance.clamp_min(0.0).sqrt()
+    return PairFrame(
+        now.select(source),
+        now.select(target),
+        _padded(before, state.belief.capacity).select(source),
+        _padded(before, state.belief.capacity).select(target),
+        std[source],
+        std[target],
+        dt_s,
+        _told(state, pairs),
+    )
+
+
+def _told(state: EngineState, pairs: Int[np.ndarray, "E 2"]) -> Float[Tensor, " E"]:
+    """Return the own command to hold or release for the pairs whose source is the own body."""
+    own = -1 if state.own_slot is None else state.own_slot
+    told = np.where(pairs[:, 0] == own, state.hold, 0.0)
+    return torch.as_tensor(told, dtype=state.dtype, device=state.device)
+
+
+def _padded(before: ObjectStates, capacity: int) -> ObjectStates:
+    """Return last step's states with blank rows where the belief has grown since."""
+    missing = capacity - len(before)
+    if missing <= 0:
+        return before
+
+    def pad(value: Tensor) -> Tensor:
+        return torch.cat([value, value.new_zeros(missing, value.shape[1])])
+
+    return ObjectStates(
+        pad(before.position),
+        pad(before.orientation_xyzw),
+        pad(before.linear_velocity),
+        pad(before.angular_velocity),
+        pad(before.extent_m),
+    )
+
+
+def graph_of(state: EngineState) -> InteractionGraph:
+    """Return the present graph as a value."""
+    slots = np.flatnonzero(state.alive & state.ledger.settled)
+    labels = tuple(state.library.model_ids[m] for m in state.model_index[slots])
+    return as_graph(
+        state.edges, tuple(i.kind for i in state.interactions), tuple(int(i) for i in state.ids[slots]), labels
+    )

@@ -1,0 +1,71 @@
+"""How a world model is set; each default lives here, with the part that it configures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from worldsim.hypotheses.trial import TrialSettings
+from worldsim.inference.sensor_model import SensorModel
+
+
+@dataclass(frozen=True, slots=True)
+class EgoInterface:
+    """How actions move the own body.
+
+    Attributes:
+        kind: kind of the model that runs the own body.
+        speed_m_s: forward speed that action 0 = 1 asks for.
+        yaw_rate_rad_s: yaw rate that action 1 = 1 asks for.
+        hold_index: which component of the action holds (> 0) and releases (< 0).
+    """
+
+    kind: str = "robot"
+    speed_m_s: float = 1.2
+    yaw_rate_rad_s: float = 1.5
+    hold_index: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """Limits and rates of the loop.
+
+    Attributes:
+        surprise: False switches alarms, queries and trials off (an ablation).
+        alarm_threshold_nats: the e-detector's log W above which an alarm is raised. If the model of an object is
+            right, the mean time to a false alarm is at least exp(threshold) of its frames.
+        confirm_existence: existence probability that an object needs before it can alarm.
+        settle_frames: frames for which a new object is tracked with the generic model before it is recognised.
+        candidates: how many models are asked of the registry.
+        learn_s: for how long a new model is learned before it is published, s.
+        learn_min_frames: frames seen that a published model needs at least.
+        retest_s: how long after a verdict the same object may not alarm again, s.
+        death_existence: existence probability below which an object is dropped.
+        capacity: slots at the start; doubled when full.
+        manoeuvre_m: standard deviation of unforeseen jumps that association allows for, m.
+        quiet_frames: frames at rest before a passive object falls asleep.
+        future_samples: samples of a forecast.
+    """
+
+    surprise: bool = True
+    alarm_threshold_nats: float = 18.0
+    confirm_existence: float = 0.97
+    settle_frames: int = 4
+    candidates: int = 8
+    learn_s: float = 3.0
+    learn_min_frames: int = 30
+    retest_s: float = 1.0
+    death_existence: float = 0.02
+    capacity: int = 64
+    manoeuvre_m: float = 0.1
+    quiet_frames: int = 8
+    future_samples: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class WorldModelSettings:
+    """All settings of a world model, printed in every run's record."""
+
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    trial: TrialSettings = field(default_factory=TrialSettings)
+    sensor: SensorModel = field(default_factory=SensorModel)
+    ego: EgoInterface = field(default_factory=EgoInterface)

@@ -1,0 +1,110 @@
+"""How a world model starts: which models it loads, and its first state."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+
+from worldsim.contracts.interaction import Interaction
+from worldsim.contracts.object_model import ObjectModel
+from worldsim.contracts.registry import Registry
+from worldsim.engine.settings import WorldModelSettings
+from worldsim.engine.state import GENERIC_MODEL, EngineState
+from worldsim.errors import ConfigurationError
+from worldsim.filtering.library import LoadedModels
+from worldsim.graph.edges import EdgeTable
+from worldsim.inference import slots as slot_table
+from worldsim.inference.ledger import Ledger
+from worldsim.plugins import load_plugin, plugin_names
+from worldsim.types.card import ParameterPrior
+
+STARTER_TAG = "starter"
+_DTYPE = torch.float64  # joint covariances need it (docs/decisions)
+
+
+def starter_models(
+    registry: Registry | None,
+    wanted: Sequence[str | ObjectModel] | None,
+    tracker: Literal["world_model", "constant_velocity"],
+) -> list[ObjectModel]:
+    """Return the models to load first; the broad model is always among them.
+
+    Raises:
+        ConfigurationError: there is nothing to load, or no broad model.
+        ModelNotFoundError: an id is not in the registry.
+    """
+    if tracker not in ("world_model", "constant_velocity"):
+        raise ConfigurationError(f"tracker is {tracker!r}, expected 'world_model' or 'constant_velocity'.")
+    if wanted is None:
+        assert registry is not None  # noqa: S101 - the constructor has looked
+        wanted = [card.model_id for card in registry.cards(tag=STARTER_TAG)]
+    loaded = [_model(registry, item) for item in wanted]
+    if GENERIC_MODEL not in [m.card.model_id for m in loaded]:
+        loaded.append(_model(registry, GENERIC_MODEL))
+    if tracker == "constant_velocity":
+        broad = next(m for m in loaded if m.card.model_id == GENERIC_MODEL)
+        own = [m for m in loaded if m.card.kind == "robot"]
+        return [*own, _constant_velocity(broad)]
+    return loaded
+
+
+def _model(registry: Registry | None, item: str | ObjectModel) -> ObjectModel:
+    if isinstance(item, ObjectModel):
+        return item
+    if registry is None:
+        raise ConfigurationError(f"model {item!r} is given by id, but there is no registry to fetch it from.")
+    return registry.fetch(item)
+
+
+def _constant_velocity(broad: ObjectModel) -> ObjectModel:
+    """Return the broad model with every coefficient fixed at zero: straight on, with white acceleration noise."""
+
+    def fixed(prior: ParameterPrior) -> ParameterPrior:
+        if prior.transform == "log":
+            return dataclasses.replace(prior, std=0.0)
+        return dataclasses.replace(prior, mean=0.0, std=0.0)
+
+    card = broad.card.replace(parameters=tuple(fixed(p) for p in broad.card.parameters))
+    return type(broad)(card)
+
+
+def initial_state(
+    registry: Registry | None,
+    models: Sequence[ObjectModel],
+    settings: WorldModelSettings,
+    interactions: Sequence[Interaction] | None,
+    device: torch.device,
+    surprise: bool,
+    seed: int,
+) -> EngineState:
+    """Return the state of a model that has seen nothing yet."""
+    if interactions is None:
+        interactions = installed_interactions()
+    if not surprise:
+        settings = dataclasses.replace(settings, loop=dataclasses.replace(settings.loop, surprise=False))
+    library = LoadedModels.of(models, device, _DTYPE)
+    capacity = settings.loop.capacity
+    state = EngineState(
+        settings,
+        registry,
+        tuple(interactions),
+        device,
+        _DTYPE,
+        library,
+        slot_table.empty_belief(capacity, device, _DTYPE),
+        Ledger.empty(capacity),
+        EdgeTable.empty(),
+        seed,
+    )
+    state.clear(0.0)
+    return state
+
+
+def installed_interactions() -> list[Interaction]:
+    """Return one instance of every installed kind of interaction that is inferred from states, by name."""
+    group = "worldsim.interactions"
+    classes = [load_plugin(group, name, Interaction) for name in sorted(plugin_names(group))]  # type: ignore[type-abstract]
+    return [found() for found in classes]

@@ -1,0 +1,159 @@
+"""Everything that a world model remembers between two steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from worldsim.contracts.interaction import Interaction
+from worldsim.contracts.object_model import ObjectModel
+from worldsim.contracts.registry import Registry
+from worldsim.engine.settings import WorldModelSettings
+from worldsim.filtering.library import LoadedModels
+from worldsim.graph.edges import EdgeTable
+from worldsim.hypotheses.trial import Trial
+from worldsim.inference import slots as slot_table
+from worldsim.inference.ledger import Ledger
+from worldsim.types.belief import WorldBelief
+from worldsim.types.record import Event, EventKind
+from worldsim.types.states import ObjectStates
+
+GENERIC_MODEL = "generic/unknown"
+
+
+@dataclass(slots=True)
+class EngineState:
+    """The state that the stages work on. Values inside are frozen; stages bind new ones.
+
+    Attributes:
+        settings: how the model is set.
+        registry: where other models are, None for a model that can ask nobody.
+        interactions: the kinds of edges, in the order of the edge table's `kind`.
+        device, dtype: of the belief.
+        library: loaded models.
+        belief: what is believed.
+        ledger: counters by slot.
+        edges: the interaction graph's posterior.
+        trials: open trials by object id.
+        verdict_s: when each object was last decided on, by object id.
+        next_id: next free object id.
+        own_id: id of the own body, None for a passive observer.
+        command: [U] the own body's last command (m/s, rad/s).
+        hold: the last command to hold (> 0) or release (< 0).
+        before: states at the end of the previous step.
+        frames: steps made since reset.
+        seed: of every sample that the model draws.
+        waiting: object ids whose query the registry could not answer yet.
+        events: of the step under way.
+    """
+
+    settings: WorldModelSettings
+    registry: Registry | None
+    interactions: tuple[Interaction, ...]
+    device: torch.device
+    dtype: torch.dtype
+    library: LoadedModels
+    belief: WorldBelief
+    ledger: Ledger
+    edges: EdgeTable
+    seed: int
+    trials: dict[int, Trial] = field(default_factory=dict)
+    verdict_s: dict[int, float] = field(default_factory=dict)
+    next_id: int = 0
+    own_id: int | None = None
+    command: Float[np.ndarray, " U"] = field(default_factory=lambda: np.zeros(2))
+    hold: float = 0.0
+    before: ObjectStates | None = None
+    frames: int = 0
+    waiting: set[int] = field(default_factory=set)
+    events: list[Event] = field(default_factory=list)
+
+    def clear(self, time_s: float) -> None:
+        """Forget every object; models, settings and what the registry holds stay."""
+        capacity = self.settings.loop.capacity
+        belief = slot_table.empty_belief(capacity, self.device, self.dtype)
+        self.belief = _at(belief, time_s, self.library)
+        self.ledger = Ledger.empty(capacity)
+        self.edges = EdgeTable.empty()
+        self.trials, self.verdict_s, self.waiting, self.events = {}, {}, set(), []
+        self.own_id, self.before = None, None
+        self.command, self.hold = np.zeros(2), 0.0
+        self.frames = self.next_id = 0
+
+    def tell(self, kind: EventKind, object_id: int = -1, /, **detail: object) -> None:
+        """Note an event of the step under way."""
+        self.events.append(Event(kind, self.belief.time_s, object_id, detail))
+
+    def index(self, rows: Int[np.ndarray, " n"]) -> Int[Tensor, " n"]:
+        """Return row numbers as an index tensor on the model's device."""
+        return torch.as_tensor(np.ascontiguousarray(rows, dtype=np.int64), device=self.device)
+
+    @property
+    def alive(self) -> Bool[np.ndarray, " C"]:
+        """Slots in use, on the host."""
+        return self.belief.alive.cpu().numpy()
+
+    @property
+    def awake(self) -> Bool[np.ndarray, " C"]:
+        """Slots in use and awake, on the host."""
+        return (self.belief.alive & self.belief.awake).cpu().numpy()
+
+    @property
+    def ids(self) -> Int[np.ndarray, " C"]:
+        """Object ids by slot, on the host."""
+        return self.belief.object_id.cpu().numpy()
+
+    @property
+    def model_index(self) -> Int[np.ndarray, " C"]:
+        """Model of each slot, on the host."""
+        return self.belief.model_index.cpu().numpy()
+
+    @property
+    def own_slot(self) -> int | None:
+        """Slot of the own body."""
+        return None if self.own_id is None else self.belief.slot_of(self.own_id)
+
+    @property
+    def broad(self) -> Bool[np.ndarray, " L"]:
+        """Which loaded models are the broad one that fits anything."""
+        return np.array([m.card.model_id == GENERIC_MODEL for m in self.library.models], dtype=bool)
+
+    @property
+    def generic(self) -> int:
+        """Library index of the broad model."""
+        return self.library.index_of(GENERIC_MODEL)
+
+    def load(self, models: Iterable[ObjectModel]) -> None:
+        """Add models to the loaded ones; indices of the others stay."""
+        self.library = LoadedModels.of((*self.library.models, *models), self.device, self.dtype)
+        self.belief = _at(self.belief, self.belief.time_s, self.library)
+
+    def unload(self, model_ids: Iterable[str]) -> None:
+        """Drop models that no object and no trial uses, and renumber the rest."""
+        used = {self.library.model_ids[m] for m in self.model_index[self.alive]}
+        for trial in self.trials.values():
+            used |= {self.library.model_ids[m] for m in trial.model_index}
+        gone = set(model_ids) - used
+        if not gone:
+            return
+        kept = [i for i, name in enumerate(self.library.model_ids) if name not in gone]
+        renumber = np.zeros(len(self.library), dtype=np.int64)
+        renumber[kept] = np.arange(len(kept))
+        self.library = LoadedModels.of([self.library.models[i] for i in kept], self.device, self.dtype)
+        belief = slot_table.put(
+            self.belief,
+            self.index(np.arange(self.belief.capacity)),
+            model_index=self.index(renumber[self.model_index]),
+        )
+        self.belief = _at(belief, belief.time_s, self.library)
+        self.trials = {i: t.renumbered(renumber) for i, t in self.trials.items()}
+
+
+def _at(belief: WorldBelief, time_s: float, library: LoadedModels) -> WorldBelief:
+    return dataclasses.replace(belief, time_s=time_s, model_ids=library.model_ids)

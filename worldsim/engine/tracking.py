@@ -1,0 +1,341 @@
+"""Predict, associate, surprise, correct: the Bayes filter's round over all objects."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from worldsim.dynamics import quaternion
+from worldsim.engine.state import EngineState
+from worldsim.filtering.correct import POSE_DIM, Innovation, correct, innovation
+from worldsim.filtering.density import Density, local
+from worldsim.filtering.predict import predict
+from worldsim.hypotheses.trial import faded
+from worldsim.inference import lifecycle, stimuli
+from worldsim.inference import slots as slot_table
+from worldsim.inference.associate import associate
+from worldsim.inference.observe import Frame
+from worldsim.inference.surprise import PoseSurprise, accumulate, appearance_surprisal, pose_surprise
+from worldsim.inference.visibility import visible
+from worldsim.types.belief import TANGENT_DIM
+from worldsim.types.graph import InteractionKind
+from worldsim.types.states import ObjectStates
+
+_GRIP_M, _GRIP_RAD = 4e-3, 1e-2  # play of a carried thing in its grip, a frame
+_GRIP_SPEED = 0.1
+_WAKE_NIS = 30.0  # chi-square with 6 degrees of freedom: once in 25,000 frames by chance
+_FADE_FROM, _FADE_LIMIT = 18.0, 60.0  # NIS above which a mover's covariance is widened to keep up
+_NOISE_RATE, _NOISE_MEMORY = 0.02, 0.995
+_NOISE_LIMITS = (0.5, 8.0)
+_TWIST_STD = (0.03, 0.03)  # odometry: m/s, rad/s
+_ATTRIBUTE_FLOOR = 1e-5  # an estimate is never surer than this variance: looks drift
+_OCCLUDER_HEIGHT_M = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """The prior of this step.
+
+    Attributes:
+        density: [C] rows one step ahead; touching: [C]; dt_s.
+        trial_density: predicted rows of each open trial, by object id.
+    """
+
+    density: Density
+    touching: Bool[Tensor, " C"]
+    dt_s: float
+    trial_density: dict[int, Density]
+
+
+def predict_all(state: EngineState, time_s: float) -> Predicted:
+    """Carry every object, and every open hypothesis, to `time_s`. Sleepers only get a little less sure."""
+    belief, library = state.belief, state.library
+    dt_s = time_s - belief.time_s
+    awake, models, ids = state.awake, state.model_index, state.ids
+    carried = _carried(state)
+    moving = awake & library.moves[models]
+    colliding = awake & library.collides[models]
+    colliding[[target for _, target in carried]] = False
+    around = stimuli.surroundings(belief, moving, colliding, state.own_slot, state.command)
+    density = slot_table.density_of(lifecycle.dream(belief, belief.alive & ~belief.awake))
+    touching = torch.zeros_like(belief.alive)
+    rows = np.flatnonzero(awake)
+    trials = list(state.trials.values())
+    slots = {int(i): int(s) for s, i in enumerate(ids) if i >= 0}
+    # hypotheses ride in the same batched calls as the objects: one call a class
+    index = [models[rows]] + [t.model_index for t in trials]
+    where = [rows] + [np.full(len(t.model_index), slots[t.object_id]) for t in trials]
+    parts = [density.select(state.index(rows))] + [t.density for t in trials]
+    scales = [belief.noise_scale[state.index(rows)]] + [belief.noise_scale.new_ones(len(t.model_index)) for t in trials]
+    ahead = predict(
+        Density.cat(parts),
+        np.concatenate(index),
+        library,
+        around.select(state.index(np.concatenate(where))),
+        torch.cat(scales),
+        dt_s,
+    )
+    bounds = np.cumsum([0] + [len(i) for i in index])
+    pieces = [ahead.density.select(state.index(np.arange(a, b))) for a, b in zip(bounds, bounds[1:], strict=False)]
+    density = density.put(state.index(rows), pieces[0])
+    touching = touching.index_copy(0, state.index(rows), ahead.touching[: len(rows)])
+    density = _carry(state, density, carried)
+    return Predicted(density, touching, dt_s, {t.object_id: p for t, p in zip(trials, pieces[1:], strict=True)})
+
+
+def _carried(state: EngineState) -> list[tuple[int, int]]:
+    """Return (slot of the carrier, slot of the carried) for every attachment that is more likely than not."""
+    names = [i.kind for i in state.interactions]
+    if InteractionKind.ATTACH not in names:
+        return []
+    table = state.edges
+    likely = (table.kind == names.index(InteractionKind.ATTACH)) & (table.log_odds > 0.0)
+    slots = {int(i): int(s) for s, i in enumerate(state.ids) if i >= 0}
+    pairs = zip(table.source[likely], table.target[likely], strict=True)
+    return [(slots[int(a)], slots[int(b)]) for a, b in pairs if int(a) in slots and int(b) in slots]
+
+
+def _carry(state: EngineState, density: Density, carried: list[tuple[int, int]]) -> Density:
+    """Move what is attached along with its carrier, as one body."""
+    if not carried:
+        return density
+    source = state.index(np.array([a for a, _ in carried]))
+    target = state.index(np.array([b for _, b in carried]))
+    old, new = state.belief.states.select(source), density.states.select(source)
+    rows = state.belief.states.select(target)
+    turn = quaternion.multiply(new.orientation_xyzw, quaternion.conjugate(old.orientation_xyzw))
+    arm = quaternion.rotate(turn, rows.position - old.position)
+    moved = ObjectStates(
+        new.position + arm,
+        quaternion.multiply(turn, rows.orientation_xyzw),
+        new.linear_velocity + torch.linalg.cross(new.angular_velocity, arm, dim=-1),
+        new.angular_velocity,
+        rows.extent_m,
+    )
+    covariance = state.belief.joint_covariance.index_select(0, target).clone()
+    covariance[:, POSE_DIM:TANGENT_DIM, :] = 0.0
+    covariance[:, :, POSE_DIM:TANGENT_DIM] = 0.0
+    play = [_GRIP_M**2] * 3 + [_GRIP_RAD**2] * 3 + [_GRIP_SPEED**2] * 6
+    covariance[:, :TANGENT_DIM, :TANGENT_DIM] += torch.diag(covariance.new_tensor(play))
+    return density.put(target, Density(moved, density.parameters.index_select(0, target), covariance))
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Which detection each slot got.
+
+    Attributes:
+        detection: [C] index into the frame's usable detections, -1 where none.
+        visible: [C]; unassigned: indices of unclaimed detections.
+        slots, which: tensors of the matched slots and of their detections.
+    """
+
+    detection: Int[np.ndarray, " C"]
+    visible: Bool[np.ndarray, " C"]
+    unassigned: Int[np.ndarray, " n"]
+    slots: Int[Tensor, " n"]
+    which: Int[Tensor, " n"]
+
+
+def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
+    """Associate the frame's detections with the predicted objects."""
+    states, belief = predicted.density.states, state.belief
+    candidate = state.alive.copy()
+    if state.own_slot is not None:
+        candidate[state.own_slot] = False
+    fixture = belief.alive & ~belief.awake & (belief.extent_m[:, 2] > _OCCLUDER_HEIGHT_M)
+    seen = visible(
+        states.position, states.orientation_xyzw, states.extent_m, fixture, frame.viewpoint, frame.range_m
+    )
+    detection = associate(
+        states.position.cpu().numpy(),
+        predicted.density.covariance[:, :3, :3].cpu().numpy(),
+        states.extent_m.cpu().numpy(),
+        belief.appearance.cpu().numpy(),
+        candidate,
+        frame.detections,
+        state.settings.loop.manoeuvre_m,
+    )
+    slots = np.flatnonzero(detection >= 0)
+    unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[slots])
+    return Matched(
+        detection, seen.cpu().numpy(), unassigned, state.index(slots), state.index(detection[slots])
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Surprised:
+    """Surprise of the matched slots, and of the own body last where there is one.
+
+    Attributes:
+        innovation, pose: of the n matched slots.
+        appearance_nats: [n] surprisal of size and look; appearance_excess_nats: minus its expectation.
+    """
+
+    innovation: Innovation
+    pose: PoseSurprise
+    appearance_nats: Float[Tensor, " n"]
+    appearance_excess_nats: Float[Tensor, " n"]
+
+
+def surprise(state: EngineState, predicted: Predicted, matched: Matched, frame: Frame) -> Surprised:
+    """Weigh each match against the prediction, before anything is corrected."""
+    sensor, belief, slots, which = state.settings.sensor, state.belief, matched.slots, matched.which
+    seen = innovation(
+        predicted.density.select(slots),
+        frame.position[which],
+        frame.orientation_xyzw[which],
+        sensor.pose_noise(frame.covariance[which]),
+    )
+    extent = belief.extent_m[slots]
+    size_variance = belief.extent_variance_m2[slots] + sensor.extent_variance(extent)
+    look_variance = belief.appearance_variance[slots] + sensor.appearance_variance()
+    size = frame.extent_m[which] - extent
+    look = frame.appearance[which] - belief.appearance[slots]
+    nats = appearance_surprisal(size, size_variance, look, look_variance)
+    excess = 0.5 * ((size**2 / size_variance - 1.0).sum(-1) + (look**2 / look_variance - 1.0).sum(-1))
+    return Surprised(seen, pose_surprise(seen), nats, excess)
+
+
+def correct_all(
+    state: EngineState, predicted: Predicted, matched: Matched, surprised: Surprised, frame: Frame
+) -> Float[Tensor, " C"]:
+    """Fold the matches into the belief; return each slot's Bayesian surprise in nats (0 where unseen)."""
+    belief, slots = state.belief, matched.slots
+    learned = belief.existence.new_zeros(belief.capacity)
+    density = predicted.density
+    noise = state.settings.sensor.pose_noise(frame.covariance[matched.which])
+    nis = surprised.innovation.nis
+    awake = belief.awake[slots]
+    fade = torch.where(awake, (nis / _FADE_FROM).clamp(1.0, _FADE_LIMIT), torch.ones_like(nis))
+    rows, gained = correct(faded(density.select(slots), fade), surprised.innovation.residual, noise)
+    density = density.put(slots, rows)
+    learned = learned.index_copy(0, slots, gained)
+    density, own_gain = _correct_own(state, density, frame)
+    if own_gain is not None and state.own_slot is not None:
+        learned = learned.index_copy(0, state.index(np.array([state.own_slot])), own_gain)
+    belief = slot_table.with_density(belief, density)
+    state.belief = dataclasses.replace(belief, time_s=frame.time_s)
+    _correct_attributes(state, matched, frame)
+    _adapt_noise(state, matched, nis)
+    startled = matched.slots[(nis > _WAKE_NIS) & ~awake]
+    startled = startled[torch.as_tensor(state.library.moves, device=state.device)[state.belief.model_index[startled]]]
+    state.belief = lifecycle.wake(state.belief, startled)
+    return learned
+
+
+def _correct_own(
+    state: EngineState, density: Density, frame: Frame
+) -> tuple[Density, Float[Tensor, " 1"] | None]:
+    if frame.ego is None or state.own_slot is None:
+        return density, None
+    row = state.index(np.array([state.own_slot]))
+    observed = own_states(state, frame)
+    linear, angular = _TWIST_STD
+    twist = density.covariance.new_tensor([linear**2] * 3 + [angular**2] * 3)
+    noise = density.covariance.new_zeros(1, TANGENT_DIM, TANGENT_DIM)
+    pose = torch.as_tensor(frame.ego.covariance, dtype=state.dtype, device=state.device)
+    noise[0, :POSE_DIM, :POSE_DIM] = state.settings.sensor.pose_noise(pose)
+    noise[0, POSE_DIM:, POSE_DIM:] = torch.diag(twist)
+    rows = density.select(row)
+    rows, gained = correct(rows, local(observed, rows.states), noise)
+    return density.put(row, rows), gained
+
+
+def own_states(state: EngineState, frame: Frame) -> ObjectStates:
+    """Return the own body's reported state as one row."""
+    ego = frame.ego
+    assert ego is not None  # noqa: S101 - callers have looked
+
+    def row(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=state.device).to(state.dtype).reshape(1, -1)
+
+    quaternions = row(ego.orientation_xyzw)
+    return ObjectStates(
+        row(ego.position),
+        quaternions / quaternions.norm(dim=-1, keepdim=True),
+        row(ego.linear_velocity),
+        row(ego.angular_velocity),
+        row(ego.extent_m),
+    )
+
+
+def _correct_attributes(state: EngineState, matched: Matched, frame: Frame) -> None:
+    """Average size and look over what was seen (a Kalman filter of a constant), and the colour for drawing."""
+    belief, slots, which, sensor = state.belief, matched.slots, matched.which, state.settings.sensor
+    size_noise = sensor.extent_variance(belief.extent_m[slots])
+    size, size_variance = _blend(
+        belief.extent_m[slots], belief.extent_variance_m2[slots], frame.extent_m[which], size_noise
+    )
+    look, look_variance = _blend(
+        belief.appearance[slots],
+        belief.appearance_variance[slots],
+        frame.appearance[which],
+        torch.full_like(belief.appearance[slots], sensor.appearance_variance()),
+    )
+    state.belief = slot_table.put(
+        belief,
+        slots,
+        extent_m=size.clamp_min(1e-3),
+        extent_variance_m2=size_variance,
+        appearance=look,
+        appearance_variance=look_variance,
+        colour=0.9 * belief.colour[slots] + 0.1 * frame.colour[which],
+        last_seen_s=torch.full_like(belief.last_seen_s[slots], frame.time_s),
+    )
+
+
+def _blend(mean: Tensor, variance: Tensor, observed: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    gain = variance / (variance + noise)
+    return mean + gain * (observed - mean), ((1.0 - gain) * variance).clamp_min(_ATTRIBUTE_FLOOR)
+
+
+def _adapt_noise(state: EngineState, matched: Matched, nis: Float[Tensor, " n"]) -> None:
+    """Learn how unpredictable each mover is: its noise scale follows the NIS, and slowly returns to 1."""
+    slots = matched.slots
+    scale = state.belief.noise_scale[slots]
+    excess = (nis / POSE_DIM).clamp(0.0, 5.0) - 1.0
+    adapted = (torch.log(scale) * _NOISE_MEMORY + _NOISE_RATE * excess).exp().clamp(*_NOISE_LIMITS)
+    moves = torch.as_tensor(state.library.moves, device=state.device)[state.belief.model_index[slots]]
+    state.belief = slot_table.put(
+        state.belief, slots, noise_scale=torch.where(moves & state.belief.awake[slots], adapted, scale)
+    )
+
+
+def accumulate_surprise(
+    state: EngineState, matched: Matched, surprised: Surprised, shares: Float[Tensor, "n channels"]
+) -> None:
+    """Feed the e-detectors of the recognised objects that are not under test, and blame the channels."""
+    slots = matched.slots.cpu().numpy()
+    pose = surprised.pose
+    ids = state.ids[slots]
+    counts = state.ledger.settled[slots] & ~np.isin(ids, list(state.trials)) & ~state.broad[state.model_index[slots]]
+    value = accumulate(
+        state.belief.log_e_value[matched.slots], pose.log_e, torch.as_tensor(counts, device=state.device)
+    )
+    state.belief = slot_table.put(state.belief, matched.slots, log_e_value=value)
+    state.ledger.blame(slots, shares.cpu().numpy())
+
+
+def excess_by_channel(
+    predicted: Predicted, matched: Matched, surprised: Surprised
+) -> Float[Tensor, "n channels"]:
+    """Return the excess surprise of each match by channel: a pose's counts as contact where something touched."""
+    touching = predicted.touching[matched.slots]
+    pose = surprised.pose
+    none = torch.zeros_like(pose.excess_nats)
+    return torch.stack(
+        [
+            none,
+            torch.where(touching, none, pose.excess_nats),
+            none,
+            torch.where(touching, pose.excess_nats, none),
+            surprised.appearance_excess_nats,
+        ],
+        dim=-1,
+    )

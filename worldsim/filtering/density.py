@@ -1,0 +1,97 @@
+"""A Gaussian over the joint of state and parameters, one a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worldsim.dynamics import quaternion
+from worldsim.types.belief import TANGENT_DIM
+from worldsim.types.states import ObjectStates
+
+
+@dataclass(frozen=True, slots=True)
+class Density:
+    """N Gaussians on the manifold position x rotation x twist x parameters.
+
+    Attributes:
+        states: means.
+        parameters: [N, P] means, transformed coordinates.
+        covariance: [N, X, X] on the tangent space (position, world-frame rotation vector, velocities, parameters).
+    """
+
+    states: ObjectStates
+    parameters: Float[Tensor, "N P"]
+    covariance: Float[Tensor, "N X X"]
+
+    def __len__(self) -> int:
+        """Return the number of rows N."""
+        return len(self.states)
+
+    def select(self, index: Int[Tensor, " n"]) -> Density:
+        """Return the rows at `index`."""
+        return Density(
+            self.states.select(index), self.parameters.index_select(0, index), self.covariance.index_select(0, index)
+        )
+
+    def put(self, index: Int[Tensor, " n"], rows: Density) -> Density:
+        """Return a copy in which the rows at `index` are `rows`."""
+        s, r = self.states, rows.states
+        states = ObjectStates(
+            s.position.index_copy(0, index, r.position),
+            s.orientation_xyzw.index_copy(0, index, r.orientation_xyzw),
+            s.linear_velocity.index_copy(0, index, r.linear_velocity),
+            s.angular_velocity.index_copy(0, index, r.angular_velocity),
+            s.extent_m.index_copy(0, index, r.extent_m),
+        )
+        return Density(
+            states,
+            self.parameters.index_copy(0, index, rows.parameters),
+            self.covariance.index_copy(0, index, rows.covariance),
+        )
+
+    @classmethod
+    def cat(cls, parts: list[Density]) -> Density:
+        """Stack rows of several densities."""
+        states = [p.states for p in parts]
+        return cls(
+            ObjectStates(
+                torch.cat([s.position for s in states]),
+                torch.cat([s.orientation_xyzw for s in states]),
+                torch.cat([s.linear_velocity for s in states]),
+                torch.cat([s.angular_velocity for s in states]),
+                torch.cat([s.extent_m for s in states]),
+            ),
+            torch.cat([p.parameters for p in parts]),
+            torch.cat([p.covariance for p in parts]),
+        )
+
+
+def retract(
+    states: ObjectStates, parameters: Float[Tensor, "N P"], step: Float[Tensor, "N X"]
+) -> tuple[ObjectStates, Float[Tensor, "N P"]]:
+    """Return the point reached from (`states`, `parameters`) along the tangent vector `step`."""
+    moved = ObjectStates(
+        states.position + step[:, 0:3],
+        quaternion.multiply(quaternion.exp(step[:, 3:6]), states.orientation_xyzw),
+        states.linear_velocity + step[:, 6:9],
+        states.angular_velocity + step[:, 9:12],
+        states.extent_m,
+    )
+    return moved, parameters + step[:, TANGENT_DIM:]
+
+
+def local(a: ObjectStates, b: ObjectStates) -> Float[Tensor, "N 12"]:
+    """Return the tangent vector at `b` that leads to `a`."""
+    return torch.cat(
+        [
+            a.position - b.position,
+            quaternion.difference(a.orientation_xyzw, b.orientation_xyzw),
+            a.linear_velocity - b.linear_velocity,
+            a.angular_velocity - b.angular_velocity,
+        ],
+        dim=-1,
+    )

@@ -1,0 +1,163 @@
+"""Predict: every row one step ahead, one batched call per model class.
+
+The covariance is carried through the dynamics *and* the contacts after it by statistical linearisation along the
+coordinate axes of the tangent space: central differences whose step follows the belief's own width (a first-order
+divided-difference filter, Norgaard, Poulsen and Ravn 2000, section 3; ours steps along the axes instead of along a
+Cholesky factor, so that fixed and unexcited parameters cost nothing and never break it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from worldsim.contracts.object_model import ObjectModel
+from worldsim.dynamics import ContactBodies, resolve_contacts
+from worldsim.filtering.density import Density, local, retract
+from worldsim.filtering.library import LoadedModels
+from worldsim.filtering.surroundings import Surroundings
+from worldsim.types.belief import TANGENT_DIM
+from worldsim.types.states import ObjectStates
+
+_STEP_PER_STD = 0.5
+_STEP_MIN, _STEP_MAX = 1e-4, 0.1  # of a tangent coordinate (m, rad, m/s, rad/s, transformed parameter)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Rows one step ahead.
+
+    Attributes:
+        density: predicted rows.
+        touching: [N] a contact was open during the step.
+    """
+
+    density: Density
+    touching: Bool[Tensor, " N"]
+
+
+def predict(
+    density: Density,
+    model_index: Int[np.ndarray, " N"],
+    library: LoadedModels,
+    surroundings: Surroundings,
+    noise_scale: Float[Tensor, " N"],
+    dt_s: float,
+) -> Prediction:
+    """Return `density` one step of `dt_s` later.
+
+    Args:
+        density: N rows.
+        model_index: [N] int64 into `library`, on the host (it says which class to call).
+        library: the loaded models.
+        surroundings: inputs of the N rows.
+        noise_scale: [N] multiplier of the process noise's variance.
+        dt_s: step, s.
+    """
+    out = density
+    touching = torch.zeros(len(density), dtype=torch.bool, device=density.parameters.device)
+    for family, rows in group_by_family(model_index, library):
+        index = torch.as_tensor(rows, device=density.parameters.device)
+        models = torch.as_tensor(model_index[rows], device=density.parameters.device)
+        part, touched = _predict_class(
+            library.models[int(np.flatnonzero(library.family_index == family)[0])],
+            density.select(index),
+            models,
+            library,
+            surroundings.select(index),
+            noise_scale.index_select(0, index),
+            dt_s,
+        )
+        out = out.put(index, part)
+        touching = touching.index_copy(0, index, touched)
+    return Prediction(out, touching)
+
+
+def group_by_family(
+    model_index: Int[np.ndarray, " N"], library: LoadedModels
+) -> list[tuple[int, Int[np.ndarray, " n"]]]:
+    """Return (family index, row numbers) for every class that has rows."""
+    family = library.family_index[model_index]
+    return [(int(f), np.flatnonzero(family == f)) for f in np.unique(family)]
+
+
+def advance_class(
+    model: ObjectModel,
+    states: ObjectStates,
+    natural: Float[Tensor, "N P"],
+    model_index: Int[Tensor, " N"],
+    library: LoadedModels,
+    surroundings: Surroundings,
+    dt_s: float,
+) -> tuple[ObjectStates, Bool[Tensor, " N"]]:
+    """Return the mean motion of N rows of one class, contacts included, and which touched something."""
+    used = natural[:, : len(model.parameter_names)]
+    free = model.dynamics(states, used, surroundings.wrench, surroundings.control, dt_s)
+    if not model.collides:
+        return free, torch.zeros(len(states), dtype=torch.bool, device=natural.device)
+    bodies = ContactBodies(
+        mass_kg=library.body_parameter(natural, model_index, "mass_kg"),
+        friction=library.body_parameter(natural, model_index, "friction"),
+        restitution=library.body_parameter(natural, model_index, "restitution"),
+        shape_index=library.shape_index.index_select(0, model_index),
+    )
+    result = resolve_contacts(
+        states, free.linear_velocity, free.angular_velocity, bodies, surroundings.obstacles, dt_s
+    )
+    return result.states, result.gate
+
+
+def _predict_class(
+    model: ObjectModel,
+    rows: Density,
+    model_index: Int[Tensor, " n"],
+    library: LoadedModels,
+    surroundings: Surroundings,
+    noise_scale: Float[Tensor, " n"],
+    dt_s: float,
+) -> tuple[Density, Bool[Tensor, " n"]]:
+    n, used = len(rows), TANGENT_DIM + len(model.parameter_names)
+    std = torch.diagonal(rows.covariance, dim1=1, dim2=2)[:, :used].clamp_min(0.0).sqrt()
+    step = (_STEP_PER_STD * std).clamp(_STEP_MIN, _STEP_MAX)
+    # rows: the mean, then + and - along every axis: [1 + 2 used, n, X]
+    axes = torch.eye(used, rows.covariance.shape[-1], dtype=step.dtype, device=step.device)
+    offsets = step.T.unsqueeze(-1) * axes.unsqueeze(1)
+    offsets = torch.cat([torch.zeros_like(offsets[:1]), offsets, -offsets])
+    copies = offsets.shape[0]
+    gather = torch.arange(n, device=step.device).repeat(copies)
+    start, parameters = retract(
+        rows.states.select(gather), rows.parameters.index_select(0, gather), offsets.reshape(copies * n, -1)
+    )
+    models = model_index.repeat(copies)
+    end, touched = advance_class(
+        model, start, library.natural(parameters, models), models, library, surroundings.select(gather), dt_s
+    )
+    centre = torch.arange(n, device=step.device)
+    mean = end.select(centre)
+    reached = local(end, mean.select(gather)).reshape(copies, n, TANGENT_DIM)
+    slope = (reached[1 : 1 + used] - reached[1 + used :]) / (2.0 * step.T.unsqueeze(-1))  # [used, n, 12]
+    transition = torch.eye(rows.covariance.shape[-1], dtype=step.dtype, device=step.device).repeat(n, 1, 1)
+    transition[:, :TANGENT_DIM, :used] = slope.permute(1, 2, 0)
+    natural = library.natural(rows.parameters, model_index)[:, : len(model.parameter_names)]
+    noise = model.process_noise(rows.states, natural, dt_s) * noise_scale.unsqueeze(-1)
+    covariance = transition @ rows.covariance @ transition.mT
+    covariance[:, :TANGENT_DIM, :TANGENT_DIM] += white_acceleration(noise, dt_s)
+    return Density(mean, rows.parameters, 0.5 * (covariance + covariance.mT)), touched[:n]
+
+
+def white_acceleration(density: Float[Tensor, "N 6"], dt_s: float) -> Float[Tensor, "N 12 12"]:
+    """Return the covariance that white acceleration noise of a given density adds in one step.
+
+    Source: Bar-Shalom, Li and Kirubarajan 2001, eq. 6.2.2-12, once for position and velocity, once for rotation and
+    angular velocity; axes are independent.
+    """
+    linear, angular = density[:, :3], density[:, 3:]
+    pose = torch.diag_embed(torch.cat([linear, angular], dim=-1))
+    cube, square = dt_s**3 / 3.0, dt_s**2 / 2.0
+    top = torch.cat([pose * cube, pose * square], dim=-1)
+    bottom = torch.cat([pose * square, pose * dt_s], dim=-1)
+    return torch.cat([top, bottom], dim=-2)

@@ -1,0 +1,1 @@
+"""The interaction graph: candidate pairs, edge evidence, the typed posterior."""

@@ -1,0 +1,1 @@
+"""The stages of a step: predict, associate, surprise, correct, lifecycle; and forecasts from the belief."""

@@ -1,0 +1,116 @@
+"""Observations on their way in: checked, and turned into tensors once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldsim.errors import ObservationError
+from worldsim.types.observation import Detections, EgoState, Observation, Viewpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One checked observation.
+
+    Attributes:
+        time_s: s.
+        detections: the usable detections, on the host (association works there).
+        source_index: [D] where each stood in the observation.
+        rejected: how many detections were refused (not finite, no unit quaternion, no positive size).
+        ego: the own body, None where absent or refused.
+        ego_rejected: the own body's report was refused.
+        position, orientation_xyzw, extent_m, colour, appearance, covariance: the detections as tensors.
+        viewpoint: [K, 3]; range_m: [K].
+    """
+
+    time_s: float
+    detections: Detections
+    source_index: np.ndarray
+    rejected: int
+    ego: EgoState | None
+    ego_rejected: bool
+    position: Float[Tensor, "D 3"]
+    orientation_xyzw: Float[Tensor, "D 4"]
+    extent_m: Float[Tensor, "D 3"]
+    colour: Float[Tensor, "D 3"]
+    appearance: Float[Tensor, "D A"]
+    covariance: Float[Tensor, "D 6 6"]
+    viewpoint: Float[Tensor, "K 3"]
+    range_m: Float[Tensor, " K"]
+
+
+def check(observation: Observation, previous_time_s: float | None, device: torch.device, dtype: torch.dtype) -> Frame:
+    """Return the usable part of an observation.
+
+    Raises:
+        ObservationError: its time is not finite or does not move forward, or a field has the wrong shape.
+    """
+    time_s = observation.time_s
+    if not math.isfinite(time_s):
+        raise ObservationError(f"observation has time_s = {time_s}, expected a finite time in seconds.")
+    if previous_time_s is not None and time_s < previous_time_s:
+        raise ObservationError(
+            f"observation has time_s = {time_s}, expected >= {previous_time_s} (the time of the belief): time runs "
+            "forward. Call reset(observation) to start anew."
+        )
+    detections = _shaped(observation.detections)
+    usable = detections.finite_rows()
+    kept = detections.select(usable)
+    ego = observation.ego
+    ego_ok = ego is None or _ego_usable(ego)
+    viewpoints = _usable_viewpoints(observation.viewpoints)
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array), device=device).to(dtype)
+
+    quaternions = kept.orientation_xyzw / np.linalg.norm(kept.orientation_xyzw, axis=1, keepdims=True).clip(1e-9)
+    return Frame(
+        time_s,
+        kept,
+        np.flatnonzero(usable),
+        int((~usable).sum()),
+        ego if ego_ok else None,
+        not ego_ok,
+        tensor(kept.position),
+        tensor(quaternions),
+        tensor(kept.extent_m),
+        tensor(kept.colour),
+        tensor(kept.appearance),
+        tensor(kept.covariance),
+        tensor(viewpoints.position),
+        tensor(viewpoints.range_m),
+    )
+
+
+def _shaped(d: Detections) -> Detections:
+    n = len(d.position)
+    expected = {
+        "position": (n, 3),
+        "orientation_xyzw": (n, 4),
+        "extent_m": (n, 3),
+        "colour": (n, 3),
+        "covariance": (n, 6, 6),
+    }
+    for name, shape in expected.items():
+        if np.shape(getattr(d, name)) != shape:
+            raise ObservationError(f"detections.{name} has shape {np.shape(getattr(d, name))}, expected {shape}.")
+    if np.ndim(d.appearance) != 2 or len(d.appearance) != n:
+        raise ObservationError(f"detections.appearance has shape {np.shape(d.appearance)}, expected ({n}, A).")
+    return d
+
+
+def _ego_usable(ego: EgoState) -> bool:
+    fields = (ego.position, ego.orientation_xyzw, ego.linear_velocity, ego.angular_velocity, ego.extent_m)
+    finite = all(np.isfinite(field).all() for field in fields) and bool(np.isfinite(ego.covariance).all())
+    return finite and abs(float(np.linalg.norm(ego.orientation_xyzw)) - 1.0) < 1e-2
+
+
+def _usable_viewpoints(viewpoints: Viewpoints) -> Viewpoints:
+    ok = np.isfinite(viewpoints.position).all(axis=1) & np.isfinite(viewpoints.range_m)
+    return Viewpoints(viewpoints.position[ok], viewpoints.range_m[ok])

@@ -1,0 +1,83 @@
+"""The belief's slots: making, growing and filling them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from worldsim.filtering.density import Density
+from worldsim.filtering.library import PARAMETER_DIM
+from worldsim.types.belief import TANGENT_DIM, WorldBelief
+from worldsim.types.observation import APPEARANCE_DIM
+
+JOINT_DIM = TANGENT_DIM + PARAMETER_DIM
+
+
+def empty_belief(capacity: int, device: torch.device, dtype: torch.dtype) -> WorldBelief:
+    """Return a belief of `capacity` free slots at time 0."""
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(*shape, dtype=dtype, device=device)
+
+    upright = zeros(capacity, 4)
+    upright[:, 3] = 1.0
+    no = torch.zeros(capacity, dtype=torch.bool, device=device)
+    nobody = torch.full((capacity,), -1, dtype=torch.int64, device=device)
+    return WorldBelief(
+        time_s=0.0,
+        alive=no,
+        awake=no.clone(),
+        object_id=nobody,
+        model_index=torch.zeros_like(nobody),
+        position=zeros(capacity, 3),
+        orientation_xyzw=upright,
+        linear_velocity=zeros(capacity, 3),
+        angular_velocity=zeros(capacity, 3),
+        joint_covariance=torch.eye(JOINT_DIM, dtype=dtype, device=device).repeat(capacity, 1, 1) * 1e-6,
+        parameters=zeros(capacity, PARAMETER_DIM),
+        extent_m=zeros(capacity, 3) + 0.1,
+        extent_variance_m2=zeros(capacity, 3) + 1.0,
+        appearance=zeros(capacity, APPEARANCE_DIM),
+        appearance_variance=zeros(capacity, APPEARANCE_DIM) + 1.0,
+        colour=zeros(capacity, 3) + 0.5,
+        existence=zeros(capacity),
+        log_e_value=zeros(capacity),
+        noise_scale=zeros(capacity) + 1.0,
+        last_seen_s=zeros(capacity),
+        birth_s=zeros(capacity),
+    )
+
+
+def grow(belief: WorldBelief) -> WorldBelief:
+    """Return the belief with twice the capacity; rows keep their slots."""
+    more = empty_belief(belief.capacity, belief.position.device, belief.position.dtype).tensors()
+    doubled = {name: torch.cat([value, more[name]]) for name, value in belief.tensors().items()}
+    return dataclasses.replace(belief, **doubled)
+
+
+def density_of(belief: WorldBelief) -> Density:
+    """Return the Gaussian part of the belief, one row a slot."""
+    return Density(belief.states, belief.parameters, belief.joint_covariance)
+
+
+def with_density(belief: WorldBelief, density: Density) -> WorldBelief:
+    """Return the belief with its Gaussian part replaced."""
+    s = density.states
+    return dataclasses.replace(
+        belief,
+        position=s.position,
+        orientation_xyzw=s.orientation_xyzw,
+        linear_velocity=s.linear_velocity,
+        angular_velocity=s.angular_velocity,
+        parameters=density.parameters,
+        joint_covariance=density.covariance,
+    )
+
+
+def put(belief: WorldBelief, slots: Int[Tensor, " n"], **rows: Tensor) -> WorldBelief:
+    """Return the belief with the named fields replaced at `slots`."""
+    changed = {name: getattr(belief, name).index_copy(0, slots, value) for name, value in rows.items()}
+    return dataclasses.replace(belief, **changed)

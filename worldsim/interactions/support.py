@@ -1,0 +1,40 @@
+"""Support: the source carries the target's weight."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldsim.contracts.interaction import EdgePrior, Interaction, PairFrame
+
+_FIT_M = 0.012  # how exactly a thing stands on another, beside what the belief does not know
+_LOOSE_M = 0.25  # where its bottom may be if it stands on something else
+_FALL_M_S = 0.15
+_EVIDENCE_LIMIT_NATS = 1.5  # frames are not independent: the same error repeats
+
+
+class Support(Interaction):
+    """The target's bottom stays on the source's top, above it, and neither rises nor falls against it."""
+
+    kind = "support"
+    reach_m = 0.1
+    prior = EdgePrior(log_odds=-1.5, appear_per_s=0.2, vanish_per_s=0.2)
+    directed = True
+
+    def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:
+        """Compare the vertical gap with that of a thing that stands, and with that of one that does not."""
+        gap = (frame.target.position[:, 2] - 0.5 * frame.target.extent_m[:, 2]) - (
+            frame.source.position[:, 2] + 0.5 * frame.source.extent_m[:, 2]
+        )
+        variance = frame.source_std_m**2 + frame.target_std_m**2
+        close = variance + _FIT_M**2
+        loose = variance + _LOOSE_M**2
+        fits = 0.5 * (torch.log(loose / close) - gap**2 * (1.0 / close - 1.0 / loose))
+        fall = frame.target.linear_velocity[:, 2] - frame.source.linear_velocity[:, 2]
+        falls = 0.5 * (fall / _FALL_M_S) ** 2
+        apart = (frame.target.position[:, :2] - frame.source.position[:, :2]).norm(dim=-1)
+        # the carried centre must be over the carrier: half its diagonal is the loosest bound that needs no angles
+        over = apart < 0.5 * frame.source.extent_m[:, :2].norm(dim=-1)
+        nats = torch.where(over, fits - falls, torch.full_like(fits, -_EVIDENCE_LIMIT_NATS))
+        return nats.clamp(-_EVIDENCE_LIMIT_NATS, _EVIDENCE_LIMIT_NATS)

@@ -1,0 +1,243 @@
+"""The line: observe, predict, associate, surprise, correct, graph, hypotheses. One step, readable in one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from worldsim.contracts.interaction import Interaction
+from worldsim.contracts.object_model import ObjectModel
+from worldsim.contracts.registry import Registry
+from worldsim.engine import checkpoint, doubt, foresight, population, relations, reports, tracking
+from worldsim.engine.settings import WorldModelSettings
+from worldsim.engine.start import initial_state, starter_models
+from worldsim.errors import ConfigurationError
+from worldsim.inference.observe import Frame, check
+from worldsim.types.belief import WorldBelief
+from worldsim.types.graph import InteractionGraph
+from worldsim.types.observation import Observation
+from worldsim.types.planning import Forecast, Rollout
+from worldsim.types.record import EventKind, StepRecord
+
+__all__ = ["WorldModel"]
+
+
+class WorldModel:
+    """A belief about every thing in view, kept by one Bayes filter and corrected on every step.
+
+    Example:
+        >>> import worldsim
+        >>> wm = worldsim.WorldModel(registry=worldsim.open_registry("builtin"), device="cpu")
+        >>> len(wm.loaded_models) > 5
+        True
+    """
+
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        device: str | torch.device = "cpu",
+        *,
+        models: Sequence[str | ObjectModel] | None = None,
+        settings: WorldModelSettings | None = None,
+        interactions: Sequence[Interaction] | None = None,
+        surprise: bool = True,
+        tracker: Literal["world_model", "constant_velocity"] = "world_model",
+        seed: int = 0,
+    ) -> None:
+        """Load a few models; everything else stays in the registry until something surprising needs it.
+
+        Args:
+            registry: whom to ask, None to ask nobody (then `models` must hold the models themselves).
+            device: where the belief lives.
+            models: ids in the registry, or models, to start with; by default those tagged ``starter``.
+            settings: limits and rates, see `WorldModelSettings`.
+            interactions: kinds of edges; by default every installed plug-in.
+            surprise: False never alarms and never asks (an ablation).
+            tracker: ``constant_velocity`` runs everything by a constant-velocity model (a baseline).
+            seed: of everything that the model draws (forecasts).
+
+        Raises:
+            ConfigurationError: there are no models to start with.
+            UnknownNameError, ModelNotFoundError: a model id is not in the registry.
+        """
+        if registry is None and models is None:
+            raise ConfigurationError(
+                "WorldModel: neither registry nor models given. Pass registry=worldsim.open_registry('builtin'), "
+                "or models=[...] with ObjectModel instances."
+            )
+        settings = settings or WorldModelSettings()
+        loaded = starter_models(registry, models, tracker)
+        self._state = initial_state(registry, loaded, settings, interactions, torch.device(device), surprise, seed)
+        self._record: StepRecord | None = None
+
+    def reset(self, observation: Observation | Mapping[str, np.ndarray]) -> StepRecord:
+        """Forget every object and start anew from one observation. What was learned of models stays.
+
+        Raises:
+            ObservationError: the observation breaks its contract; the belief stays as it was.
+        """
+        frame = self._check(observation, None)
+        self._state.clear(frame.time_s)
+        self._refuse(frame)
+        population.start_own_body(self._state, frame)
+        population.start_objects(self._state, frame, np.arange(len(frame.detections)))
+        self._state.before = self._state.belief.states
+        self._record = reports.first_record(self._state)
+        return self._record
+
+    def step(
+        self, observation: Observation | Mapping[str, np.ndarray], action: Float[np.ndarray, " U"] | None = None
+    ) -> StepRecord:
+        """Predict, observe, correct: one turn of the loop.
+
+        Args:
+            observation: the new frame, later than the last one (one of the same instant teaches nothing, and
+                returns the last record again).
+            action: what the own body was told between the two frames, each component in [-1, 1].
+
+        Raises:
+            ObservationError: the observation breaks its contract; the belief stays as it was.
+            ConfigurationError: the model was never reset.
+        """
+        state = self._state
+        if self._record is None:
+            raise ConfigurationError("WorldModel.step was called before reset(observation).")
+        frame = self._check(observation, state.belief.time_s)
+        if frame.time_s == state.belief.time_s:
+            return self._record
+        state.events = []
+        reports.note_action(state, action)
+        predicted = tracking.predict_all(state, frame.time_s)
+        matched = tracking.match(state, predicted, frame)
+        surprised = tracking.surprise(state, predicted, matched, frame)
+        gained = tracking.correct_all(state, predicted, matched, surprised, frame)
+        self._refuse(frame)
+        shares = tracking.excess_by_channel(predicted, matched, surprised)
+        tracking.accumulate_surprise(state, matched, surprised, shares)
+        population.update_existence(state, matched, surprised)
+        population.watch(state, matched, predicted.dt_s)
+        doubt.weigh_trials(state, predicted, matched, frame)
+        draft = reports.draft(state, predicted, matched, surprised, gained, frame)
+        population.bury(state)
+        population.start_own_body(state, frame)
+        population.start_objects(state, frame, matched.unassigned)
+        population.settle(state)
+        relations.infer_graph(state, predicted.dt_s)
+        doubt.decide(state, frame.time_s)
+        population.fall_asleep(state)
+        state.before = state.belief.states
+        state.frames += 1
+        self._record = reports.finish(state, draft)
+        return self._record
+
+    def forecast(self, horizon_s: float, dt_s: float, object_ids: Sequence[int] | None = None) -> Forecast:
+        """Return where everything but the own body is expected to be, the own body going on as it was told last.
+
+        Movers are sampled from the belief (from the mixture of hypotheses while one is under test), fixtures stay.
+
+        Args:
+            horizon_s: how far ahead, s.
+            dt_s: spacing, s.
+            object_ids: only these objects; all where None.
+        """
+        only = None if object_ids is None else tuple(int(i) for i in object_ids)
+        return foresight.forecast(self._state, horizon_s, dt_s, only)
+
+    def imagine(
+        self,
+        actions: Float[np.ndarray, "T U"],
+        horizon: int | None = None,
+        samples: int = 16,
+        dt_s: float = 0.1,
+    ) -> Rollout:
+        """Return sampled futures of every mover while the own body executes `actions`. Asks nothing of a simulator.
+
+        Args:
+            actions: [T, U] in [-1, 1], one a step; the last one is held where `horizon` is longer.
+            horizon: number of steps, by default T.
+            samples: S.
+            dt_s: length of a step, s.
+
+        Raises:
+            ConfigurationError: `actions` has the wrong shape, or nothing is asked for.
+        """
+        actions = np.atleast_2d(np.asarray(actions, dtype=np.float64))
+        steps = len(actions) if horizon is None else horizon
+        if actions.ndim != 2 or actions.shape[1] < 2 or steps < 1 or samples < 1 or not np.isfinite(actions).all():
+            raise ConfigurationError(
+                f"imagine: actions has shape {actions.shape}, horizon {steps}, samples {samples}; expected finite "
+                "actions [T, U] with U >= 2, horizon >= 1 and samples >= 1."
+            )
+        held = np.concatenate([actions, np.repeat(actions[-1:], max(steps - len(actions), 0), axis=0)])[:steps]
+        return foresight.imagine(self._state, held, samples, dt_s)
+
+    @property
+    def belief(self) -> WorldBelief:
+        """What is believed now. The value never changes; a step makes a new one."""
+        return self._state.belief
+
+    @property
+    def graph(self) -> InteractionGraph:
+        """The interaction graph now."""
+        return relations.graph_of(self._state)
+
+    @property
+    def own_id(self) -> int | None:
+        """Object id of the own body, None for a passive observer."""
+        return self._state.own_id
+
+    @property
+    def loaded_models(self) -> tuple[str, ...]:
+        """Ids of the models loaded now."""
+        return self._state.library.model_ids
+
+    @property
+    def settings(self) -> WorldModelSettings:
+        """How the model is set."""
+        return self._state.settings
+
+    def kind_of(self, object_id: int) -> str | None:
+        """Return the kind that an object is believed to be, None where no such object is alive."""
+        slot = self._state.belief.slot_of(object_id)
+        return None if slot is None else self._state.library.kinds[int(self._state.belief.model_index[slot])]
+
+    def save(self, path: str | Path) -> None:
+        """Write everything that the model remembers to one file (safetensors; data, never code), whole or not at all.
+
+        Raises:
+            StorageError: the disk refused; a file that was there is as it was.
+        """
+        checkpoint.save(self._state, self._record, Path(path))
+
+    @classmethod
+    def load(
+        cls, path: str | Path, registry: Registry | None = None, device: str | torch.device = "cpu"
+    ) -> WorldModel:
+        """Return a model that continues bit for bit where `save` left off.
+
+        Args:
+            path: of the file.
+            registry: whom to ask from now on (a registry is a connection, so it is not in the file).
+            device: where the belief shall live.
+
+        Raises:
+            IntegrityError: the file is truncated or is no checkpoint.
+            PluginError: the class of a loaded model is not installed here.
+        """
+        model = cls.__new__(cls)
+        model._state, model._record = checkpoint.load(Path(path), registry, torch.device(device))
+        return model
+
+    def _check(self, observation: Observation | Mapping[str, np.ndarray], after_s: float | None) -> Frame:
+        if not isinstance(observation, Observation):
+            observation = Observation.from_gym(observation)
+        return check(observation, after_s, self._state.device, self._state.dtype)
+
+    def _refuse(self, frame: Frame) -> None:
+        if frame.rejected or frame.ego_rejected:
+            self._state.tell(EventKind.REJECTED_INPUT, detections=frame.rejected, ego=frame.ego_rejected)
