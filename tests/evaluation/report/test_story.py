@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import dataclasses
+
+from worldsim.evaluation.report.story import headline, moments_of_event, subject, tell
+from worldsim.types.record import Event, EventKind
+
+
+def test_the_headline_says_what_came_when_and_what_was_done(log):
+    text = headline(log)
+    assert text.startswith("At 3.2 s something moved through the warehouse that the robot had never met.")
+    assert "settled on one: a cat" in text
+    assert "2 of 2 parcels" in text
+
+
+def test_a_quiet_run_says_so(log):
+    quiet = dataclasses.replace(log, frames=log.frames[:60])
+    assert headline(quiet).startswith("Nothing surprised the robot")
+    assert subject(quiet) is None
+
+
+def test_a_kind_that_no_registry_holds_is_told_as_new(log):
+    frames = list(log.frames)
+    for number, frame in enumerate(frames):
+        if frame.record is not None:
+            events = [e for e in frame.record.events if e.kind is not EventKind.ADOPTION]
+            if len(events) < len(frame.record.events):
+                events.append(Event(EventKind.NOVEL, frame.time_s, 9))
+            frames[number] = dataclasses.replace(frame, record=dataclasses.replace(frame.record, events=tuple(events)))
+    assert "found that none fits, and learned a new one" in headline(dataclasses.replace(log, frames=tuple(frames)))
+
+
+def test_moments_come_in_order_and_in_plain_words(log):
+    moments = tell(log)
+    times = [moment.time_s for moment in moments]
+    assert times == sorted(times)
+    titles = [moment.title for moment in moments]
+    for wanted in (
+        "The robot sets out",
+        "A cat comes into view",
+        "Surprise",
+        "3 candidates fetched",
+        "The robot stops",
+        "“It is a cat”",
+        "The robot goes on",
+        "Parcel 1 delivered",
+        "End of the episode",
+    ):
+        assert wanted in titles
+    assert titles.index("Surprise") < titles.index("The robot stops") < titles.index("The robot goes on")
+
+
+def test_every_kind_of_event_can_be_told():
+    for kind in EventKind:
+        for moment in moments_of_event(Event(kind, 1.0, 3, {})):
+            assert moment.title
+            assert moment.text is not None

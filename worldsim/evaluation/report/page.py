@@ -1,0 +1,89 @@
+"""Writes `report.html`: one page that holds everything it shows and asks the network for nothing."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from worldsim.evaluation.cat_scoring import score_episode
+from worldsim.evaluation.episode import EpisodeLog
+from worldsim.evaluation.jsonable import dump_json
+from worldsim.evaluation.report.numbers import facts, numbers
+from worldsim.evaluation.report.palette import DARK, LIGHT
+from worldsim.evaluation.report.sections import FILM_CAPTION, sections
+from worldsim.evaluation.report.story import headline, tell
+from worldsim.evaluation.run_folder import atomic_write
+
+__all__ = ["render_report", "write_report"]
+
+
+def write_report(
+    log: EpisodeLog,
+    path: Path,
+    *,
+    title: str,
+    run: Mapping[str, Any],
+    video: Path | None = None,
+    beside: Sequence[str] = (),
+) -> Path:
+    """Write the report of an episode to `path`, whole or not at all; return the path.
+
+    Args:
+        log: what happened.
+        path: the page.
+        title: a few words above the headline.
+        run: the run's record (config, seed, versions), shown at the end.
+        video: an MP4 to embed.
+        beside: names of further files in the run's folder.
+    """
+    film = base64.b64encode(video.read_bytes()).decode("ascii") if video is not None else ""
+    page = render_report(log, title=title, run=run, video_base64=film, beside=beside)
+    with atomic_write(path) as file:
+        file.write(page.encode("utf-8"))
+    return path
+
+
+def render_report(
+    log: EpisodeLog, *, title: str, run: Mapping[str, Any], video_base64: str = "", beside: Sequence[str] = ()
+) -> str:
+    """Return the page as text. What comes from the run is escaped; style, script and drawings are our own."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    score = score_episode(log)
+    first_s, last_s = log.frames[0].time_s, log.frames[-1].time_s
+    return environment.from_string(_resource("page.html.jinja")).render(
+        title=title,
+        headline=headline(log),
+        light=LIGHT,
+        dark=DARK,
+        css=Markup(_resource("page.css")),
+        js=Markup(_resource("page.js")),
+        facts=facts(log, score),
+        video=video_base64,
+        film_caption=FILM_CAPTION,
+        start_s=first_s,
+        end_s=max(last_s, first_s + log.dt_s),
+        moments=tell(log),
+        sections=sections(log),
+        numbers=numbers(log, score),
+        made=_made(log, run),
+        run_json=dump_json(run, indent=2),
+        files=list(beside),
+    )
+
+
+def _resource(name: str) -> str:
+    return files("worldsim.evaluation.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _made(log: EpisodeLog, run: Mapping[str, Any]) -> str:
+    source = f"commit {run['commit']}" if run.get("commit") else "an installed package"
+    return (
+        f"One episode of {log.scenario.partition('(')[0]}, seed {log.seed}: {len(log.frames)} frames of "
+        f"{1e3 * log.dt_s:.0f} ms, from {source}. The seed was drawn, not chosen, unless the command named it."
+    )

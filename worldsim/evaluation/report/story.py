@@ -1,0 +1,197 @@
+"""Tells what happened in an episode in plain words: a headline, and the moments that mattered."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldsim.evaluation.episode import EpisodeLog, Frame
+from worldsim.evaluation.model_names import adopted_kind, describe_kind, kind_of
+from worldsim.types.record import Event, EventKind
+
+__all__ = ["Moment", "headline", "moments_of_event", "subject", "tell"]
+
+_STANDING_M_S = 0.05
+_DRIVING_M_S = 0.15
+_STOP_WITHIN_S = 3.0
+_SHOWN_CANDIDATES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment of the story.
+
+    Attributes:
+        time_s: when.
+        tone: ``calm``, ``alarm``, ``search``, ``settled`` or ``truth`` (what really happened, known to the simulator
+            alone); it decides the colour.
+        title: a few words.
+        text: one or two sentences.
+    """
+
+    time_s: float
+    tone: str
+    title: str
+    text: str
+
+
+def subject(log: EpisodeLog) -> int | None:
+    """Return the id of the object that the story is about: the first that raised an alarm, None where none did."""
+    alarms = [event for event in log.events() if event.kind is EventKind.ALARM]
+    adopted = {event.object_id for event in log.events() if event.kind in (EventKind.ADOPTION, EventKind.NOVEL)}
+    settled = [event for event in alarms if event.object_id in adopted]
+    chosen = settled or alarms
+    return chosen[0].object_id if chosen else None
+
+
+def headline(log: EpisodeLog) -> str:
+    """Return what happened, in two or three sentences."""
+    events = log.events()
+    who = subject(log)
+    alarm = next((e for e in events if e.kind is EventKind.ALARM and e.object_id == who), None)
+    done, wanted = int(log.info.get("deliveries", 0)), int(log.info.get("deliveries_wanted", 0))
+    work = f" It delivered {done} of {wanted} parcels." if wanted else ""
+    if alarm is None:
+        return f"Nothing surprised the robot in {log.duration_s:.0f} s: its models explained everything it saw.{work}"
+    opening = f"At {alarm.time_s:.1f} s something moved through the warehouse that the robot had never met."
+    adoption = next((e for e in events if e.kind is EventKind.ADOPTION and e.object_id == who), None)
+    novel = next((e for e in events if e.kind is EventKind.NOVEL and e.object_id == who), None)
+    fetched = max((len(e.detail.get("model_ids", ())) for e in events if e.kind is EventKind.CANDIDATES), default=0)
+    noticed = "It noticed, stopped," if _stop_after(log, alarm.time_s) is not None else "It noticed,"
+    if novel is not None:
+        return (
+            f"{opening} {noticed} tested the {fetched} nearest models of its registry, found that none fits, and "
+            f"learned a new one, ready {novel.time_s - alarm.time_s:.1f} s after the alarm.{work}"
+        )
+    if adoption is not None:
+        return (
+            f"{opening} {noticed} fetched {fetched} candidate models and within "
+            f"{adoption.time_s - alarm.time_s:.1f} s settled on one: {describe_kind(adopted_kind(adoption))}.{work}"
+        )
+    return f"{opening} {noticed} and was still testing what it might be when the episode ended.{work}"
+
+
+def tell(log: EpisodeLog) -> list[Moment]:
+    """Return the story's moments in order of time."""
+    moments = [_opening(log), *_entrance(log)]
+    alarmed = {event.object_id for event in log.events() if event.kind is EventKind.ALARM}
+    for event in log.events():
+        if event.object_id in alarmed or event.object_id < 0:
+            moments += moments_of_event(event)
+    moments += [*list(_robot_moments(log)), _ending(log)]
+    return sorted(moments, key=lambda moment: moment.time_s)
+
+
+def moments_of_event(event: Event) -> list[Moment]:
+    """Return what an event means to a person; an empty list for those that matter to nobody."""
+    t, detail, who = event.time_s, event.detail, f"object {event.object_id}"
+    match event.kind:
+        case EventKind.ALARM:
+            channel = detail.get("channel")
+            loudest = f" Loudest in: {channel}." if channel else ""
+            text = (
+                f"What {who} does is too unlikely under the model it was given; chance no longer explains it.{loudest}"
+            )
+            return [Moment(t, "alarm", "Surprise", text)]
+        case EventKind.CANDIDATES:
+            found = [str(model) for model in detail.get("model_ids", ())]
+            shown = ", ".join(found[:_SHOWN_CANDIDATES])
+            text = f"The registry is asked what looks and moves like {who}. It answers with: {shown}."
+            return [Moment(t, "search", f"{len(found)} candidates fetched", text)]
+        case EventKind.ADOPTION:
+            kind, posterior = adopted_kind(event), detail.get("posterior")
+            sure = f" with probability {_probability(posterior)}" if isinstance(posterior, float) else ""
+            text = f"The candidates have predicted the next frames side by side; {detail.get('model_id')} won{sure}."
+            return [Moment(t, "settled", f"“It is {describe_kind(kind)}”", text)]
+        case EventKind.NOVEL:
+            text = f"No model of the registry explains {who}. A new one is opened and learned from what is seen."
+            return [Moment(t, "settled", "“This is new”", text)]
+        case EventKind.PUBLISH:
+            text = (
+                f"The learned model is stored as {detail.get('model_id')}: whoever meets the same kind next, knows it."
+            )
+            return [Moment(t, "settled", "New model published", text)]
+        case EventKind.RETURN:
+            returned = detail.get("model_ids", ())
+            many = f"{len(returned)} candidates" if returned else "The other candidates"
+            return [Moment(t, "calm", "The rest handed back", f"{many} lost the test and are unloaded again.")]
+        case EventKind.REVERT:
+            text = f"Later evidence turned against the model adopted for {who}; it is looked into again."
+            return [Moment(t, "alarm", "Second thoughts", text)]
+        case EventKind.REGISTRY_AWAY:
+            return [Moment(t, "alarm", "Registry out of reach", "It goes on with the broad model until it answers.")]
+        case EventKind.REJECTED_INPUT:
+            return [Moment(t, "alarm", "Bad input refused", str(detail.get("reason", "")))]
+    return []
+
+
+def _opening(log: EpisodeLog) -> Moment:
+    kinds = sorted({kind_of(model) for model in log.starter_models} - {"generic", "broad"})
+    known = ", ".join(kind.replace("_", " ") for kind in kinds)
+    text = f"It has models of {known}, and of nothing else." if kinds else "It has no models."
+    return Moment(log.frames[0].time_s, "calm", "The robot sets out", text)
+
+
+def _entrance(log: EpisodeLog) -> Iterator[Moment]:
+    """Yield when the intruder came and was first visible, which only the simulator knows."""
+    for frame in log.frames:
+        truth = frame.truth
+        if truth.intruder in truth.names and truth.visible[truth.names.index(truth.intruder)]:
+            kind = truth.kinds[truth.names.index(truth.intruder)]
+            text = "The simulator knows; the robot does not. From here on its sensors can see the intruder."
+            yield Moment(frame.time_s, "truth", f"{describe_kind(kind)} comes into view".capitalize(), text)
+            return
+
+
+def _robot_moments(log: EpisodeLog) -> Iterator[Moment]:
+    alarm = next((e for e in log.events() if e.kind is EventKind.ALARM), None)
+    stop_s = _stop_after(log, alarm.time_s) if alarm is not None else None
+    if alarm is not None and stop_s is not None:
+        after = stop_s - alarm.time_s
+        when = f"{after:.1f} s after the alarm" if after >= 0.1 else "at once"
+        text = f"It holds still {when}, until it knows what it is dealing with."
+        yield Moment(stop_s, "alarm", "The robot stops", text)
+        again_s = next((t for t, v in _speeds(log) if t > stop_s and v > _DRIVING_M_S), None)
+        if again_s is not None:
+            text = "It goes on, and steers by what its models say that everything around it may do."
+            yield Moment(again_s, "calm", "The robot goes on", text)
+    counts = [(frame.time_s, int(frame.deliveries)) for frame in log.frames]
+    for (_, before), (time_s, after) in itertools.pairwise(counts):
+        if after > before:
+            yield Moment(time_s, "calm", f"Parcel {after} delivered", "Set down at its station.")
+
+
+def _ending(log: EpisodeLog) -> Moment:
+    last = log.frames[-1]
+    after = last.record.loaded_models if last.record is not None else ()
+    gained = [model for model in after if model not in log.starter_models]
+    if gained:
+        text = f"Loaded models: {len(log.starter_models)} at the start, {len(after)} now. New: {', '.join(gained)}."
+    else:
+        text = f"Loaded models: {len(after)}, as at the start."
+    return Moment(last.time_s, "calm", "End of the episode", text)
+
+
+def _stop_after(log: EpisodeLog, time_s: float) -> float | None:
+    """Return when the robot stood still after `time_s`, None where it drove on."""
+    within = [(t, v) for t, v in _speeds(log) if time_s <= t <= time_s + _STOP_WITHIN_S]
+    return next((t for t, v in within if v < _STANDING_M_S), None)
+
+
+def _speeds(log: EpisodeLog) -> list[tuple[float, float]]:
+    """Return (time, speed in m/s) of the true robot."""
+    track = [(f.time_s, _own_position(f)) for f in log.frames]
+    pairs = itertools.pairwise(track)
+    return [(t1, float(np.linalg.norm(p1 - p0) / max(t1 - t0, 1e-9))) for (t0, p0), (t1, p1) in pairs]
+
+
+def _own_position(frame: Frame) -> np.ndarray:
+    names: Sequence[str] = frame.truth.names
+    return frame.truth.position[names.index("robot") if "robot" in names else 0, :2]
+
+
+def _probability(value: float) -> str:
+    return "over 99.9 %" if value > 0.999 else f"{100 * value:.0f} %"
