@@ -175,9 +175,7 @@ class MPPI(Planner):
                 self.route, self._route_time_s = find_route(obstacles, own.position, goal, radius), situation.time_s
         here = torch.tensor(own.position)
         near_standing = _nearest(standing, here, _MAX_STANDING)
-        return Surroundings(
-            offsets, radii, near_standing, _nearest(moving, here, _MAX_MOVING), self.route
-        )
+        return Surroundings(offsets, radii, near_standing, _nearest(moving, here, _MAX_MOVING), self.route)
 
 
 def standing_outlines(own: OwnBody, forecast: Forecast) -> Boxes:

@@ -132,7 +132,7 @@ def find_route(
     if begin is None:
         return Route(goal, False, float("inf"), np.zeros((0, 2)), torch.zeros(0, 0), (0.0, 0.0), cell_m, obstacles)
     cells = _follow(next_cell, begin, shape)
-    path = _shorten(cells, free) * cell_m + low
+    path = _shorten(cells, np.where(free, price, np.inf), to_go, cell_m) * cell_m + low
     path = np.vstack([np.asarray(start), path[1:-1], np.asarray(goal)])
     length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
     field = torch.from_numpy(_fill(to_go, cell_m)).float().contiguous()
@@ -253,14 +253,18 @@ def _follow(
     return np.asarray(cells)
 
 
-def _shorten(cells: Int[np.ndarray, "n 2"], free: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "W 2"]:
-    """Pull the string tight: keep only cells where the straight line from the last kept one would be blocked."""
+def _shorten(
+    cells: Int[np.ndarray, "n 2"], price: Float[np.ndarray, "H W"], to_go: Float[np.ndarray, "H W"], cell_m: float
+) -> Float[np.ndarray, "W 2"]:
+    """Pull the string tight: keep only cells beyond which a straight line would be blocked, or dearer than the path."""
     kept, anchor = [cells[0]], 0
     while anchor < len(cells) - 1:
         low, high = anchor + 1, len(cells) - 1
-        while low < high:  # bisection: sight is lost once and for all along a shortest path, near enough
+        while low < high:  # bisection: what ends a straight stretch mostly stays ended along a shortest path
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if _sees(cells[anchor], cells[middle], free) else (low, middle - 1)
+            straight = _straight_cost(cells[anchor], cells[middle], price) * cell_m
+            along = to_go[tuple(cells[anchor][::-1])] - to_go[tuple(cells[middle][::-1])]
+            low, high = (middle, high) if straight <= along + cell_m else (low, middle - 1)
         anchor = low
         kept.append(cells[anchor])
     if len(kept) == 1:
@@ -268,10 +272,10 @@ def _shorten(cells: Int[np.ndarray, "n 2"], free: Bool[np.ndarray, "H W"]) -> Fl
     return np.asarray(kept, dtype=np.float64)
 
 
-def _sees(a: Int[np.ndarray, "2"], b: Int[np.ndarray, "2"], free: Bool[np.ndarray, "H W"]) -> bool:
+def _straight_cost(a: Int[np.ndarray, "2"], b: Int[np.ndarray, "2"], price: Float[np.ndarray, "H W"]) -> float:
     steps = 2 * int(np.abs(b - a).max()) + 1
     line = np.rint(np.linspace(a, b, steps)).astype(int)
-    return bool(free[line[:, 1], line[:, 0]].all())
+    return float(price[line[:, 1], line[:, 0]].mean() * np.linalg.norm(b - a))
 
 
 def _fill(to_go: Float[np.ndarray, "H W"], cell_m: float) -> Float[np.ndarray, "H W"]:
