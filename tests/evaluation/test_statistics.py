@@ -1,0 +1,69 @@
+"""Intervals that cover what they say, and numbers worked by hand."""
+
+import numpy as np
+import pytest
+
+from worldsim.errors import ConfigurationError
+from worldsim.evaluation.statistics import (
+    bootstrap,
+    interquartile_mean,
+    paired_bootstrap,
+    probability_of_improvement,
+)
+
+
+def test_the_interquartile_mean_drops_a_quarter_on_each_side() -> None:
+    assert interquartile_mean(np.array([-1e9, 1.0, 2.0, 3.0, 4.0, 1e9, 2.5, 2.5])) == pytest.approx(2.5)
+
+
+def test_a_bootstrap_interval_has_the_width_of_the_normal_theory() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(3.0, 2.0, size=400)
+    found = bootstrap([values], np.mean, rng)
+    # 2 x 1.96 x 2 / sqrt(400) = 0.392; the sample's own spread and 2,000 resamples leave about 6 %
+    assert found.high - found.low == pytest.approx(0.392, rel=0.12)
+    assert found.value == pytest.approx(values.mean())
+    assert found.n == 400
+
+
+def test_bootstrap_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(1)
+    inside = [not bootstrap([rng.normal(size=40)], np.mean, rng, resamples=300).excludes(0.0) for _ in range(200)]
+    assert 0.88 <= np.mean(inside) <= 0.99  # 0.95 less what 40 values cost, +- two standard errors of 200 runs
+
+
+def test_strata_keep_their_sizes_when_resampled() -> None:
+    rng = np.random.default_rng(2)
+    found = bootstrap([np.zeros(30), np.ones(10)], np.mean, rng)
+    assert (found.value, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_a_paired_difference_is_tighter_than_two_separate_ones() -> None:
+    rng = np.random.default_rng(3)
+    hard = rng.normal(10.0, 5.0, size=100)
+    ours, theirs = hard + rng.normal(0.0, 0.1, size=100), hard + 0.2
+    paired = paired_bootstrap([ours], [theirs], np.mean, rng)
+    assert paired.value == pytest.approx(ours.mean() - theirs.mean())
+    assert paired.excludes(0.0)
+    assert bootstrap([ours], np.mean, rng).low < theirs.mean()
+
+
+def test_probability_of_improvement_counts_pairs_and_halves_ties() -> None:
+    found = probability_of_improvement([np.array([1.0, 2.0])], [np.array([1.0, 0.0])], np.random.default_rng(4))
+    assert found.value == pytest.approx((0.5 + 1.0 + 1.0 + 1.0) / 4)
+
+
+def test_the_same_generator_gives_the_same_interval() -> None:
+    values = np.arange(20.0)
+    a, b = (bootstrap([values], interquartile_mean, np.random.default_rng(5)) for _ in range(2))
+    assert a == b
+
+
+def test_unpaired_items_and_empty_strata_are_refused() -> None:
+    rng = np.random.default_rng(6)
+    with pytest.raises(ConfigurationError, match="same items on both sides"):
+        paired_bootstrap([np.ones(3)], [np.ones(4)], np.mean, rng)
+    with pytest.raises(ConfigurationError, match="every stratum needs a value"):
+        bootstrap([np.ones(3), np.array([])], np.mean, rng)
+    with pytest.raises(ConfigurationError, match="1 and 2 strata"):
+        probability_of_improvement([np.ones(3)], [np.ones(3), np.ones(3)], rng)
