@@ -4,6 +4,7 @@ Each `Breed` below is one kind of thing with the medians of its parameters, its 
 of a kind are drawn around them. The first card of a kind is the median itself.
 """
 
+# ruff: noqa: E501  (the table of breeds reads by its columns)
 from __future__ import annotations
 
 import json
@@ -15,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from worldsim.registry.builtin import write_models
+from worldsim.simulation.appearance import describe, tinted
+from worldsim.simulation.scene import BodySpec
 from worldsim.types.card import Descriptor, Evidence, ModelCard, ParameterPrior, Shape
 
 __all__ = ["BREEDS", "Breed", "make_cards"]
@@ -27,7 +30,12 @@ UNITS = {"kg": "kg", "m": "m", "m_s": "m/s", "m_s2": "m/s^2", "per_s": "1/s", "p
 # parameter -> (spread of one card's prior, spread of the medians over the cards of a kind), both in log
 PRIORS: dict[str, dict[str, tuple[float, float]]] = {
     "static": {},
-    "rigid_body": {"mass_kg": (0.35, 0.3), "friction": (0.3, 0.15), "restitution": (0.5, 0.2), "drag_per_s": (0.7, 0.2)},
+    "rigid_body": {
+        "mass_kg": (0.35, 0.3),
+        "friction": (0.3, 0.15),
+        "restitution": (0.5, 0.2),
+        "drag_per_s": (0.7, 0.2),
+    },
     "hinge": {"axis_x_m": (0.04, 0.0), "axis_y_m": (0.02, 0.0), "damping_per_s": (0.5, 0.3)},
     "vehicle": {
         "speed_response_per_s": (0.3, 0.2),
@@ -69,6 +77,27 @@ PRIORS: dict[str, dict[str, tuple[float, float]]] = {
     },
     "generic": {},
 }
+TINTS = {"ball": 0.6, "crate": 0.4, "worker": 0.4, "child": 0.5, "barrel": 0.4}
+"""How far the hues of a kind's cards vary, where that is far."""
+
+SAME_LOOK = {"child": "worker"}
+COLOURS = {
+    "table": (0.75, 0.6, 0.42),
+    "bollard": (0.95, 0.8, 0.1),
+    "cyclist": (0.3, 0.35, 0.6),
+    "forklift": (0.9, 0.5, 0.1),
+    "robot_vacuum": (0.12, 0.12, 0.13),
+    "wheelchair": (0.25, 0.25, 0.28),
+    "flight_case": (0.15, 0.15, 0.17),
+    "suitcase": (0.35, 0.15, 0.2),
+    "traffic_cone": (0.95, 0.4, 0.1),
+    "bucket": (0.2, 0.35, 0.75),
+    "chair": (0.4, 0.42, 0.45),
+    "gas_bottle": (0.5, 0.55, 0.6),
+    "gate": (0.85, 0.2, 0.15),
+}
+"""Colours of the kinds that no asset is shipped for."""
+
 IDENTITY = frozenset({"axis_x_m", "axis_y_m"})
 
 
@@ -149,14 +178,14 @@ BREEDS: tuple[Breed, ...] = (
 def make_cards(seed: int = 0) -> list[ModelCard]:
     """Return all shipped cards, drawn from `seed`."""
     rng = np.random.default_rng(seed)
-    looks = _looks()
+    looks = json.loads(APPEARANCE_FILE.read_text())["looks"]
     cards = [_generic()]
     for breed in BREEDS:
-        cards.extend(_cards_of(breed, looks.get(breed.kind, []), rng))
+        cards.extend(_cards_of(breed, _look(breed, looks), rng))
     return cards
 
 
-def _cards_of(breed: Breed, looks: list[dict[str, list[float]]], rng: np.random.Generator) -> Iterator[ModelCard]:
+def _cards_of(breed: Breed, look: tuple[float, ...], rng: np.random.Generator) -> Iterator[ModelCard]:
     for number in range(breed.count):
         drawn = number > 0  # the first card is the median itself
         scale = np.exp(drawn * breed.size_spread * rng.standard_normal())
@@ -177,7 +206,7 @@ def _cards_of(breed: Breed, looks: list[dict[str, list[float]]], rng: np.random.
             family=breed.family,
             parameters=_parameters(breed, float(scale), extent, drawn, rng),
             shape=Shape(breed.shape, _triple(extent), _triple(np.round(breed.instance_spread * extent, 4))),
-            descriptor=_descriptor(breed, looks, number, drawn, rng),
+            descriptor=_descriptor(breed, look, drawn, rng),
             provenance="Drawn by worldsim_assets.make_cards around the medians of its kind.",
             tags=("starter",) if breed.starter and not drawn else (),
             evidence=Evidence(source="prior"),
@@ -203,16 +232,29 @@ def _parameters(
     return tuple(priors)
 
 
-def _descriptor(
-    breed: Breed, looks: list[dict[str, list[float]]], number: int, drawn: bool, rng: np.random.Generator
-) -> Descriptor:
+def _descriptor(breed: Breed, look: tuple[float, ...], drawn: bool, rng: np.random.Generator) -> Descriptor:
     names = ("speed_mean", "speed_max", "acceleration_rms", "turn_rate_rms", "height", "still_share")
     pace = float(np.exp(drawn * 0.15 * rng.standard_normal()))
-    motion = {n: float(f"{v * (pace if n.startswith(('speed', 'acc')) else 1.0):.4g}") for n, v in zip(names, breed.motion)}
-    if not looks:
-        return Descriptor(motion=motion)
-    look = looks[number % len(looks)]
-    return Descriptor(tuple(look["mean"]), tuple(look["std"]), motion)
+    motion = {
+        n: float(f"{v * (pace if n.startswith(('speed', 'acc')) else 1.0):.4g}") for n, v in zip(names, breed.motion)
+    }
+    brightness, hue = rng.uniform(0.7, 1.1), rng.uniform(1.0 - TINTS.get(breed.kind, 0.15), 1.0, size=3)
+    tint = brightness * hue if drawn else np.ones(3)
+    seen = np.array(tinted(look, (float(tint[0]), float(tint[1]), float(tint[2]))))
+    colours = np.arange(len(seen)) < 6
+    spread = np.where(colours, 0.03 + 0.12 * seen, 0.05)
+    return Descriptor(tuple(float(v) for v in np.round(seen, 4)), tuple(float(v) for v in np.round(spread, 4)), motion)
+
+
+def _look(breed: Breed, looks: dict[str, list[float]]) -> tuple[float, ...]:
+    """Return the nominal appearance: that of the shipped asset, or of a plain body in the kind's colour."""
+    name = SAME_LOOK.get(breed.kind, breed.kind)
+    if name in looks:
+        return tuple(looks[name])
+    spec = BodySpec(
+        breed.kind, breed.kind, breed.extent_m, (0.0, 0.0, 0.0), shape=breed.shape, colour=COLOURS[breed.kind]
+    )
+    return describe(spec)
 
 
 def _generic() -> ModelCard:
@@ -237,11 +279,6 @@ def _generic() -> ModelCard:
         tags=("starter",),
         evidence=Evidence(source="prior"),
     )
-
-
-def _looks() -> dict[str, list[dict[str, list[float]]]]:
-    """Return kind -> appearance descriptors (mean and std), as the detectors see each kind; empty where not measured."""
-    return json.loads(APPEARANCE_FILE.read_text())["kinds"] if APPEARANCE_FILE.exists() else {}
 
 
 def _unit(name: str) -> str:

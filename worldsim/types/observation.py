@@ -135,19 +135,22 @@ class Observation:
     def from_gym(cls, observation: Mapping[str, np.ndarray]) -> Observation:
         """Read a flat padded Gymnasium ``Dict`` observation (see ``worldsim.simulation.gym_env``).
 
+        Every row field may be flattened ([M * 3] for [M, 3]), as Stable-Baselines3 wants one-dimensional boxes.
+
         Raises:
             ObservationError: a key is missing or has the wrong shape.
         """
         o = observation
         try:
             seen = np.asarray(o["mask"]).astype(bool)
+            rows = len(seen)
             detections = Detections(
-                np.asarray(o["position"], dtype=np.float64)[seen],
-                np.asarray(o["orientation_xyzw"], dtype=np.float64)[seen],
-                np.asarray(o["extent_m"], dtype=np.float64)[seen],
-                np.asarray(o["colour"], dtype=np.float64)[seen],
-                np.asarray(o["appearance"], dtype=np.float64)[seen],
-                np.asarray(o["covariance"], dtype=np.float64)[seen].reshape(-1, 6, 6),
+                np.asarray(o["position"], dtype=np.float64).reshape(rows, 3)[seen],
+                np.asarray(o["orientation_xyzw"], dtype=np.float64).reshape(rows, 4)[seen],
+                np.asarray(o["extent_m"], dtype=np.float64).reshape(rows, 3)[seen],
+                np.asarray(o["colour"], dtype=np.float64).reshape(rows, 3)[seen],
+                np.asarray(o["appearance"], dtype=np.float64).reshape(rows, -1)[seen],
+                np.asarray(o["covariance"], dtype=np.float64).reshape(rows, 6, 6)[seen],
             )
             viewpoints = Viewpoints(
                 np.asarray(o["viewpoint_position"], dtype=np.float64).reshape(-1, 3),

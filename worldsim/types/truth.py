@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from worldsim.types.observation import Viewpoints
+
 
 @dataclass(frozen=True, slots=True)
 class WorldTruth:
@@ -23,6 +25,10 @@ class WorldTruth:
         contacts: names of touching pairs, with the normal force in N.
         supports: (carrier, carried) pairs of names.
         attachments: pairs held by a constraint.
+        ego: name of the commanded body, None for a passive world.
+        appearance: [N, A] appearance descriptors, as measured from renderings; None where nothing is known of looks.
+        viewpoints: where the sensors are.
+        absent: names of bodies that are not in the scene now (an intruder before it enters, or after it left).
     """
 
     time_s: float
@@ -39,3 +45,7 @@ class WorldTruth:
     supports: tuple[tuple[str, str], ...] = ()
     attachments: tuple[tuple[str, str], ...] = ()
     extra: dict[str, float] = field(default_factory=dict)
+    ego: str | None = None
+    appearance: Float[np.ndarray, "N A"] | None = None
+    viewpoints: Viewpoints = field(default_factory=Viewpoints.everywhere)
+    absent: frozenset[str] = frozenset()

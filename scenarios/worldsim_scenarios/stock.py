@@ -1,0 +1,151 @@
+"""What scenarios are furnished with: the shipped assets with sizes, masses and surfaces, and how instances vary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldsim.errors import UnknownNameError
+from worldsim.simulation.drivers import Bulk
+from worldsim.simulation.scene import BodySpec, Vector, yaw_quaternion
+from worldsim_assets import appearance, urdf_path
+
+SIZE_VARIATION = 0.03
+"""Largest relative deviation of an instance's size from the nominal one."""
+MASS_VARIATION = 0.15
+"""Largest relative deviation of its mass."""
+FRICTION_VARIATION = 0.15
+"""Largest relative deviation of its friction."""
+TINT_VARIATION = 0.05
+"""Largest relative deviation of each colour channel."""
+LOOK_VARIATION = 0.015
+"""Standard deviation of the rest of the descriptor between instances (wear, dirt, labels)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """One article: nominal edges (m), mass (kg, 0 for what never moves), surface."""
+
+    extent_m: Vector
+    mass_kg: float = 0.0
+    friction: float = 1.0
+    restitution: float = 1.0
+    rolling_friction: float = 0.0
+
+
+# What never moves has friction and restitution 1: Bullet multiplies the two surfaces' values, so that a body's own
+# numbers hold against all of it. What drives or walks has slippery feet, since its driver pushes it.
+STOCK: dict[str, Stock] = {
+    "shelf": Stock((2.4, 0.6, 2.2)),
+    "pillar": Stock((0.4, 0.4, 3.0)),
+    "station": Stock((0.9, 0.6, 0.5)),
+    "door": Stock((1.4, 0.06, 2.0), 25.0, 0.3, 0.3),
+    "pallet": Stock((1.2, 0.8, 0.144), 20.0, 0.6, 0.10),
+    "crate": Stock((0.5, 0.4, 0.35), 12.0, 0.7, 0.15),
+    "parcel": Stock((0.35, 0.35, 0.30), 4.0, 0.6, 0.10),
+    "barrel": Stock((0.58, 0.58, 0.88), 25.0, 0.5, 0.30),
+    "robot": Stock((0.70, 0.50, 0.30), 60.0, 0.02, 0.10),
+    "agv": Stock((1.2, 0.8, 0.5), 150.0, 0.02, 0.10),
+    "worker": Stock((0.45, 0.55, 1.75), 75.0, 0.02, 0.05),
+    "cat": Stock((0.45, 0.16, 0.30), 4.5, 0.02, 0.05),
+    "dog": Stock((0.80, 0.26, 0.60), 25.0, 0.02, 0.05),
+    "ball": Stock((0.32, 0.32, 0.32), 0.6, 0.6, 0.70, 0.0015),
+    "trolley": Stock((0.90, 0.55, 1.00), 35.0, 0.032, 0.25),
+    "drone": Stock((0.50, 0.50, 0.18), 1.4, 0.3, 0.2),
+}
+
+
+def article(kind: str) -> Stock:
+    """Return the nominal article of `kind`.
+
+    Raises:
+        UnknownNameError: no such article.
+    """
+    if kind not in STOCK:
+        raise UnknownNameError("article", kind, STOCK)
+    return STOCK[kind]
+
+
+def furnish(
+    name: str,
+    kind: str,
+    position: Vector,
+    yaw_rad: float,
+    rng: np.random.Generator,
+    scale: float | None = None,
+) -> BodySpec:
+    """Return an instance of `kind` that stands on height ``position[2]``, varied a little by `rng`.
+
+    Args:
+        name: unique name.
+        kind: a key of `STOCK`, and the name of a shipped asset.
+        position: x and y of the middle, z of the underside, m.
+        yaw_rad: heading.
+        rng: of the variation.
+        scale: of the size, instead of a drawn one.
+    """
+    nominal = article(kind)
+    size = float(scale if scale is not None else 1.0 + rng.uniform(-SIZE_VARIATION, SIZE_VARIATION))
+    mass = nominal.mass_kg * size**3 * (1.0 + rng.uniform(-MASS_VARIATION, MASS_VARIATION))
+    friction = nominal.friction
+    if nominal.mass_kg > 0.0:
+        friction *= 1.0 + rng.uniform(-FRICTION_VARIATION, FRICTION_VARIATION)
+    tint = 1.0 + rng.uniform(-TINT_VARIATION, TINT_VARIATION, size=3)
+    colour = (float(tint[0]), float(tint[1]), float(tint[2]))
+    x, y, z = nominal.extent_m
+    extent = (x * size, y * size, z * size)
+    return BodySpec(
+        name=name,
+        kind=kind,
+        extent_m=extent,
+        position=(position[0], position[1], position[2] + extent[2] / 2.0),
+        orientation_xyzw=yaw_quaternion(yaw_rad),
+        mass_kg=float(mass),
+        urdf=urdf_path(kind),
+        scale=size,
+        colour=colour,
+        friction=float(friction),
+        restitution=nominal.restitution,
+        rolling_friction=nominal.rolling_friction * size,
+        appearance=worn(tinted(appearance(kind), colour), rng),
+    )
+
+
+def plain(
+    name: str, kind: str, extent_m: Vector, position: Vector, colour: Vector, rng: np.random.Generator, yaw_rad: float = 0.0
+) -> BodySpec:
+    """Return a coloured box that never moves, with the look `kind`; `position` is its middle."""
+    return BodySpec(
+        name=name,
+        kind=kind,
+        extent_m=extent_m,
+        position=position,
+        orientation_xyzw=yaw_quaternion(yaw_rad),
+        colour=colour,
+        friction=1.0,
+        restitution=1.0,
+        appearance=worn(appearance(kind), rng),
+    )
+
+
+def worn(look: tuple[float, ...], rng: np.random.Generator) -> tuple[float, ...]:
+    """Return the descriptor of one instance of a look: its shape statistics differ a little."""
+    noise = LOOK_VARIATION * rng.standard_normal(len(look))
+    return tuple(float(value + change) for value, change in zip(look, noise, strict=True))
+
+
+def tinted(appearance: tuple[float, ...], tint: tuple[float, float, float]) -> tuple[float, ...]:
+    """Return the descriptor of the same thing under a tint: light is linear, so colour statistics scale with it."""
+    scaled = [value * factor for value, factor in zip(appearance[:6], (*tint, *tint), strict=True)]
+    return (*(min(1.0, value) for value in scaled), *appearance[6:])
+
+
+def bulk_of(spec: BodySpec) -> Bulk:
+    """Return mass and inertia of a body, as its driver needs them."""
+    return Bulk.of_box(spec.mass_kg, spec.extent_m)
+
+
+def on_top(spec: BodySpec, gap_m: float = 0.0005) -> float:
+    """Return the height at which something may be put on `spec`."""
+    return spec.position[2] + spec.extent_m[2] / 2.0 + gap_m

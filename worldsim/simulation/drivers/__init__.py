@@ -1,0 +1,26 @@
+"""Things that move of themselves: each is one body and the bounded forces that somebody puts on it."""
+
+from worldsim.simulation.drivers.animals import Cat, Dog
+from worldsim.simulation.drivers.driver import Actuator, Bulk, Driver, SceneView
+from worldsim.simulation.drivers.drone import Drone
+from worldsim.simulation.drivers.intruder import Entry, Intruder
+from worldsim.simulation.drivers.people import Worker
+from worldsim.simulation.drivers.thrown import Thrown
+from worldsim.simulation.drivers.vehicles import Load, Robot, Tug
+
+__all__ = [
+    "Actuator",
+    "Bulk",
+    "Cat",
+    "Dog",
+    "Driver",
+    "Drone",
+    "Entry",
+    "Intruder",
+    "Load",
+    "Robot",
+    "SceneView",
+    "Thrown",
+    "Tug",
+    "Worker",
+]

@@ -1,0 +1,124 @@
+"""What is asked of a physics engine: bodies in, forces in, states and contacts out."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from worldsim.simulation.scene import BodySpec, Quaternion, Vector
+
+
+class RigidState(NamedTuple):
+    """Pose and velocity of the centre of a body's bounding box, world frame, as plain numbers (m, m/s, rad/s)."""
+
+    position: Vector
+    orientation_xyzw: Quaternion
+    linear_velocity: Vector
+    angular_velocity: Vector
+
+
+class Contact(NamedTuple):
+    """Two touching bodies.
+
+    Attributes:
+        a, b: indices of the bodies in the order they were added.
+        force_n: normal force.
+        normal_z: upward part of the force on `a`, as a share of `force_n`: 1 where `b` carries `a`.
+    """
+
+    a: int
+    b: int
+    force_n: float
+    normal_z: float
+
+
+class StateArrays(NamedTuple):
+    """States of N bodies: position [N, 3], orientation_xyzw [N, 4], linear and angular velocity [N, 3]."""
+
+    position: Float[np.ndarray, "N 3"]
+    orientation_xyzw: Float[np.ndarray, "N 4"]
+    linear_velocity: Float[np.ndarray, "N 3"]
+    angular_velocity: Float[np.ndarray, "N 3"]
+
+    def copy(self) -> StateArrays:
+        """Return a copy that shares nothing."""
+        return StateArrays(*(array.copy() for array in self))
+
+
+class PinholeCamera(NamedTuple):
+    """A camera for pictures: where it stands (m), what it looks at (m), what is up, how wide it sees, and its size."""
+
+    position: Vector
+    target: Vector
+    up: Vector = (0.0, 0.0, 1.0)
+    vertical_field_rad: float = 1.0
+    width: int = 640
+    height: int = 480
+    near_m: float = 0.05
+    far_m: float = 60.0
+
+
+class Engine(abc.ABC):
+    """One simulated world. Bodies are numbered in the order they were added."""
+
+    time_step_s: float
+
+    @abc.abstractmethod
+    def clear(self) -> None:
+        """Empty the world and set every setting anew."""
+
+    @abc.abstractmethod
+    def add(self, spec: BodySpec) -> int:
+        """Add a body; return its number."""
+
+    @abc.abstractmethod
+    def state(self, body: int) -> RigidState:
+        """Return the present state of one body."""
+
+    @abc.abstractmethod
+    def states(self) -> StateArrays:
+        """Return the present states of all bodies."""
+
+    @abc.abstractmethod
+    def push(self, body: int, force: Vector, torque: Vector) -> None:
+        """Apply a force (N) at the centre of mass and a torque (N m), world frame, during the next step only."""
+
+    @abc.abstractmethod
+    def aim(self, body: int, angles_rad: Mapping[str, float]) -> None:
+        """Let the motors of named links turn towards angles, with bounded torque."""
+
+    @abc.abstractmethod
+    def place(self, body: int, position: Vector, orientation_xyzw: Quaternion) -> None:
+        """Put a body at rest somewhere else (only for what is taken away; never to move something about)."""
+
+    @abc.abstractmethod
+    def advance(self) -> None:
+        """Advance by one engine step."""
+
+    @abc.abstractmethod
+    def contacts(self, body: int | None = None) -> list[Contact]:
+        """Return the touching pairs (of one body, where given) after the last step."""
+
+    @abc.abstractmethod
+    def first_hits(self, start: Float[np.ndarray, "R 3"], end: Float[np.ndarray, "R 3"]) -> Int[np.ndarray, " R"]:
+        """Return the number of the first body that each of R rays meets, -1 for none."""
+
+    @abc.abstractmethod
+    def save(self) -> Any:
+        """Return a token of the present state."""
+
+    @abc.abstractmethod
+    def load(self, token: Any) -> None:
+        """Go back to the state of `token`, bit for bit."""
+
+    @abc.abstractmethod
+    def picture(self, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
+        """Return an image [H, W, 3] uint8 and its depth [H, W] float32, m."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Free the engine."""

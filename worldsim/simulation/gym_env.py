@@ -1,0 +1,282 @@
+"""The Gymnasium environment over a true world."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from worldsim.contracts.scenario import Scenario
+from worldsim.contracts.sensor import Sensor
+from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.plugins import load_plugin
+from worldsim.simulation.bullet import BulletPhysics
+from worldsim.simulation.presets import EnginePreset
+from worldsim.simulation.render import EYE_SIZE, OVERVIEW, PLAN, eye, following
+from worldsim.simulation.sensors import Detector, ExactSensor
+from worldsim.types.observation import APPEARANCE_DIM, EgoState, Observation
+
+OBSERVATION_MODES = ("detections", "state", "rgbd")
+VIEWS = ("overview", "plan", "following")
+
+_ROWS = {"position": 3, "orientation_xyzw": 4, "extent_m": 3, "colour": 3, "appearance": APPEARANCE_DIM, "covariance": 36}
+_BOUND = {
+    "position": 100.0,
+    "orientation_xyzw": 1.01,
+    "extent_m": 100.0,
+    "colour": 1.0,
+    "appearance": 10.0,
+    "covariance": 10.0,
+}
+_EGO = {
+    "ego_position": (3, 100.0),
+    "ego_orientation_xyzw": (4, 1.01),
+    "ego_linear_velocity": (3, 50.0),
+    "ego_angular_velocity": (3, 100.0),
+    "ego_extent_m": (3, 100.0),
+    "ego_covariance": (36, 10.0),
+}
+_CAMERA = {"camera_position": (3, 100.0), "camera_orientation_xyzw": (4, 1.01)}
+_DEPTH_RANGE_M = 16.0
+
+
+class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
+    """A scenario as an environment: flat padded ``Dict`` observations, a ``Box`` action for the commanded body.
+
+    Row fields hold up to `max_objects` rows, flattened (a row field of width w is one box of ``max_objects * w``),
+    and ``mask`` says which rows are real; `Observation.from_gym` reads them. Everything is float32 and finite.
+
+    Observation modes: ``detections`` is what a real detector gives; ``state`` has the same keys without noise,
+    misses, clutter and occlusion, its rows in a fixed order; ``rgbd`` adds the robot's own camera.
+
+    Example:
+        >>> import gymnasium, worldsim
+        >>> env = gymnasium.make("worldsim/Warehouse-v0", observation="detections")
+        >>> observation, info = env.reset(seed=0)
+        >>> observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        >>> env.close()
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "render_modes": ["rgb_array", "human"],
+        "render_fps": 20,
+        "autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        scenario: str | Scenario = "Warehouse",
+        observation: str = "detections",
+        render_mode: str | None = None,
+        expose_truth: bool = False,
+        max_objects: int = 96,
+        preset: str | EnginePreset = "accurate",
+        sensor: Sensor | None = None,
+        view: str = "overview",
+        **scenario_arguments: Any,
+    ) -> None:
+        """Make the environment; the world itself is built by `reset`.
+
+        Args:
+            scenario: name of a plug-in of the group ``worldsim.scenarios``, or a scenario.
+            observation: one of `OBSERVATION_MODES`.
+            render_mode: None, ``rgb_array`` or ``human``.
+            expose_truth: put the `WorldTruth` into ``info["truth"]`` (scoring only).
+            max_objects: rows of the padded fields.
+            preset: of the engine.
+            sensor: instead of the default `Detector`; not together with ``observation="state"``.
+            view: one of `VIEWS`, for `render`.
+            scenario_arguments: fields of the scenario, where `scenario` is a name.
+
+        Raises:
+            ConfigurationError: an argument cannot work.
+            UnknownNameError: no such scenario, observation mode, render mode or view.
+        """
+        for what, name, known in (
+            ("observation mode", observation, OBSERVATION_MODES),
+            ("render mode", render_mode or "rgb_array", ("rgb_array", "human")),
+            ("view", view, VIEWS),
+        ):
+            if name not in known:
+                raise UnknownNameError(what, name, known)
+        if max_objects < 1:
+            raise ConfigurationError(f"WorldsimEnv: max_objects is {max_objects}, expected at least 1.")
+        if observation == "state" and sensor is not None:
+            raise ConfigurationError("WorldsimEnv: observation='state' is exact; leave `sensor` out, or use 'detections'.")
+        self.scenario = _scenario(scenario, scenario_arguments)
+        self.observation_mode, self.render_mode, self.expose_truth = observation, render_mode, expose_truth
+        self.max_objects, self.view = max_objects, view
+        self.physics = BulletPhysics(preset, ExactSensor() if observation == "state" else sensor or Detector())
+        self._window: Any = None
+        self._steps = 0
+        self.action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
+        self.physics.reset(self.scenario, seed=0)  # what the task and the cameras report is known once a world stands
+        self._keys_of_task = sorted(self.physics.observe().task or {})
+        self._viewpoints = len(self.physics.observe().viewpoints.position)
+        self.observation_space = self._space()
+
+    def _space(self) -> spaces.Dict:
+        m = self.max_objects
+        boxes: dict[str, spaces.Space[Any]] = {"time_s": _box(1, 1e6), "mask": _box(m, 1.0, 0.0)}
+        for name, width in _ROWS.items():
+            positive = name in ("extent_m", "colour")
+            boxes[name] = _box(m * width, _BOUND[name], 0.0 if positive else None)
+        boxes["viewpoint_position"] = _box(self._viewpoints * 3, 100.0)
+        boxes["viewpoint_range_m"] = _box(self._viewpoints, 1000.0, 0.0)
+        for name, (width, bound) in _EGO.items():
+            boxes[name] = _box(width, bound)
+        for name, value in (self.physics.observe().task or {}).items():
+            boxes[name] = _box(len(value), 100.0)
+        if self.observation_mode == "rgbd":
+            boxes["camera_rgb"] = spaces.Box(0, 255, (EYE_SIZE, EYE_SIZE, 3), np.uint8)
+            boxes["camera_depth_m"] = _box(EYE_SIZE * EYE_SIZE, _DEPTH_RANGE_M, 0.0)
+            for name, (width, bound) in _CAMERA.items():
+                boxes[name] = _box(width, bound)
+        return spaces.Dict(boxes)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Build the world anew; the same seed gives the same bytes.
+
+        Args:
+            seed: of everything random; drawn from the environment's own generator where None.
+            options: none are known.
+
+        Raises:
+            ConfigurationError: an option was given.
+        """
+        super().reset(seed=seed)
+        if options:
+            raise ConfigurationError(f"WorldsimEnv: reset knows no options, got {sorted(options)}.")
+        self._steps = 0
+        self.physics.reset(self.scenario, int(self.np_random.integers(2**31)))
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), self._info()
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        """Advance one frame of 0.05 s."""
+        self.physics.step(action)
+        self._steps += 1
+        judged = self.physics.last_task_step
+        truncated = bool(self.physics.time_s >= self._duration_s() - 1e-9)
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), judged.reward, judged.terminated, truncated, self._info()
+
+    def _duration_s(self) -> float:
+        return float(getattr(self.scenario, "duration_s", np.inf))
+
+    def _info(self) -> dict[str, Any]:
+        info: dict[str, Any] = dict(self.physics.last_task_step.events)
+        if self.expose_truth:
+            info["truth"] = self.physics.truth()
+        return info
+
+    def _observation(self) -> dict[str, np.ndarray]:
+        found = self.physics.observe()
+        d, m = found.detections, self.max_objects
+        n = min(len(d), m)
+        rows = {
+            "position": d.position,
+            "orientation_xyzw": d.orientation_xyzw,
+            "extent_m": d.extent_m,
+            "colour": d.colour,
+            "appearance": d.appearance,
+            "covariance": d.covariance,
+        }
+        out: dict[str, np.ndarray] = {"time_s": np.array([found.time_s]), "mask": (np.arange(m) < n).astype(np.float32)}
+        for name, width in _ROWS.items():
+            padded = np.zeros((m, width))
+            padded[:n] = rows[name][:n].reshape(n, width)
+            out[name] = padded.reshape(-1)
+        out["viewpoint_position"] = found.viewpoints.position.reshape(-1)
+        out["viewpoint_range_m"] = found.viewpoints.range_m
+        if found.ego is not None:
+            out |= _ego_fields(found.ego)
+        out |= found.task or {}
+        if self.observation_mode == "rgbd":
+            out |= self._camera_fields(found)
+        return {name: self._fitted(name, value) for name, value in out.items()}
+
+    def _fitted(self, name: str, value: np.ndarray) -> np.ndarray:
+        """Return a fresh array of the space's dtype, inside its bounds (a far outlier is clipped to them)."""
+        space = self.observation_space[name]
+        fresh = np.array(value, dtype=space.dtype).reshape(space.shape)
+        return np.clip(fresh, space.low, space.high, out=fresh)  # type: ignore[attr-defined]
+
+    def _camera_fields(self, found: Observation) -> dict[str, np.ndarray]:
+        truth = self.physics.truth()
+        row = truth.names.index(str(truth.ego))
+        x, y, z, w = (float(v) for v in truth.orientation_xyzw[row])
+        position = tuple(float(v) for v in found.viewpoints.position[0])
+        rgb, depth = self.physics.picture(eye((position[0], position[1], position[2]), (x, y, z, w)))
+        return {
+            "camera_rgb": rgb,
+            "camera_depth_m": depth.reshape(-1),
+            "camera_position": np.array(position),
+            "camera_orientation_xyzw": np.array([x, y, z, w]),
+        }
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """Return a picture of the true scene (``rgb_array``), or show it (``human``)."""
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() does nothing without render_mode; make the environment with 'rgb_array'.")
+            return None
+        camera = {"overview": OVERVIEW, "plan": PLAN}.get(self.view) or following(self.physics.truth())
+        picture = self.physics.picture(camera)[0]
+        if self.render_mode == "rgb_array":
+            return picture
+        self._show(picture)
+        return None
+
+    def _show(self, picture: np.ndarray) -> None:
+        import matplotlib.pyplot as plt  # only a window needs it
+
+        if self._window is None:
+            figure, axes = plt.subplots(num="worldsim")
+            axes.set_axis_off()
+            self._window = axes.imshow(picture)
+            plt.show(block=False)
+        self._window.set_data(picture)
+        self._window.figure.canvas.draw_idle()
+        self._window.figure.canvas.flush_events()
+
+    def close(self) -> None:
+        """Free the engine and the window."""
+        self.physics.close()
+        if self._window is not None:
+            import matplotlib.pyplot as plt
+
+            plt.close(self._window.figure)
+            self._window = None
+
+
+def _scenario(scenario: str | Scenario, arguments: dict[str, Any]) -> Scenario:
+    if isinstance(scenario, Scenario):
+        if arguments:
+            raise ConfigurationError(f"WorldsimEnv: {sorted(arguments)} were given beside a ready scenario; set them there.")
+        return scenario
+    found = load_plugin("worldsim.scenarios", scenario, Scenario)  # type: ignore[type-abstract]
+    try:
+        return found(**arguments)
+    except TypeError as error:
+        raise ConfigurationError(f"WorldsimEnv: scenario {scenario!r} does not take {sorted(arguments)}: {error}.") from error
+
+
+def _ego_fields(ego: EgoState) -> dict[str, np.ndarray]:
+    return {
+        "ego_position": ego.position,
+        "ego_orientation_xyzw": ego.orientation_xyzw,
+        "ego_linear_velocity": ego.linear_velocity,
+        "ego_angular_velocity": ego.angular_velocity,
+        "ego_extent_m": ego.extent_m,
+        "ego_covariance": ego.covariance.reshape(-1),
+    }
+
+
+def _box(size: int, bound: float, low: float | None = None) -> spaces.Box:
+    return spaces.Box(-bound if low is None else low, bound, (size,), np.float32)

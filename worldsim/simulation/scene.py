@@ -1,0 +1,135 @@
+"""What a scenario says about a world, in words that no engine owns."""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from worldsim.errors import ConfigurationError
+from worldsim.types.card import SHAPES
+
+if TYPE_CHECKING:
+    from worldsim.simulation.drivers import Driver
+    from worldsim.simulation.task import Task
+
+Vector = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
+
+
+def yaw_quaternion(yaw_rad: float) -> Quaternion:
+    """Return the xyzw quaternion of a turn about the vertical."""
+    return (0.0, 0.0, math.sin(yaw_rad / 2.0), math.cos(yaw_rad / 2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class BodySpec:
+    """One body of a scene.
+
+    Attributes:
+        name: unique in the scene.
+        kind: what it is, in the words of the model cards.
+        extent_m: full edge lengths of its bounding box, body frame.
+        position: centre of its bounding box, m, world frame.
+        orientation_xyzw: body to world.
+        mass_kg: 0 for what never moves.
+        shape: collision geometry where there is no URDF: one of `worldsim.types.card.SHAPES`.
+        urdf: path of a URDF whose base origin is the centre of the bounding box; None for a primitive.
+        scale: of the URDF.
+        part: name of the URDF link that the spec speaks of, where that is not the base (a door's leaf); its base
+            is then fixed to the world.
+        colour: RGB in [0, 1] of a primitive; a factor on the URDF's colours otherwise.
+        centre_of_mass_m: relative to the centre of the bounding box, body frame (primitives; a URDF says it itself).
+        friction: sliding friction against a surface of friction 1.
+        restitution: bounce against a surface of restitution 1.
+        rolling_friction: resistance to rolling, m.
+        joint_damping_nms: viscous torque of the part's joint, N m s.
+        appearance: [A] descriptor of how it looks (see `worldsim.simulation.appearance`).
+        solid: False for what blocks the view and lets everything through (a strip curtain).
+    """
+
+    name: str
+    kind: str
+    extent_m: Vector
+    position: Vector
+    orientation_xyzw: Quaternion = (0.0, 0.0, 0.0, 1.0)
+    mass_kg: float = 0.0
+    shape: str = "box"
+    urdf: str | None = None
+    scale: float = 1.0
+    part: str | None = None
+    colour: Vector = (1.0, 1.0, 1.0)
+    centre_of_mass_m: Vector = (0.0, 0.0, 0.0)
+    friction: float = 0.6
+    restitution: float = 0.1
+    rolling_friction: float = 0.0
+    joint_damping_nms: float = 0.0
+    appearance: tuple[float, ...] | None = None
+    solid: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ConfigurationError: a value cannot work.
+        """
+        where = f"BodySpec {self.name!r}"
+        if self.shape not in SHAPES:
+            raise ConfigurationError(f"{where}: shape is {self.shape!r}, expected one of {list(SHAPES)}.")
+        if not (all(edge > 0.0 for edge in self.extent_m) and len(self.extent_m) == 3):
+            raise ConfigurationError(f"{where}: extent_m is {self.extent_m}, expected three positive lengths in m.")
+        for field in ("mass_kg", "friction", "restitution", "rolling_friction", "joint_damping_nms"):
+            value = getattr(self, field)
+            if not (math.isfinite(value) and value >= 0.0):
+                raise ConfigurationError(f"{where}: {field} is {value}, expected a finite number >= 0.")
+        norm = math.sqrt(sum(q * q for q in self.orientation_xyzw))
+        if abs(norm - 1.0) > 1e-6:
+            raise ConfigurationError(f"{where}: orientation_xyzw has length {norm:.6f}, expected 1.")
+
+    @property
+    def movable(self) -> bool:
+        """Whether the engine may move it."""
+        return self.mass_kg > 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSpec:
+    """One sensor of a scene.
+
+    Attributes:
+        name: for reports.
+        position: m; in the world frame, or above the centre of `mounted_on` where that is named (and then the
+            camera keeps its offset in the body's frame).
+        range_m: it sees nothing farther away.
+        mounted_on: name of the body that carries it.
+    """
+
+    name: str
+    position: Vector
+    range_m: float
+    mounted_on: str | None = None
+
+
+class SceneBuilder(abc.ABC):
+    """What `Scenario.build` may ask of a physics: five verbs that every engine-backed world has."""
+
+    @abc.abstractmethod
+    def add_body(self, spec: BodySpec, *, background: bool = False) -> None:
+        """Put a body into the world; what is in the background (a floor) is never detected nor part of the truth."""
+
+    @abc.abstractmethod
+    def add_driver(self, driver: Driver) -> None:
+        """Let `driver` move its body."""
+
+    @abc.abstractmethod
+    def add_camera(self, camera: CameraSpec) -> None:
+        """Add a viewpoint of the sensors."""
+
+    @abc.abstractmethod
+    def set_task(self, task: Task, ego: str) -> None:
+        """Say which body is commanded, and what it is asked to do."""
+
+    @abc.abstractmethod
+    def settle(self, duration_s: float) -> None:
+        """Let everything come to rest before the clock starts."""

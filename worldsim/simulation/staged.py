@@ -1,0 +1,347 @@
+"""The half of a simulated world that no engine owns: stage, drivers, sensors, task, truth."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from worldsim.contracts.physics import Physics
+from worldsim.contracts.scenario import Scenario
+from worldsim.contracts.sensor import Sensor
+from worldsim.errors import ConfigurationError, SimulationError, UnknownNameError
+from worldsim.simulation.drivers.driver import Driver, SceneView
+from worldsim.simulation.engine import Engine, PinholeCamera, RigidState, StateArrays
+from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
+from worldsim.simulation.sensors import Detector
+from worldsim.simulation.sight import line_of_sight, rotated
+from worldsim.simulation.task import Task, TaskStep
+from worldsim.types.observation import APPEARANCE_DIM, Observation, Viewpoints
+from worldsim.types.truth import WorldTruth
+
+FRAME_S = 0.05
+"""Length of an agent's frame, s."""
+
+_SUPPORT_SHARE = 0.7  # of a contact force that must point upwards for it to carry
+_SETTLED_M_S = 0.05
+
+
+class Snapshot(NamedTuple):
+    """Everything that changes, at one moment of one episode."""
+
+    engine: Any
+    drivers: tuple[dict[str, Any], ...]
+    generators: tuple[dict[str, Any], ...]
+    task: dict[str, Any] | None
+    frame: dict[str, Any]
+
+
+class StagedPhysics(Physics, SceneBuilder):
+    """A world of bodies, drivers, sensors and a task over any `Engine`.
+
+    Everything is drawn in a frame once, at its end, so `observe` and `truth` may be asked as often as wanted.
+    """
+
+    def __init__(self, engine: Engine, sensor: Sensor | None = None) -> None:
+        """Take charge of `engine`."""
+        self.engine = engine
+        self.sensor: Sensor = sensor if sensor is not None else Detector()
+        self.substeps = max(1, round(FRAME_S / engine.time_step_s))
+        self._empty()
+
+    # ------------------------------------------------------------------ building
+
+    def _empty(self) -> None:
+        self.specs: list[BodySpec] = []
+        self._listed: list[int] = []  # the bodies that are part of the truth; the rest is background
+        self._index: dict[str, int] = {}
+        self._drivers: list[Driver] = []
+        self._cameras: list[CameraSpec] = []
+        self.task: Task | None = None
+        self.ego: str | None = None
+        self._generators: list[np.random.Generator] = []
+        self._time_s = 0.0
+        self._steps = 0
+        self._command: tuple[float, ...] = ()
+        self.last_task_step = TaskStep(0.0, False, {})
+        self._bumped: frozenset[str] = frozenset()
+        self._came: frozenset[str] = frozenset()
+        self._truth: WorldTruth | None = None
+        self._observation: Observation | None = None
+
+    def add_body(self, spec: BodySpec, *, background: bool = False) -> None:
+        """Put a body into the world.
+
+        Raises:
+            ConfigurationError: a body of that name is there already.
+        """
+        if spec.name in self._index:
+            raise ConfigurationError(f"scene: two bodies are called {spec.name!r}; names must be unique.")
+        number = self.engine.add(spec)
+        self._index[spec.name] = number
+        self.specs.append(spec)
+        if not background:
+            self._listed.append(number)
+
+    def add_driver(self, driver: Driver) -> None:
+        """Let `driver` move its body."""
+        self._known(driver.body)
+        self._drivers.append(driver)
+
+    def add_camera(self, camera: CameraSpec) -> None:
+        """Add a viewpoint of the sensors."""
+        if camera.mounted_on is not None:
+            self._known(camera.mounted_on)
+        self._cameras.append(camera)
+
+    def set_task(self, task: Task, ego: str) -> None:
+        """Say which body is commanded, and what it is asked to do."""
+        self._known(ego)
+        self.task, self.ego = task, ego
+
+    def settle(self, duration_s: float) -> None:
+        """Let everything come to rest.
+
+        Raises:
+            SimulationError: something still moves afterwards; the scene was built in a way that cannot stand.
+        """
+        for _ in range(round(duration_s / self.engine.time_step_s)):
+            self.engine.advance()
+        speed = np.linalg.norm(self.engine.states().linear_velocity, axis=1)
+        restless = [self.specs[i].name for i in np.flatnonzero(speed > _SETTLED_M_S)]
+        if restless:
+            raise SimulationError(
+                f"scene: {restless} still move {duration_s:g} s after they were placed. Place them without overlap and "
+                "on something, or let them settle longer."
+            )
+
+    def _known(self, name: str) -> int:
+        if name not in self._index:
+            raise UnknownNameError("body", name, self._index)
+        return self._index[name]
+
+    # ------------------------------------------------------------------ the Physics contract
+
+    def reset(self, scenario: Scenario, seed: int) -> None:
+        """Build `scenario` anew; equal seeds give equal worlds, bit for bit, in this process and in any other."""
+        self.engine.clear()
+        self._empty()
+        scene, *streams = np.random.SeedSequence(seed).spawn(2)
+        scenario.build(self, np.random.default_rng(scene))
+        self._generators = [np.random.default_rng(s) for s in streams[0].spawn(len(self._drivers) + 1)]
+        self._looks = np.array([self._look_of(self.specs[i]) for i in self._listed]).reshape(-1, APPEARANCE_DIM)
+        self._extent = np.array([spec.extent_m for spec in self.specs]).reshape(-1, 3)
+        self._names = tuple(spec.name for spec in self.specs)
+        self._kinds = tuple(spec.kind for spec in self.specs)
+        self.engine.load(self.engine.save())  # a restored state need not equal an unrestored one: always restore
+        if self.task is not None:
+            self.task.begin(self._view())
+        self._finish_frame()
+
+    def step(self, action: Float[np.ndarray, " U"] | None) -> None:
+        """Advance one frame under `action`.
+
+        Raises:
+            SimulationError: there was no reset, or the action is not finite.
+        """
+        if self._observation is None:
+            raise SimulationError("physics: step() before reset(). Call reset(scenario, seed) first.")
+        self._command = self._checked(action)
+        view = self._view()
+        for driver, rng in zip(self._drivers, self._generators, strict=False):
+            driver.decide(view, rng)
+        bumped: set[int] = set()
+        ego = self._index[self.ego] if self.ego is not None else None
+        for _ in range(self.substeps):
+            for driver in self._drivers:
+                driver.drive(self)
+            self.engine.advance()
+            if ego is not None:
+                bumped.update(c.b if c.a == ego else c.a for c in self.engine.contacts(ego))
+        self._steps += 1
+        self._time_s = self._steps * FRAME_S
+        listed = set(self._listed)
+        self._bumped = frozenset(self.specs[i].name for i in bumped if i in listed)
+        if self.task is not None:
+            self.last_task_step = self.task.advance(self._view(), self._held(), self._bumped)
+        self._finish_frame()
+
+    def observe(self) -> Observation:
+        """Return what the sensors gave at the end of the last frame."""
+        if self._observation is None:
+            raise SimulationError("physics: observe() before reset(). Call reset(scenario, seed) first.")
+        return self._observation
+
+    def truth(self) -> WorldTruth:
+        """Return what is so now, contacts included."""
+        if self._truth is None:
+            raise SimulationError("physics: truth() before reset(). Call reset(scenario, seed) first.")
+        if not self._truth_complete:
+            self._truth = self._with_contacts(self._truth)
+            self._truth_complete = True
+        return self._truth
+
+    def snapshot(self) -> Snapshot:
+        """Return a token of the present state, good until the next reset.
+
+        The world itself goes on from the token too, so that going on and coming back give the same bytes.
+        """
+        self.truth()
+        token = self.engine.save()
+        self.engine.load(token)
+        return Snapshot(
+            token,
+            tuple(driver.save() for driver in self._drivers),
+            tuple(copy.deepcopy(g.bit_generator.state) for g in self._generators),
+            self.task.save() if self.task is not None else None,
+            {name: getattr(self, name) for name in _FRAME_FIELDS},
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to the state of `snapshot`, bit for bit."""
+        self.engine.load(snapshot.engine)
+        for driver, saved in zip(self._drivers, snapshot.drivers, strict=True):
+            driver.load(saved)
+        for generator, state in zip(self._generators, snapshot.generators, strict=True):
+            generator.bit_generator.state = copy.deepcopy(state)
+        if self.task is not None and snapshot.task is not None:
+            self.task.load(snapshot.task)
+        for name, value in snapshot.frame.items():
+            setattr(self, name, value)
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.engine.close()
+
+    # ------------------------------------------------------------------ what drivers may do (the Actuator protocol)
+
+    def state(self, name: str) -> RigidState:
+        """Return the present state of `name`."""
+        return self.engine.state(self._index[name])
+
+    def push(self, name: str, force: Vector, torque: Vector) -> None:
+        """Push `name` during the next engine step."""
+        self.engine.push(self._index[name], force, torque)
+
+    def aim(self, name: str, angles_rad: Mapping[str, float]) -> None:
+        """Turn the limbs of `name` towards angles."""
+        self.engine.aim(self._index[name], angles_rad)
+
+    # ------------------------------------------------------------------ frames
+
+    @property
+    def time_s(self) -> float:
+        """Seconds since reset."""
+        return self._time_s
+
+    def viewpoints(self, states: StateArrays) -> Viewpoints:
+        """Return where the sensors are."""
+        positions = []
+        for camera in self._cameras:
+            if camera.mounted_on is None:
+                positions.append(np.asarray(camera.position))
+            else:
+                row = self._index[camera.mounted_on]
+                lever = rotated(states.orientation_xyzw[row : row + 1], np.asarray(camera.position)[None, None])[0, 0]
+                positions.append(states.position[row] + lever)
+        return Viewpoints(np.array(positions).reshape(-1, 3), np.array([c.range_m for c in self._cameras]))
+
+    def picture(self, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
+        """Return an image [H, W, 3] uint8 and its depth [H, W], m."""
+        return self.engine.picture(camera)
+
+    def _checked(self, action: Float[np.ndarray, " U"] | None) -> tuple[float, ...]:
+        if action is None:
+            return (0.0, 0.0, 0.0)
+        values = np.asarray(action, dtype=np.float64).reshape(-1)
+        if not np.isfinite(values).all():
+            raise SimulationError(f"physics: the action {values.tolist()} is not finite, expected numbers in [-1, 1].")
+        return tuple(float(v) for v in np.clip(values, -1.0, 1.0))
+
+    def _view(self) -> SceneView:
+        movers = tuple(driver.body for driver in self._drivers if driver.moves)
+        states = self.engine.states()
+        return SceneView(
+            self._time_s, FRAME_S, self._names, self._kinds, self._index, states, self._extent, movers, self._command,
+            self.ego,
+        )  # fmt: skip
+
+    def _held(self) -> frozenset[str]:
+        return frozenset(b for d in self._drivers for a, b in d.attachments() if a == self.ego)
+
+    def _finish_frame(self) -> None:
+        states = self.engine.states()
+        rows = np.array(self._listed, dtype=np.int64)
+        viewpoints = self.viewpoints(states)
+        seen = line_of_sight(self.engine, states, self._extent, rows, viewpoints).any(axis=0)
+        intruders = [d for d in self._drivers if d.is_intruder]
+        present = [d.body for d in intruders if d.present]
+        self._came = self._came | frozenset(present)
+        self._truth_complete = False
+        self._truth = WorldTruth(
+            time_s=self._time_s,
+            names=tuple(self._names[i] for i in rows),
+            kinds=tuple(self._kinds[i] for i in rows),
+            position=states.position[rows],
+            orientation_xyzw=states.orientation_xyzw[rows],
+            linear_velocity=states.linear_velocity[rows],
+            angular_velocity=states.angular_velocity[rows],
+            extent_m=self._extent[rows],
+            visible=seen[rows],
+            intruder=present[-1] if present else None,
+            attachments=tuple(pair for d in self._drivers for pair in d.attachments()),
+            ego=self.ego,
+            appearance=self._looks,
+            viewpoints=viewpoints,
+            absent=frozenset(d.body for d in intruders if not d.present),
+        )
+        observation = self.sensor.observe(self._truth, self._generators[-1])
+        task = self.task.observation() if self.task is not None else None
+        self._observation = replace(observation, task=task)
+
+    def _with_contacts(self, truth: WorldTruth) -> WorldTruth:
+        listed = set(self._listed)
+        contacts: dict[tuple[str, str], float] = {}
+        supports = set()
+        for contact in self.engine.contacts():
+            if contact.a not in listed or contact.b not in listed:
+                continue
+            a, b = self._names[contact.a], self._names[contact.b]
+            pair = (a, b) if a < b else (b, a)
+            contacts[pair] = contacts.get(pair, 0.0) + contact.force_n
+            if abs(contact.normal_z) > _SUPPORT_SHARE:
+                supports.add((b, a) if contact.normal_z > 0.0 else (a, b))
+        for name in self._bumped:  # touched within the frame, perhaps no longer at its end
+            pair = (str(self.ego), name) if str(self.ego) < name else (name, str(self.ego))
+            contacts.setdefault(pair, 0.0)
+        listing = tuple((a, b, force) for (a, b), force in sorted(contacts.items()))
+        return replace(truth, contacts=listing, supports=tuple(sorted(supports)))
+
+    def _look_of(self, spec: BodySpec) -> np.ndarray:
+        if spec.appearance is None:
+            raise ConfigurationError(
+                f"BodySpec {spec.name!r}: no appearance. Describe its look once with "
+                "worldsim.simulation.appearance.describe and give it as `appearance`."
+            )
+        if len(spec.appearance) != APPEARANCE_DIM:
+            raise ConfigurationError(
+                f"BodySpec {spec.name!r}: appearance has {len(spec.appearance)} numbers, expected {APPEARANCE_DIM}."
+            )
+        return np.asarray(spec.appearance, dtype=np.float64)
+
+
+_FRAME_FIELDS = (
+    "_time_s",
+    "_steps",
+    "_command",
+    "last_task_step",
+    "_bumped",
+    "_came",
+    "_truth",
+    "_truth_complete",
+    "_observation",
+)
