@@ -23,11 +23,11 @@ from worldsim.types.record import StepRecord
 
 _GRASP_GAP_M = 0.15  # left between front and parcel when it is taken
 _BACK_OFF_M = 0.7  # way backed after putting a parcel down
-_PARCEL_EXTENT_M = (0.35, 0.35, 0.30)  # of a parcel that is not believed anywhere yet
+_PARCEL_EXTENT_M = (0.40, 0.40, 0.35)  # of a parcel, with some allowance for one held askew
 _SAME_PLACE_M = 0.4  # small things within this of the place that the task names are what it names
 _MOVED_M = 0.1  # a task whose place moves by more is a new task
 _STAGING_TOLERANCE = (0.2, 0.35)  # m, rad: good enough to begin the last stretch
-_PLACE_TOLERANCE = (0.06, 0.12)  # m, rad: good enough to take or leave the parcel
+_PLACE_TOLERANCE = (0.08, 0.15)  # m, rad: good enough to take or leave the parcel
 _ALIGN_PATIENCE_S, _GRASP_PATIENCE_S, _RETRY_S = 5.0, 1.0, 1.0
 
 
@@ -124,7 +124,6 @@ class Deliverer(Agent):
         self.last_plan = None
         self.last_decision: Decision | None = None
         self._target: tuple[float, float] | None = None
-        self._load_extent_m = _PARCEL_EXTENT_M
         self._approach: Approach | None = None
         self._phase_since_s = 0.0
         self._alarm_since_s: dict[int, float] = {}
@@ -155,12 +154,11 @@ class Deliverer(Agent):
         ignored = torch.zeros(len(forecast), dtype=torch.bool)
         if task.holding:
             held = held_objects(own, forecast)
-            if bool(held.any()):
-                largest = forecast.extent_m[held].amax(dim=0).tolist()
-                self._load_extent_m = (largest[0], largest[1], largest[2])
             ignored |= held
-            ahead = own.extent_m[0] / 2 + _GRASP_GAP_M + self._load_extent_m[0] / 2
-            own = dataclasses.replace(own, load_extent_m=self._load_extent_m, load_ahead_m=ahead)
+            ahead_m = own.extent_m[0] / 2 + _GRASP_GAP_M + _PARCEL_EXTENT_M[0] / 2  # where the belief has lost it
+            if bool(held.any()):
+                ahead_m = math.dist(own.position, forecast.position[0, held, :2].mean(dim=0).tolist())
+            own = dataclasses.replace(own, load_extent_m=_PARCEL_EXTENT_M, load_ahead_m=ahead_m)
         elif self.phase in _AT_THE_PARCEL and self._target is not None and len(forecast):
             away = forecast.position[0, :, :2] - torch.tensor(self._target)
             ignored |= (away.norm(dim=-1) < _SAME_PLACE_M) & (forecast.extent_m[:, :2].amax(dim=-1) < own.extent_m[0])
@@ -180,7 +178,7 @@ class Deliverer(Agent):
         self.phase, self._phase_since_s = phase, now
         own = self._situation.own
         if phase is Phase.REACH:
-            self._head_for(task.pickup, own.extent_m[0] / 2 + _GRASP_GAP_M + self._load_extent_m[0] / 2)
+            self._head_for(task.pickup, own.extent_m[0] / 2 + _GRASP_GAP_M + _PARCEL_EXTENT_M[0] / 2)
         elif phase is Phase.CARRY:
             self._head_for(task.dropoff, own.load_ahead_m)
         elif phase is Phase.BACK_OFF:
