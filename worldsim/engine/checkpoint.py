@@ -66,7 +66,7 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
             for t in state.trials.values()
         ],
     }
-    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    contiguous = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     _write(path, to_bytes(contiguous, {"worldsim": json.dumps(head)}))
 
 

@@ -1,0 +1,170 @@
+"""Every installed family keeps the contract, and does what it says it does."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.models.cards import VALUES, model_of
+from worldsim.dynamics import quaternion
+from worldsim.errors import CardError, PluginError
+from worldsim.plugins import plugin_names
+from worldsim.testing.object_model_conformance import check_object_model
+from worldsim.types import Control, ObjectStates
+
+DT_S = 0.01
+
+
+def states(family: str, position: tuple[float, float, float], velocity: tuple[float, float, float]) -> ObjectStates:
+    """One upright body of the family's size."""
+    extent = torch.tensor([model_of(family).card.shape.extent_m], dtype=torch.float64)
+    rest = ObjectStates.at_rest(torch.tensor([position], dtype=torch.float64), extent)
+    moving = torch.tensor([velocity], dtype=torch.float64)
+    return ObjectStates(rest.position, rest.orientation_xyzw, moving, rest.angular_velocity, extent)
+
+
+def run(family: str, state: ObjectStates, seconds: float, control: Control | None = None) -> ObjectStates:
+    """Advance one body, parameters at their prior medians."""
+    model = model_of(family)
+    parameters = torch.tensor([list(VALUES[family].values())], dtype=torch.float64).reshape(1, -1)
+    for _ in range(round(seconds / DT_S)):
+        inputs = control or Control.none(state.position)
+        state = model.dynamics(state, parameters, torch.zeros(1, 6, dtype=torch.float64), inputs, DT_S)
+    return state
+
+
+def near(position: tuple[float, float, float]) -> Control:
+    """A mover at `position` that the body responds to."""
+    here = torch.tensor([position], dtype=torch.float64)
+    return Control(
+        torch.zeros(1, 2, dtype=torch.float64),
+        torch.tensor([False]),
+        here,
+        torch.zeros_like(here),
+        torch.tensor([True]),
+    )
+
+
+@pytest.mark.parametrize("family", sorted(VALUES))
+def test_every_family_keeps_the_contract(family: str) -> None:
+    check_object_model(model_of(family))
+
+
+def test_every_installed_family_is_swept() -> None:
+    assert set(VALUES) <= set(plugin_names("worldsim.object_models"))
+
+
+def test_a_card_of_another_family_is_refused_by_name() -> None:
+    with pytest.raises(CardError, match=r"family 'dog', expected 'cat'"):
+        type(model_of("cat"))(model_of("dog").card)
+
+
+def test_a_negative_log_mean_is_refused_with_advice() -> None:
+    card = model_of("dog").card
+    broken = (card.parameters[0].__class__("approach_speed_m_s", -1.0, 0.3, "1", "log"), *card.parameters[1:])
+    with pytest.raises(CardError, match=r"prior mean -1.0, expected > 0 .* Did you mean transform 'identity'"):
+        type(model_of("dog"))(card.replace(parameters=broken))
+
+
+def test_the_conformance_kit_finds_a_model_that_changes_its_input() -> None:
+    class Meddler(type(model_of("static"))):  # type: ignore[misc]
+        moves = True
+
+        def dynamics(self, state, parameters, wrench, control, dt_s):  # type: ignore[no-untyped-def]
+            state.position.add_(1.0)
+            return state
+
+    with pytest.raises(PluginError, match="changes its input position"):
+        check_object_model(Meddler(model_of("static").card))
+
+
+def test_a_rigid_body_falls_with_g() -> None:
+    after = run("rigid_body", states("rigid_body", (0, 0, 10), (0, 0, 0)), 0.5)
+    # drag 0.01 / s takes 0.25 % of the speed in half a second
+    assert float(after.linear_velocity[0, 2]) == pytest.approx(-9.81 * 0.5, rel=4e-3)
+
+
+def test_a_hinge_keeps_its_axis_where_it_is() -> None:
+    start = states("hinge", (0, 0, 1), (0, 0, 0))
+    spinning = ObjectStates(
+        start.position,
+        start.orientation_xyzw,
+        start.linear_velocity,
+        torch.tensor([[0.0, 0.0, 1.5]], dtype=torch.float64),
+        start.extent_m,
+    )
+    after = run("hinge", spinning, 1.0)
+    offset = torch.tensor([[-0.7, 0.0, 0.0]], dtype=torch.float64)
+    axis = after.position + quaternion.rotate(after.orientation_xyzw, offset)
+    assert torch.allclose(axis, start.position + offset, atol=1e-12)
+    assert float(after.angular_velocity[0, 2]) == pytest.approx(1.5 * math.exp(-0.5), rel=1e-6)
+
+
+def test_a_commanded_vehicle_reaches_the_commanded_speed_and_turns() -> None:
+    command = Control(
+        torch.tensor([[1.0, 0.5]], dtype=torch.float64),
+        torch.tensor([True]),
+        torch.zeros(1, 3, dtype=torch.float64),
+        torch.zeros(1, 3, dtype=torch.float64),
+        torch.tensor([False]),
+    )
+    after = run("vehicle", states("vehicle", (0, 0, 0.15), (0, 0, 0)), 3.0, command)
+    assert float(after.linear_velocity[0].norm()) == pytest.approx(1.0, rel=1e-3)
+    assert float(after.angular_velocity[0, 2]) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_a_walker_keeps_a_pace_and_a_stander_stays() -> None:
+    walker = run("person", states("person", (0, 0, 0.875), (0.9, 0, 0)), 4.0)
+    assert float(walker.linear_velocity[0, 0]) == pytest.approx(1.2, rel=0.02)
+    stander = run("person", states("person", (0, 0, 0.875), (0, 0, 0)), 4.0)
+    assert float(stander.position[0, :2].norm()) < 1e-6
+
+
+def test_a_cat_flees_what_nears_it_and_brakes_when_left_alone() -> None:
+    chased = run("cat", states("cat", (1, 0, 0.15), (0, 0, 0)), 0.8, near((0, 0, 0.5)))
+    assert float(chased.position[0, 0]) > 1.5
+    alone = run("cat", states("cat", (1, 0, 0.15), (1.5, 0, 0)), 2.0)
+    assert float(alone.linear_velocity[0].norm()) < 0.05
+
+
+def test_a_dog_comes_and_stops_short() -> None:
+    after = run("dog", states("dog", (5, 0, 0.3), (0, 0, 0)), 8.0, near((0, 0, 0.5)))
+    assert float(after.position[0, 0]) == pytest.approx(1.1, abs=0.05)
+
+
+@pytest.mark.parametrize(("family", "height", "rate"), [("rolling_ball", 0.15, 0.15), ("trolley", 0.5, 0.3)])
+def test_what_rolls_slows_at_its_own_rate_and_stops(family: str, height: float, rate: float) -> None:
+    model = model_of(family)
+    state = states(family, (0, 0, height), (1.0, 0, 0))
+    parameters = torch.tensor([list(VALUES[family].values())], dtype=torch.float64)
+    speeds = []
+    for _ in range(1000):
+        moved = model.dynamics(
+            state, parameters, torch.zeros(1, 6, dtype=torch.float64), Control.none(state.position), DT_S
+        )
+        position = torch.cat([moved.position[:, :2], state.position[:, 2:]], dim=-1)  # the floor holds it up
+        velocity = torch.cat([moved.linear_velocity[:, :2], torch.zeros(1, 1, dtype=torch.float64)], dim=-1)
+        state = ObjectStates(position, moved.orientation_xyzw, velocity, moved.angular_velocity, moved.extent_m)
+        speeds.append(float(velocity.norm()))
+    assert speeds[99] == pytest.approx(1.0 - rate, abs=1e-6)
+    assert speeds[-1] == 0.0
+
+
+def test_walkers_that_hang_in_the_air_come_down() -> None:
+    for family in ("person", "cat", "dog", "vehicle", "trolley"):
+        height = 0.5 * model_of(family).card.shape.extent_m[2]
+        after = run(family, states(family, (0, 0, height + 0.5), (0, 0, 0)), 1.5)
+        assert float(after.position[0, 2]) == pytest.approx(height, abs=2e-3), family
+
+
+def test_a_constant_turn_keeps_the_speed_at_any_step() -> None:
+    model = model_of("generic")
+    values = dict(VALUES["generic"]) | {"turn_rate_per_s": 0.8}
+    parameters = torch.tensor([list(values.values())], dtype=torch.float64)
+    state = states("generic", (0, 0, 0.5), (1.0, 0, 0))
+    after = model.dynamics(state, parameters, torch.zeros(1, 6, dtype=torch.float64), Control.none(state.position), 0.5)
+    assert float(after.linear_velocity.norm()) == pytest.approx(1.0, abs=1e-9)
+    heading = torch.atan2(after.linear_velocity[0, 1], after.linear_velocity[0, 0])
+    assert float(heading) == pytest.approx(0.4, abs=1e-9)

@@ -1,0 +1,1 @@
+"""Public conformance kits: a plug-in author's test is four lines."""

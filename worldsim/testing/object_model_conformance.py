@@ -1,0 +1,130 @@
+"""Proves that an object model keeps its contract.
+
+A plug-in's test::
+
+    def test_my_model_conforms():
+        check_object_model(MyModel(my_card))
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldsim.contracts.object_model import ObjectModel
+from worldsim.errors import PluginError
+from worldsim.types.control import Control
+from worldsim.types.states import ObjectStates
+
+_FIELDS = ("position", "orientation_xyzw", "linear_velocity", "angular_velocity")
+_BATCH = 5
+
+
+def check_object_model(model: ObjectModel, *, seed: int = 0, dt_s: float = 0.05) -> None:
+    """Run `model` on random states and check everything that the filter relies on.
+
+    Checked: shapes and dtypes are kept, results are finite, quaternions stay of unit length, rows do not depend on
+    each other, inputs are not changed, the same input gives the same output, a zero step hardly moves, dynamics are
+    differentiable, noise densities are non-negative.
+
+    Raises:
+        PluginError: the contract is broken; the message says where.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    state = random_states(model, generator)
+    parameters = prior_sample(model, generator)
+    control = _control(state, generator)
+    wrench = torch.randn(_BATCH, 6, generator=generator, dtype=torch.float64)
+    copies = [getattr(state, name).clone() for name in _FIELDS]
+    after = model.dynamics(state, parameters, wrench, control, dt_s)
+    for name, copy in zip(_FIELDS, copies, strict=True):
+        value = getattr(after, name)
+        _require(model, value.shape == copy.shape, f"dynamics returns {name} of shape {tuple(value.shape)}")
+        _require(model, value.dtype == copy.dtype, f"dynamics returns {name} of dtype {value.dtype}")
+        _require(model, bool(torch.isfinite(value).all()), f"dynamics returns a {name} that is not finite")
+        _require(model, torch.equal(getattr(state, name), copy), f"dynamics changes its input {name}")
+    unit = (after.orientation_xyzw.norm(dim=-1) - 1.0).abs().max()
+    _require(model, bool(unit < 1e-6), "dynamics returns quaternions that are not of unit length")
+    again = model.dynamics(state, parameters, wrench, control, dt_s)
+    _require(model, torch.equal(again.position, after.position), "dynamics is not a function of its inputs")
+    _check_rows_are_independent(model, state, parameters, wrench, control, after, dt_s)
+    still = model.dynamics(state, parameters, wrench, control, 1e-6)
+    moved = (still.position - state.position).abs().max()
+    _require(model, bool(moved < 1e-3), f"dynamics moves a body by {float(moved):.3g} m in a microsecond")
+    _check_gradient(model, state, parameters, wrench, control, dt_s)
+    noise = model.process_noise(state, parameters, dt_s)
+    _require(model, noise.shape == (_BATCH, 6), f"process_noise has shape {tuple(noise.shape)}, expected (N, 6)")
+    _require(model, bool((noise >= 0.0).all()), "process_noise is negative somewhere")
+
+
+def random_states(model: ObjectModel, generator: torch.Generator) -> ObjectStates:
+    """Return a few states of bodies of the model's size, near the floor, moving."""
+
+    def normal(width: int, scale: float) -> Tensor:
+        return scale * torch.randn(_BATCH, width, generator=generator, dtype=torch.float64)
+
+    extent = torch.tensor([model.card.shape.extent_m], dtype=torch.float64).repeat(_BATCH, 1)
+    position = normal(3, 1.0)
+    position[:, 2] = 0.5 * extent[:, 2] + position[:, 2].abs() * 0.1
+    yaw = normal(1, 1.0).squeeze(-1)
+    zero = torch.zeros_like(yaw)
+    orientation = torch.stack([zero, zero, torch.sin(yaw / 2), torch.cos(yaw / 2)], dim=-1)
+    return ObjectStates(position, orientation, normal(3, 0.7), normal(3, 0.5), extent)
+
+
+def prior_sample(model: ObjectModel, generator: torch.Generator) -> Float[Tensor, "N P"]:
+    """Return parameters drawn from the card's prior, natural units."""
+    columns = []
+    for prior in model.card.parameters:
+        white = torch.randn(_BATCH, generator=generator, dtype=torch.float64) * prior.std
+        columns.append(prior.mean * torch.exp(white) if prior.transform == "log" else prior.mean + white)
+    return torch.stack(columns, dim=-1) if columns else torch.zeros(_BATCH, 0, dtype=torch.float64)
+
+
+def _control(state: ObjectStates, generator: torch.Generator) -> Control:
+    n = len(state)
+    away = torch.randn(n, 3, generator=generator, dtype=torch.float64)
+    return Control(
+        torch.randn(n, 2, generator=generator, dtype=torch.float64),
+        torch.arange(n) % 2 == 0,
+        state.position + away,
+        torch.randn(n, 3, generator=generator, dtype=torch.float64),
+        torch.arange(n) % 3 != 0,
+    )
+
+
+def _check_rows_are_independent(
+    model: ObjectModel,
+    state: ObjectStates,
+    parameters: Tensor,
+    wrench: Tensor,
+    control: Control,
+    after: ObjectStates,
+    dt_s: float,
+) -> None:
+    one = torch.tensor([2])
+    alone = model.dynamics(state.select(one), parameters[one], wrench[one], control.select(one), dt_s)
+    for name in _FIELDS:
+        apart = (getattr(alone, name)[0] - getattr(after, name)[2]).abs().max()
+        _require(model, bool(apart < 1e-9), f"dynamics gives a row another {name} alone than in a batch")
+
+
+def _check_gradient(
+    model: ObjectModel, state: ObjectStates, parameters: Tensor, wrench: Tensor, control: Control, dt_s: float
+) -> None:
+    velocity = state.linear_velocity.clone().requires_grad_(True)
+    spin = state.angular_velocity.clone().requires_grad_(True)
+    leaf = ObjectStates(state.position, state.orientation_xyzw, velocity, spin, state.extent_m)
+    if not model.moves:
+        return
+    total = model.dynamics(leaf, parameters, wrench, control, dt_s).position.sum()
+    _require(model, total.requires_grad, "dynamics is not differentiable: the result does not depend on the velocities")
+    for slope in torch.autograd.grad(total, [velocity, spin], allow_unused=True):
+        finite = slope is None or bool(torch.isfinite(slope).all())
+        _require(model, finite, "dynamics has a gradient that is not finite")
+
+
+def _require(model: ObjectModel, holds: bool, what: str) -> None:
+    if not holds:
+        raise PluginError(f"{model!r}: {what}.")
