@@ -69,7 +69,7 @@ def make_log(frames: int = 200, *, observations: bool = True, picture: bool = Fa
         dt_s=DT_S,
         frames=tuple(_frame(k, observations, picture) for k in range(frames)),
         terminated=True,
-        info={"deliveries": 2, "deliveries_wanted": 2},
+        deliveries_wanted=2,
         starter_models=MODELS,
     )
 
@@ -105,7 +105,7 @@ def _frame(number: int, observations: bool, picture: bool) -> Frame:
         time_s,
         truth,
         observation if observations else None,
-        _record(time_s, truth) if number else None,
+        _record(time_s, truth),
         _belief(time_s, truth),
         _forecast(time_s, truth) if number % 4 == 0 else None,
         Plan(np.array([0.8, 0.1, 1.0]), np.tile([0.8, 0.1, 1.0], (10, 1)), 1.0, {"goal": 0.6, "clearance": 0.4}),
@@ -136,6 +136,7 @@ def _truth(time_s: float) -> WorldTruth:
         "intruder" if here else None,
         (("pallet-1", "crate-1", 49.0),),
         (("pallet-1", "crate-1"),),
+        ego="robot",
     )
 
 
@@ -153,6 +154,7 @@ def _belief(time_s: float, truth: WorldTruth) -> BeliefSnapshot:
     return BeliefSnapshot(
         _ids(truth),
         _model_ids(time_s, truth),
+        tuple(k if k != "cat" or time_s >= ADOPTED_S else "generic" for k in truth.kinds),
         truth.position + np.array([BELIEF_SHIFT_M, 0.0, 0.0]),
         np.tile(np.diag([4e-3, 9e-3, 1e-4]), (n, 1, 1)),
         truth.orientation_xyzw,
@@ -210,12 +212,17 @@ def _events(time_s: float) -> tuple[Event, ...]:
     table = {
         VISIBLE_S: [Event(EventKind.BIRTH, time_s, INTRUDER_ID, {"model_id": "generic/broad"})],
         ALARM_S: [
-            Event(EventKind.ALARM, time_s, INTRUDER_ID, {"log_e_value": 8.0, "channel": "appearance"}),
+            Event(
+                EventKind.ALARM,
+                time_s,
+                INTRUDER_ID,
+                {"log_e_value_nats": 8.0, "channels": {"appearance": 0.8, "position": 0.2}},
+            ),
             Event(EventKind.QUERY, time_s, INTRUDER_ID, {}),
             Event(EventKind.CANDIDATES, time_s, INTRUDER_ID, {"model_ids": fetched}),
         ],
         ADOPTED_S: [
-            Event(EventKind.ADOPTION, time_s, INTRUDER_ID, {"model_id": "cat/tabby-small", "posterior": 0.98}),
+            Event(EventKind.ADOPTION, time_s, INTRUDER_ID, {"model_id": "cat/tabby-small", "probability": 0.98}),
         ],
         RETURN_S: [Event(EventKind.RETURN, time_s, INTRUDER_ID, {"model_ids": fetched[1:]})],
     }

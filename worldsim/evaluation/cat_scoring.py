@@ -76,12 +76,10 @@ class EpisodeScore:
     forecast: ForecastScore
 
 
-def score_episode(log: EpisodeLog, robot: str = "robot") -> EpisodeScore:
-    """Score the episode; `robot` is the name of the own body in the truth."""
+def score_episode(log: EpisodeLog) -> EpisodeScore:
+    """Score the episode against its truth."""
     ids = intruder_object_ids(log)
-    visible = [
-        f.time_s for f in log.frames if intruder_row(f.truth) is not None and f.truth.visible[intruder_row(f.truth)]
-    ]
+    visible = [f.time_s for f in log.frames if (row := intruder_row(f.truth)) is not None and f.truth.visible[row]]
     first_visible_s = visible[0] if visible else None
     alarms = [e for e in log.events() if e.kind is EventKind.ALARM]
     mine = {kind: [e for e in log.events() if e.kind is kind and e.object_id in ids] for kind in EventKind}
@@ -96,8 +94,8 @@ def score_episode(log: EpisodeLog, robot: str = "robot") -> EpisodeScore:
         first_visible_s=first_visible_s,
         alarm_s=alarm.time_s if alarm else None,
         false_alarms=sum(e.object_id not in ids for e in alarms),
-        touched=any(_touch(f.truth, robot) for f in log.frames),
-        gap_m=_smallest_gap(log.frames, robot),
+        touched=any(_touch(f.truth) for f in log.frames),
+        gap_m=_smallest_gap(log.frames),
         candidates=max((_candidates(e) for e in log.events()), default=0),
         adopted_s=adoption.time_s if adoption else None,
         adopted_kind=adopted_kind(adoption) if adoption else None,
@@ -106,8 +104,8 @@ def score_episode(log: EpisodeLog, robot: str = "robot") -> EpisodeScore:
         published_id=str(publish.detail.get("model_id", "")) if publish else None,
         models_before=_models_before(log, first_visible_s),
         models_after=_loaded(log.frames[-1], log),
-        deliveries=int(log.info.get("deliveries", 0)),
-        deliveries_wanted=int(log.info.get("deliveries_wanted", 0)),
+        deliveries=log.frames[-1].deliveries,
+        deliveries_wanted=log.deliveries_wanted,
         forecast=_summed(forecasts_of_intruder(log, scored_from_s)),
     )
 
@@ -136,18 +134,18 @@ def _intruder_kind(log: EpisodeLog) -> str | None:
     return kinds[0] if kinds else None
 
 
-def _touch(truth: WorldTruth, robot: str) -> bool:
-    return truth.intruder is not None and any({a, b} == {robot, truth.intruder} for a, b, _ in truth.contacts)
+def _touch(truth: WorldTruth) -> bool:
+    return truth.intruder is not None and any({a, b} == {truth.ego, truth.intruder} for a, b, _ in truth.contacts)
 
 
-def _smallest_gap(frames: Sequence[Frame], robot: str) -> float | None:
+def _smallest_gap(frames: Sequence[Frame]) -> float | None:
     """Return the smallest horizontal distance between the centres less both inscribed radii, m."""
     gaps = []
     for frame in frames:
         truth, row = frame.truth, intruder_row(frame.truth)
-        if row is None or robot not in truth.names:
+        if row is None or truth.ego is None:
             continue
-        own = truth.names.index(robot)
+        own = truth.names.index(truth.ego)
         between = np.linalg.norm(truth.position[row, :2] - truth.position[own, :2])
         gaps.append(float(between - truth.extent_m[[row, own], :2].min(axis=1).sum() / 2))
     return min(gaps) if gaps else None

@@ -7,7 +7,7 @@ and the agent get the observation alone, the truth goes straight into the log.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from worldsim.contracts.agent import Agent
-from worldsim.types.belief import WorldBelief
+from worldsim.simulation.engine import PinholeCamera
+from worldsim.simulation.render import OVERVIEW
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Plan
 from worldsim.types.record import Event, StepRecord
@@ -24,9 +25,12 @@ from worldsim.types.truth import WorldTruth
 if TYPE_CHECKING:
     from worldsim.loop import WorldModel
 
+FILM_CAMERA = OVERVIEW._replace(width=720, height=450)
+"""The whole hall, in the size of a film's left half."""
+
 
 class Environment(Protocol):
-    """What is asked of an environment: Gymnasium's calls (the simulation alone imports Gymnasium)."""
+    """What is asked of an environment: Gymnasium's calls (only the simulation imports Gymnasium)."""
 
     @property
     def unwrapped(self) -> Any:
@@ -38,22 +42,20 @@ class Environment(Protocol):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Advance one frame."""
 
-    def render(self) -> Any:
-        """Return a picture of the true scene."""
-
 
 @dataclass(frozen=True, slots=True)
 class BeliefSnapshot:
     """The N living objects of a belief at one moment, as NumPy copies.
 
     Attributes:
-        object_id: [N]; model_id: N names of the models that run them.
+        object_id: [N]; model_id: N names of the models that run them; kind: N kinds of those models.
         position: [N, 3] m; position_covariance: [N, 3, 3] m^2; orientation_xyzw: [N, 4].
         linear_velocity: [N, 3] m/s; extent_m: [N, 3]; existence: [N].
     """
 
     object_id: Int[np.ndarray, " N"]
     model_id: tuple[str, ...]
+    kind: tuple[str, ...]
     position: Float[np.ndarray, "N 3"]
     position_covariance: Float[np.ndarray, "N 3 3"]
     orientation_xyzw: Float[np.ndarray, "N 4"]
@@ -62,13 +64,26 @@ class BeliefSnapshot:
     existence: Float[np.ndarray, " N"]
 
     @classmethod
-    def of(cls, belief: WorldBelief) -> BeliefSnapshot:
-        """Copy the living objects out of `belief`."""
+    def of(cls, world_model: WorldModel, kinds: dict[str, str]) -> BeliefSnapshot:
+        """Copy the living objects out of the belief.
+
+        Args:
+            world_model: whose belief.
+            kinds: model id -> kind, as far as known; what is missing is asked for and added.
+        """
+        belief = world_model.belief
         alive = belief.alive
-        index = belief.model_index[alive].tolist()
+        ids, models = (
+            belief.object_id[alive].tolist(),
+            [belief.model_ids[i] for i in belief.model_index[alive].tolist()],
+        )
+        for object_id, model in zip(ids, models, strict=True):
+            if model not in kinds:
+                kinds[model] = world_model.kind_of(object_id) or "unknown"
         return cls(
             _copy(belief.object_id[alive]),
-            tuple(belief.model_ids[i] for i in index),
+            tuple(models),
+            tuple(kinds[model] for model in models),
             _copy(belief.position[alive]),
             _copy(belief.joint_covariance[alive][:, :3, :3]),
             _copy(belief.orientation_xyzw[alive]),
@@ -108,7 +123,7 @@ class Frame:
         time_s: s since reset.
         truth: the true world at this moment (scoring and drawing only).
         observation: what the sensors gave, None where the log leaves it out.
-        record: what the world model's step did, None on the first frame and without a world model.
+        record: what the world model's step did, None without a world model.
         belief: the belief after the step, None without a world model.
         forecast: where things are expected to go, on every n-th frame.
         plan: what the agent's action rested on, None where it does not plan.
@@ -144,7 +159,8 @@ class EpisodeLog:
         dt_s: s between frames.
         frames: in order of time.
         terminated, truncated: how it ended, in Gymnasium's words (both False where `LogOptions.max_frames` cut it).
-        info: the environment's last ``info``.
+        deliveries_wanted: parcels that the task asks for, 0 for a task of another sort.
+        camera: where the pictures were taken from.
         starter_models: ids of the models that were loaded before the first step.
     """
 
@@ -154,7 +170,8 @@ class EpisodeLog:
     frames: tuple[Frame, ...]
     terminated: bool = False
     truncated: bool = False
-    info: Mapping[str, Any] = field(default_factory=dict)
+    deliveries_wanted: int = 0
+    camera: PinholeCamera | None = None
     starter_models: tuple[str, ...] = ()
 
     @property
@@ -187,7 +204,8 @@ class LogOptions:
 
     Attributes:
         observations: keep every observation (about 40 kB a frame).
-        images_every: keep a picture on every n-th frame, 0 for none.
+        images_every: keep a picture on every n-th frame, 0 for none. Not counted in the loop's time.
+        camera: what takes the pictures.
         forecasts_every: ask for a forecast on every n-th frame, 0 for none. Not counted in the loop's time.
         forecast_horizon_s, forecast_step_s: how far ahead, in which steps.
         max_frames: stop after so many frames, 0 for no limit.
@@ -195,6 +213,7 @@ class LogOptions:
 
     observations: bool = True
     images_every: int = 0
+    camera: PinholeCamera = FILM_CAMERA
     forecasts_every: int = 4
     forecast_horizon_s: float = 1.0
     forecast_step_s: float = 0.25
@@ -223,25 +242,31 @@ def run_episode(
         on_frame: called with every frame as it is done (live displays).
     """
     parts = _Parts(env, world_model, agent, rng, log or LogOptions())
-    raw, info = env.reset(seed=seed)
+    raw, _ = env.reset(seed=seed)
     agent.reset()
-    if world_model is not None:
-        world_model.reset(raw)
     starter = tuple(world_model.loaded_models) if world_model is not None else ()
     frames: list[Frame] = []
     action: np.ndarray | None = None
     terminated = truncated = False
     while not (terminated or truncated):
-        frame, (raw, terminated, truncated, info) = _run_frame(parts, raw, action, len(frames))
+        frame, (raw, terminated, truncated) = _run_frame(parts, raw, action, len(frames))
         action = frame.action
         frames.append(frame)
         if on_frame is not None:
             on_frame(frame)
         if parts.options.max_frames and len(frames) >= parts.options.max_frames:
             break
-    unwrapped = env.unwrapped
+    options = parts.options
     return EpisodeLog(
-        seed, repr(unwrapped.scenario), float(unwrapped.dt_s), tuple(frames), terminated, truncated, info, starter
+        seed=seed,
+        scenario=repr(env.unwrapped.scenario),
+        dt_s=frames[1].time_s - frames[0].time_s if len(frames) > 1 else 0.0,
+        frames=tuple(frames),
+        terminated=terminated,
+        truncated=truncated,
+        deliveries_wanted=len(getattr(env.unwrapped.physics.task, "deliveries", ())),
+        camera=options.camera if options.images_every else None,
+        starter_models=starter,
     )
 
 
@@ -254,29 +279,30 @@ class _Parts:
     agent: Agent
     rng: np.random.Generator
     options: LogOptions
+    kinds: dict[str, str] = field(default_factory=dict)
 
 
-def _run_frame(
-    parts: _Parts, raw: Any, action: np.ndarray | None, number: int
-) -> tuple[Frame, tuple[Any, bool, bool, dict[str, Any]]]:
+def _run_frame(parts: _Parts, raw: Any, action: np.ndarray | None, number: int) -> tuple[Frame, tuple[Any, bool, bool]]:
     """Run one frame; return it, and what the environment gave for the next one."""
     env, world_model, options = parts.env, parts.world_model, parts.options
     physics = env.unwrapped.physics
     truth: WorldTruth = physics.truth()
     observation = raw if isinstance(raw, Observation) else Observation.from_gym(raw)
-    image = np.asarray(env.render()) if options.images_every and number % options.images_every == 0 else None
+    image = None
+    if options.images_every and number % options.images_every == 0:
+        image = physics.picture(options.camera)[0]
 
     start = time.perf_counter()
     record = None
-    if world_model is not None and action is not None:
-        record = world_model.step(observation, action)
+    if world_model is not None:
+        record = world_model.reset(raw) if action is None else world_model.step(raw, action)
     modelled = time.perf_counter()
     chosen = np.asarray(parts.agent.act(observation, record, parts.rng), dtype=np.float32)
     planned = time.perf_counter()
 
     forecast, belief = None, None
     if world_model is not None:
-        belief = BeliefSnapshot.of(world_model.belief)
+        belief = BeliefSnapshot.of(world_model, parts.kinds)
         if options.forecasts_every and number % options.forecasts_every == 0:
             forecast = _forecast(world_model, options)
 
@@ -296,10 +322,10 @@ def _run_frame(
         stepped - before,
         modelled - start,
         planned - modelled,
-        int(info.get("deliveries", 0)),
+        int(info.get("delivered", 0)),
         image,
     )
-    return frame, (raw, bool(terminated), bool(truncated), info)
+    return frame, (raw, bool(terminated), bool(truncated))
 
 
 def _forecast(world_model: WorldModel, options: LogOptions) -> ForecastSnapshot:

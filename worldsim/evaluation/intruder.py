@@ -41,7 +41,8 @@ class ForecastRow:
 
 def intruder_row(truth: WorldTruth) -> int | None:
     """Return the intruder's row in the truth, None while there is none."""
-    return truth.names.index(truth.intruder) if truth.intruder in truth.names else None
+    here = truth.intruder in truth.names and truth.intruder not in truth.absent
+    return truth.names.index(truth.intruder) if here and truth.intruder is not None else None
 
 
 def intruder_object_ids(log: EpisodeLog) -> set[int]:
@@ -99,9 +100,13 @@ def _compare(
     mine: tuple[np.ndarray, np.ndarray],
     baseline: tuple[np.ndarray, np.ndarray],
 ) -> ForecastRow:
-    errors = [float(np.linalg.norm(mean - later)) for mean, _ in (mine, baseline)]
-    covered = [int((np.abs(mean - later) <= INTERVAL_90 * std)[:2].sum()) for mean, std in (mine, baseline)]
-    return ForecastRow(time_s, *errors, *covered)
+    (error, covered), (baseline_error, baseline_covered) = _judge(mine, later), _judge(baseline, later)
+    return ForecastRow(time_s, error, baseline_error, covered, baseline_covered)
+
+
+def _judge(forecast: tuple[np.ndarray, np.ndarray], later: Float[np.ndarray, "3"]) -> tuple[float, int]:
+    mean, std = forecast
+    return float(np.linalg.norm(mean - later)), int((np.abs(mean - later) <= INTERVAL_90 * std)[:2].sum())
 
 
 def _correct_with_nearest(tracker: ConstantVelocityTracker, frame: Frame, where: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from worldsim.errors import DataError
 from worldsim.evaluation.episode import EpisodeLog, Frame
 from worldsim.evaluation.run_folder import atomic_write
 from worldsim.types.observation import Detections, EgoState, Observation, Viewpoints
+from worldsim.types.truth import WorldTruth
 
 __all__ = ["FORMAT", "Trajectory", "read_trajectory", "write_trajectory"]
 
@@ -82,7 +83,7 @@ def write_trajectory(log: EpisodeLog, path: Path) -> Path:
     arrays["metadata/dt_s"] = np.array(log.dt_s)
     arrays["metadata/scenario"] = np.array(log.scenario)
     with atomic_write(path) as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]  # stub lacks the key types
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     return path
 
 
@@ -155,6 +156,7 @@ def _truth(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
     }
     arrays["infos/truth/name"] = _texts([truth.names for truth in truths], most)
     arrays["infos/truth/kind"] = _texts([truth.kinds for truth in truths], most)
+    arrays["infos/truth/present"] = _padded([_present(truth) for truth in truths], most)
     arrays["infos/truth/intruder"] = np.array([truth.intruder or "" for truth in truths])
     return arrays
 
@@ -174,6 +176,10 @@ def _belief(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
     arrays["infos/belief/object_id"] = ids
     arrays["infos/belief/model_id"] = _texts([belief.model_id for belief in beliefs], most)
     return arrays
+
+
+def _present(truth: WorldTruth) -> np.ndarray:
+    return np.array([name not in truth.absent for name in truth.names], dtype=bool)
 
 
 def _padded(rows: Sequence[np.ndarray], length: int) -> np.ndarray:

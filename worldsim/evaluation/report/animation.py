@@ -23,8 +23,9 @@ from worldsim.types.record import EventKind
 
 __all__ = ["Pictures", "draw_pictures", "write_animation", "write_gif"]
 
-_SIZE = (1280, 560)  # multiples of 16, which H.264 wants
-_CAPTION_PX = 80
+_SIZE = (1344, 528)  # multiples of 16, which H.264 wants
+_CAPTION_PX = 78
+_CAMERA_PX = 720
 _CAPTION_HOLDS_S = 4.0
 _TONES = {
     "calm": DARK["muted"],
@@ -90,7 +91,7 @@ def write_animation(pictures: Pictures, path: Path) -> Path:
     try:
         with imageio.get_writer(
             temporary,
-            format="FFMPEG",  # type: ignore[arg-type]  # the stub leaves plug-in names out
+            format="FFMPEG",
             fps=pictures.per_s,
             codec="libx264",
             pixelformat="yuv420p",
@@ -98,7 +99,7 @@ def write_animation(pictures: Pictures, path: Path) -> Path:
             output_params=["-crf", "24", "-preset", "veryfast", "-movflags", "+faststart"],
         ) as writer:
             for image in pictures.images:
-                writer.append_data(image)
+                writer.append_data(image)  # type: ignore[attr-defined]  # the stub types a reader
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
@@ -135,9 +136,10 @@ def _check(pictures: Pictures, path: Path) -> None:
 
 
 def _top_view(log: EpisodeLog, plan_step_s: float, *, wide: bool) -> TopView:
-    bounds = np.array([frame.truth.position[:, :2] for frame in log.frames[:1]]).reshape(-1, 2)
-    low, high = bounds.min(axis=0) - 0.5, bounds.max(axis=0) + 0.5
-    width, height = (_SIZE[0] if wide else _SIZE[0] // 2), _SIZE[1] - _CAPTION_PX
+    truth = log.frames[0].truth
+    here = truth.position[[name not in truth.absent for name in truth.names], :2]
+    low, high = here.min(axis=0) - 0.4, here.max(axis=0) + 0.4
+    width, height = (_SIZE[0] if wide else _SIZE[0] - _CAMERA_PX), _SIZE[1] - _CAPTION_PX
     return TopView(width, height, (float(low[0]), float(low[1])), (float(high[0]), float(high[1])), plan_step_s)
 
 

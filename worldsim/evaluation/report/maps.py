@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Ellipse, FancyArrowPatch, Polygon
 
 from worldsim.evaluation.episode import BeliefSnapshot, EpisodeLog, Frame
-from worldsim.evaluation.model_names import kind_of
 from worldsim.evaluation.report.palette import ROLES, colour_of_kind
 from worldsim.evaluation.report.plots import svg
 from worldsim.evaluation.report.story import subject
@@ -45,13 +45,13 @@ def path_drawing(log: EpisodeLog) -> str:
     figure, axes = _floor(first, 5.6)
     moved = _moved(log)
     for row, name in enumerate(last.names):
-        if name not in moved:
+        if name not in moved and name not in last.absent:
             corners = footprint(last.position[row], last.orientation_xyzw[row], last.extent_m[row])
             axes.add_patch(Polygon(corners, closed=True, facecolor=ROLES["grid"], edgecolor="none"))
-    for name, (kind, track) in moved.items():
+    for kind, track in moved.values():
         axes.plot(track[:, 0], track[:, 1], color=ROLES["truth"], lw=1.1, alpha=0.75, zorder=3)
         end = track[-1]
-        label = "robot" if name == "robot" else kind.replace("_", " ")
+        label = kind.replace("_", " ")
         axes.annotate(label, end, (5, 5), textcoords="offset points", size=8, color=ROLES["ink"], zorder=6)
     _believed_paths(axes, log)
     axes.plot([], [], color=ROLES["truth"], lw=1.1, label="where it really was")
@@ -88,14 +88,16 @@ def graph_drawing(log: EpisodeLog) -> str | None:
     _draw_nodes(axes, belief, where, linked, subject(log))
     for kind, role in EDGE_ROLES.items():
         axes.plot([], [], color=ROLES[role], lw=2, label=kind)
-    axes.legend(loc="upper right", frameon=False, fontsize=8, labelcolor=ROLES["ink"], title=f"at {frame.time_s:.1f} s")
-    axes.get_legend().get_title().set(color=ROLES["muted"], size=8)
+    legend = axes.legend(loc="upper right", frameon=False, fontsize=8, labelcolor=ROLES["ink"])
+    legend.set_title(f"at {frame.time_s:.1f} s", prop=FontProperties(size=8))
+    legend.get_title().set_color(ROLES["muted"])
     return svg(figure)
 
 
 def _floor(truth: WorldTruth, height: float, *, oblique: bool = False) -> tuple[Figure, Axes]:
     """Return axes over the floor that the true bodies cover."""
-    low, high = truth.position[:, :2].min(axis=0) - 0.6, truth.position[:, :2].max(axis=0) + 0.6
+    here = truth.position[[name not in truth.absent for name in truth.names], :2]
+    low, high = here.min(axis=0) - 0.6, here.max(axis=0) + 0.6
     ring = np.array([[low[0], low[1], 0], [high[0], low[1], 0], [high[0], high[1], 0], [low[0], high[1], 0]])
     corners = np.array([_oblique(p) for p in ring]) if oblique else ring[:, :2]
     figure = Figure(figsize=(8.6, height))
@@ -120,6 +122,8 @@ def _moved(log: EpisodeLog) -> dict[str, tuple[str, np.ndarray]]:
     paths: dict[str, tuple[str, list[np.ndarray]]] = {}
     for frame in log.frames:
         for name, kind, position in zip(frame.truth.names, frame.truth.kinds, frame.truth.position, strict=True):
+            if name in frame.truth.absent:
+                continue
             paths.setdefault(name, (kind, []))[1].append(position[:2])
     tracks = {name: (kind, np.array(points)) for name, (kind, points) in paths.items()}
     return {name: (kind, track) for name, (kind, track) in tracks.items() if np.ptp(track, axis=0).max() > _MOVED_M}
@@ -181,9 +185,9 @@ def _draw_nodes(
     axes: Axes, belief: BeliefSnapshot, where: dict[int, np.ndarray], linked: set[int], who: int | None
 ) -> None:
     labelled: Sequence[int] = sorted(linked)[:_MANY_LABELS]
-    for object_id, model, position in zip(belief.object_id.tolist(), belief.model_id, belief.position, strict=True):
+    for object_id, kind, position in zip(belief.object_id.tolist(), belief.kind, belief.position, strict=True):
         x, y = where[object_id]
-        kind, special = kind_of(model), object_id == who
+        special = object_id == who
         colour = ROLES["alarm"] if special else colour_of_kind(kind)
         ground = _oblique(position * [1, 1, 0])
         axes.plot([ground[0], x], [ground[1], y], color=ROLES["grid"], lw=0.8, zorder=1)

@@ -56,14 +56,10 @@ def surprise_plot(log: EpisodeLog) -> Plot:
             traces.setdefault(int(object_id), []).append((record.time_s, float(value)))
     alarmed = {event.object_id for event in log.events() if event.kind is EventKind.ALARM}
     for object_id, points in traces.items():
-        loud = object_id in alarmed
         curve = np.array(_thinned(points, len(traces)))
-        style_of = (
-            {"color": ROLES["alarm"], "lw": 1.8, "zorder": 4}
-            if loud
-            else {"color": ROLES["muted"], "lw": 0.6, "alpha": 0.45}
-        )
-        axes.plot(curve[:, 0], curve[:, 1], **style_of)
+        loud = object_id in alarmed
+        colour, width, opacity = (ROLES["alarm"], 1.8, 1.0) if loud else (ROLES["muted"], 0.6, 0.45)
+        axes.plot(curve[:, 0], curve[:, 1], color=colour, lw=width, alpha=opacity, zorder=4 if loud else 2)
     axes.axhline(level, color=ROLES["alarm"], lw=1.0, ls=(0, (4, 3)))
     axes.text(log.frames[0].time_s, level, " alarm level", color=ROLES["alarm"], va="bottom", size=8)
     _scale_to_level(axes, level, max(float(np.max(record.surprise.log_e_value, initial=0.0)) for record in records))
@@ -75,17 +71,16 @@ def surprise_plot(log: EpisodeLog) -> Plot:
 def posterior_plot(log: EpisodeLog) -> Plot | None:
     """Draw the probability of each candidate over time for the story's subject; None where nothing was tested."""
     who = subject(log)
-    rows = [
-        (frame.time_s, frame.record.hypotheses[who])
-        for frame in log.frames
-        if frame.record is not None and who in frame.record.hypotheses
-    ]
-    if not rows or who is None:
+    if who is None:
+        return None
+    records = [frame.record for frame in log.frames if frame.record is not None]
+    rows = [(record.time_s, record.hypotheses[who]) for record in records if who in record.hypotheses]
+    if not rows:
         return None
     best: dict[str, float] = {}
     for _, posterior in rows:
-        for model, p in posterior.items():
-            best[model] = max(best.get(model, 0.0), p)
+        for model, share in posterior.items():
+            best[model] = max(best.get(model, 0.0), share)
     names = sorted(best, key=lambda model: -best[model])
     last = rows[-1][1]
     shown = sorted(names[:_SHOWN_CANDIDATES], key=lambda model: -last.get(model, 0.0))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
 from worldsim.evaluation.episode import BeliefSnapshot, Frame
-from worldsim.evaluation.model_names import kind_of, short_name
+from worldsim.evaluation.model_names import short_name
 from worldsim.evaluation.report.maps import footprint
 from worldsim.evaluation.report.palette import DARK, colour_of_kind, rgb
 
@@ -101,7 +101,7 @@ class TopView:
 
     def _boxes(self, draw: ImageDraw.ImageDraw, belief: BeliefSnapshot, surprise: dict[int, float]) -> None:
         for i in np.argsort(belief.position[:, 2] + belief.extent_m[:, 2] / 2):
-            kind = kind_of(belief.model_id[i])
+            kind = belief.kind[i]
             object_id = int(belief.object_id[i])
             corners = self.to_pixels(footprint(belief.position[i], belief.orientation_xyzw[i], belief.extent_m[i]))
             solid = 235 if kind not in _FIXED_KINDS else 150
@@ -119,7 +119,7 @@ class TopView:
             travelled = np.linalg.norm(ahead.position[-1, column, :2] - ahead.position[0, column, :2])
             if row is None or travelled + ahead.position_std[-1, column, :2].max() < 0.15:
                 continue
-            colour = colour_of_kind(kind_of(frame.belief.model_id[row]))
+            colour = colour_of_kind(frame.belief.kind[row])
             for position, std in zip(ahead.position[:, column], ahead.position_std[:, column], strict=True):
                 shape = self.to_pixels(ellipse_points(position[:2], np.diag(std[:2] ** 2)))
                 draw.polygon(shape, fill=rgb(colour, 26), outline=rgb(colour, 80))
@@ -140,8 +140,9 @@ class TopView:
 
     def _truth(self, draw: ImageDraw.ImageDraw, frame: Frame) -> None:
         truth = frame.truth
-        for kind, *box in zip(truth.kinds, truth.position, truth.orientation_xyzw, truth.extent_m, strict=True):
-            if kind not in _FIXED_KINDS:
+        boxes = zip(truth.position, truth.orientation_xyzw, truth.extent_m, strict=True)
+        for name, kind, box in zip(truth.names, truth.kinds, boxes, strict=True):
+            if kind not in _FIXED_KINDS and name not in truth.absent:
                 corners = self.to_pixels(footprint(*box))
                 draw.line([*corners, corners[0]], fill=(255, 255, 255, 150), width=2)
 

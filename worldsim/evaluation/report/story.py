@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from worldsim.evaluation.episode import EpisodeLog, Frame
+from worldsim.evaluation.intruder import intruder_row
 from worldsim.evaluation.model_names import adopted_kind, describe_kind, kind_of
 from worldsim.types.record import Event, EventKind
 
@@ -52,7 +53,7 @@ def headline(log: EpisodeLog) -> str:
     events = log.events()
     who = subject(log)
     alarm = next((e for e in events if e.kind is EventKind.ALARM and e.object_id == who), None)
-    done, wanted = int(log.info.get("deliveries", 0)), int(log.info.get("deliveries_wanted", 0))
+    done, wanted = log.frames[-1].deliveries, log.deliveries_wanted
     work = f" It delivered {done} of {wanted} parcels." if wanted else ""
     if alarm is None:
         return f"Nothing surprised the robot in {log.duration_s:.0f} s: its models explained everything it saw.{work}"
@@ -90,8 +91,8 @@ def moments_of_event(event: Event) -> list[Moment]:
     t, detail, who = event.time_s, event.detail, f"object {event.object_id}"
     match event.kind:
         case EventKind.ALARM:
-            channel = detail.get("channel")
-            loudest = f" Loudest in: {channel}." if channel else ""
+            shares = detail.get("channels") or {}
+            loudest = f" Loudest in: {max(shares, key=shares.__getitem__)}." if shares else ""
             text = (
                 f"What {who} does is too unlikely under the model it was given; chance no longer explains it.{loudest}"
             )
@@ -102,8 +103,8 @@ def moments_of_event(event: Event) -> list[Moment]:
             text = f"The registry is asked what looks and moves like {who}. It answers with: {shown}."
             return [Moment(t, "search", f"{len(found)} candidates fetched", text)]
         case EventKind.ADOPTION:
-            kind, posterior = adopted_kind(event), detail.get("posterior")
-            sure = f" with probability {_probability(posterior)}" if isinstance(posterior, float) else ""
+            kind, probability = adopted_kind(event), detail.get("probability")
+            sure = f" with probability {_probability(probability)}" if isinstance(probability, float) else ""
             text = f"The candidates have predicted the next frames side by side; {detail.get('model_id')} won{sure}."
             return [Moment(t, "settled", f"“It is {describe_kind(kind)}”", text)]
         case EventKind.NOVEL:
@@ -124,7 +125,7 @@ def moments_of_event(event: Event) -> list[Moment]:
         case EventKind.REGISTRY_AWAY:
             return [Moment(t, "alarm", "Registry out of reach", "It goes on with the broad model until it answers.")]
         case EventKind.REJECTED_INPUT:
-            return [Moment(t, "alarm", "Bad input refused", str(detail.get("reason", "")))]
+            return [Moment(t, "alarm", "Bad input refused", "Broken rows of an observation were left out and counted.")]
     return []
 
 
@@ -138,9 +139,9 @@ def _opening(log: EpisodeLog) -> Moment:
 def _entrance(log: EpisodeLog) -> Iterator[Moment]:
     """Yield when the intruder came and was first visible, which only the simulator knows."""
     for frame in log.frames:
-        truth = frame.truth
-        if truth.intruder in truth.names and truth.visible[truth.names.index(truth.intruder)]:
-            kind = truth.kinds[truth.names.index(truth.intruder)]
+        row = intruder_row(frame.truth)
+        if row is not None and frame.truth.visible[row]:
+            kind = frame.truth.kinds[row]
             text = "The simulator knows; the robot does not. From here on its sensors can see the intruder."
             yield Moment(frame.time_s, "truth", f"{describe_kind(kind)} comes into view".capitalize(), text)
             return
@@ -189,8 +190,8 @@ def _speeds(log: EpisodeLog) -> list[tuple[float, float]]:
 
 
 def _own_position(frame: Frame) -> np.ndarray:
-    names: Sequence[str] = frame.truth.names
-    return frame.truth.position[names.index("robot") if "robot" in names else 0, :2]
+    truth = frame.truth
+    return truth.position[truth.names.index(truth.ego) if truth.ego is not None else 0, :2]
 
 
 def _probability(value: float) -> str:
