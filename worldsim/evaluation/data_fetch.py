@@ -135,7 +135,7 @@ def fetch(
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {key: file[key] for key in file.files if key != "meta"}
     except Exception as error:  # zip, zlib, numpy and the system each have their own way to fail here
         raise DataError(f"{path} is damaged or no .npz ({type(error).__name__}: {error}).") from error

@@ -103,7 +103,7 @@ def read_arrays(
         DataError: the file is missing, no npz, holds pickled objects, or lacks an array of that shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except OSError as error:
         raise DataError(
