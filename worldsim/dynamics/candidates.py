@@ -193,9 +193,11 @@ def _with_floor(obstacles: Obstacles) -> Obstacles:
     """Return the obstacles with the floor appended as one more box (absent where there is no floor)."""
     position = obstacles.position
     n = position.shape[0]
-    centre = position.new_tensor([0.0, 0.0, -1.0]).expand(n, 1, 3)
-    upright = position.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(n, 1, 4)
-    half = position.new_tensor([FLOOR_HALF_M, FLOOR_HALF_M, 1.0]).expand(n, 1, 3)
+    zero = position.new_zeros(n, 1, 1)
+    one = torch.ones_like(zero)
+    centre = torch.cat([zero, zero, -one], dim=-1)
+    upright = torch.cat([zero, zero, zero, one], dim=-1)
+    half = torch.cat([FLOOR_HALF_M * one, FLOOR_HALF_M * one, one], dim=-1)
     there = torch.full_like(obstacles.present[:, :1], obstacles.floor)
     return Obstacles(
         obstacles.floor,

@@ -212,10 +212,12 @@ def _substep(
     if step.bodies.rolling_deceleration_m_s2 is not None:
         velocity, spin = _resist_rolling(velocity, spin, touched, step.bodies.rolling_deceleration_m_s2, h)
     # Until the first impact the body flies; the rest of the substep it moves with the velocity after it.
-    free_share = torch.where(pushed, impact_time, h).amin(-1, keepdim=True) / h
+    struck = pushed & impact
+    free_share = torch.where(struck, impact_time, h).amin(-1, keepdim=True) / h
+    free_share = torch.where(struck.any(-1, keepdim=True), free_share, 0.0)
     mean_velocity = free_share * flying.velocity + (1.0 - free_share) * velocity
     mean_spin = free_share * flying.spin + (1.0 - free_share) * spin
-    sliding = touched & ~(pushed & impact).any(-1, keepdim=True)
+    sliding = touched & ~struck.any(-1, keepdim=True)
     mean_velocity = mean_velocity + torch.where(
         sliding, _tangential_lag(motion.velocity - velocity, impulse[..., 0], contacts.normal), 0.0
     )
