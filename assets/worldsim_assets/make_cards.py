@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from worldsim.registry.builtin import write_models
-from worldsim.simulation.appearance import describe, tinted
+from worldsim.simulation.appearance import describe
 from worldsim.simulation.scene import BodySpec
 from worldsim.types.card import Descriptor, Evidence, ModelCard, ParameterPrior, Shape
 
@@ -146,10 +146,10 @@ BREEDS: tuple[Breed, ...] = (
     Breed("door_frame", "static", (), "box", (0.15, 0.15, 2.2), 4, 0.1, STILL, ("steel", "timber"), True, 0.15),
     Breed("table", "static", (), "box", (1.6, 0.8, 0.75), 6, 0.12, STILL, ("packing", "office")),
     Breed("bollard", "static", (), "cylinder", (0.2, 0.2, 1.1), 5, 0.1, STILL, ("yellow", "steel")),
-    Breed("pallet", "rigid_body", (22.0, 0.6, 0.05, 0.02), "box", (1.2, 0.8, 0.144), 8, 0.05, PUSHED, ("euro", "plastic"), True),
-    Breed("crate", "rigid_body", (6.0, 0.5, 0.1, 0.02), "box", (0.5, 0.4, 0.35), 18, 0.15, PUSHED, ("plastic", "timber"), True),
-    Breed("parcel", "rigid_body", (3.0, 0.5, 0.1, 0.02), "box", (0.35, 0.35, 0.30), 16, 0.12, PUSHED, ("carton", "foil"), True),
-    Breed("barrel", "rigid_body", (30.0, 0.5, 0.1, 0.02), "cylinder", (0.58, 0.58, 0.88), 12, 0.08, PUSHED, ("steel", "plastic"), True),
+    Breed("pallet", "rigid_body", (20.0, 0.6, 0.1, 0.02), "box", (1.2, 0.8, 0.144), 8, 0.05, PUSHED, ("euro", "plastic"), True),
+    Breed("crate", "rigid_body", (12.0, 0.7, 0.15, 0.02), "box", (0.5, 0.4, 0.35), 18, 0.15, PUSHED, ("plastic", "timber"), True),
+    Breed("parcel", "rigid_body", (4.0, 0.6, 0.1, 0.02), "box", (0.35, 0.35, 0.30), 16, 0.12, PUSHED, ("carton", "foil"), True),
+    Breed("barrel", "rigid_body", (25.0, 0.5, 0.25, 0.02), "cylinder", (0.58, 0.58, 0.88), 12, 0.08, PUSHED, ("steel", "plastic"), True),
     Breed("door", "hinge", (-0.7, 0.0, 0.5), "box", (1.4, 0.06, 2.0), 8, 0.05, PUSHED, ("swing", "fire"), True, 0.05),
     Breed("robot", "vehicle", (3.0, 4.0, 0.05, 0.3), "box", (0.70, 0.50, 0.30), 5, 0.05, (0.6, 1.2, 0.7, 0.6, 0.0, 0.3), ("carrier",), True, 0.06),
     Breed("agv", "vehicle", (3.0, 4.0, 0.3, 0.3), "box", (1.2, 0.8, 0.5), 8, 0.1, (0.6, 1.0, 0.5, 0.3, 0.0, 0.2), ("tugger", "lifter"), True),
@@ -158,7 +158,7 @@ BREEDS: tuple[Breed, ...] = (
     Breed("cat", "cat", (1.8, 4.0, 4.0, 2.5, 1.5), "box", (0.45, 0.16, 0.30), 46, 0.12, (0.7, 2.0, 4.0, 2.5, 0.0, 0.4), ("tabby", "black", "ginger", "white", "grey")),
     Breed("dog", "dog", (1.6, 1.1, 3.0, 0.4), "box", (0.80, 0.26, 0.60), 46, 0.16, (1.0, 1.8, 2.0, 1.2, 0.0, 0.25), ("shepherd", "terrier", "hound", "retriever")),
     Breed("ball", "rolling_ball", (0.4, 0.15, 0.5, 0.5), "sphere", (0.32, 0.32, 0.32), 46, 0.35, (1.2, 2.2, 0.4, 5.0, 0.0, 0.1), ("rubber", "leather", "foam", "plastic")),
-    Breed("trolley", "trolley", (18.0, 0.3, 0.2, 1.0), "box", (0.90, 0.55, 1.00), 42, 0.12, (0.9, 1.6, 0.4, 0.3, 0.0, 0.15), ("mesh", "platform", "shopping")),
+    Breed("trolley", "trolley", (25.0, 0.3, 0.2, 1.0), "box", (0.90, 0.55, 1.00), 42, 0.12, (0.9, 1.6, 0.4, 0.3, 0.0, 0.15), ("mesh", "platform", "shopping")),
     # what else moves about in such buildings
     Breed("child", "person", (1.1, 0.5, 1.5, 0.8, 0.8), "box", (0.30, 0.36, 1.15), 14, 0.1, (0.9, 2.0, 1.4, 1.0, 0.0, 0.2), ("toddler", "pupil")),
     Breed("cyclist", "person", (3.0, 1.2, 2.0, 1.5, 0.3), "box", (1.75, 0.60, 1.75), 10, 0.05, (2.8, 4.0, 0.8, 0.4, 0.0, 0.02), ("city", "cargo")),
@@ -240,7 +240,8 @@ def _descriptor(breed: Breed, look: tuple[float, ...], drawn: bool, rng: np.rand
     }
     brightness, hue = rng.uniform(0.7, 1.1), rng.uniform(1.0 - TINTS.get(breed.kind, 0.15), 1.0, size=3)
     tint = brightness * hue if drawn else np.ones(3)
-    seen = np.array(tinted(look, (float(tint[0]), float(tint[1]), float(tint[2]))))
+    seen = np.array(look) * np.concatenate([tint, tint, np.ones(len(look) - 6)])  # colour means and spreads scale
+    seen[:6] = np.minimum(seen[:6], 1.0)
     colours = np.arange(len(seen)) < 6
     spread = np.where(colours, 0.03 + 0.12 * seen, 0.05)
     return Descriptor(tuple(float(v) for v in np.round(seen, 4)), tuple(float(v) for v in np.round(spread, 4)), motion)

@@ -42,6 +42,7 @@ __all__ = [
     "model_bytes",
     "model_files",
     "open_model",
+    "read_pretrained",
     "readme",
     "save_pretrained",
     "sha256_of",
@@ -132,8 +133,8 @@ def open_model(
     if sha256_of(data) != card.sha256:
         raise IntegrityError(
             f"{where}: its {len(data)} bytes have sha256 {sha256_of(data)[:12]}..., the card says "
-            f"{card.sha256[:12] or '(nothing)'}...; the file is truncated or was changed. Fetch it again, or restore it "
-            "from a copy; 'worldsim registry verify' finds every such model."
+            f"{card.sha256[:12] or '(nothing)'}...; the file is truncated or was changed. Fetch it again, or restore "
+            "it from a copy; 'worldsim registry verify' finds every such model."
         )
     stream = _check_tensors(_read_tensors(data, where), card, where)
     return (found_class or model_class(card.family, card.model_id))(card), stream
@@ -185,15 +186,26 @@ def from_pretrained(folder: str | Path) -> ObjectModel:
         CardError: a file breaks its schema.
         PluginError: its family has no class in the plug-in table.
     """
+    return open_model(*read_pretrained(folder))[0]
+
+
+def read_pretrained(folder: str | Path) -> tuple[ModelCard, bytes]:
+    """Return the card and the safetensors bytes in `folder`, not yet checked against each other.
+
+    Raises:
+        StorageError: a file is missing or unreadable.
+        CardError: ``config.json`` breaks the schema.
+    """
     folder = Path(folder)
     try:
         config = (folder / "config.json").read_bytes()
         data = (folder / "model.safetensors").read_bytes()
     except OSError as error:
         raise StorageError(
-            f"no model in {folder}: {error.strerror or error} ({error.filename}); expected config.json and model.safetensors."
+            f"no model in {folder}: {error.strerror or error} ({error.filename}); expected config.json and "
+            "model.safetensors."
         ) from error
-    return open_model(card_from_json(config), data)[0]
+    return card_from_json(config), data
 
 
 def readme(card: ModelCard) -> str:
@@ -222,7 +234,14 @@ def readme(card: ModelCard) -> str:
     for p in card.parameters:
         spread = f"factor e^{p.std:.3g}" if p.transform == "log" else f"+- {p.std:.3g}"
         lines.append(f"| {p.name} | {p.mean:.4g} | {spread} | {p.unit} |")
-    lines += ["", "```python", "from worldsim.registry import from_pretrained", "", 'model = from_pretrained(".")', "```"]
+    lines += [
+        "",
+        "```python",
+        "from worldsim.registry import from_pretrained",
+        "",
+        'model = from_pretrained(".")',
+        "```",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -254,7 +273,9 @@ def _check_tensors(tensors: Mapping[str, np.ndarray], card: ModelCard, where: st
                 f"{where}: tensor {name!r} is {got.dtype} {list(got.shape)}, expected float64 {list(value.shape)}."
             )
         if not (np.abs(got - value) <= _AGREEMENT * (1.0 + np.abs(value))).all():  # also false for NaN
-            raise CardError(f"{where}: tensor {name!r} holds {got[:4]}, its card says {value[:4]}; they do not belong together.")
+            raise CardError(
+                f"{where}: tensor {name!r} holds {got[:4]}, its card says {value[:4]}; they do not belong together."
+            )
     return _check_stream(stream, where) if stream else None
 
 
@@ -268,9 +289,11 @@ def _check_stream(stream: Mapping[str, np.ndarray], where: str) -> TestStream:
         got = stream[name]
         if got.dtype != np.float32 or got.shape != shape or not np.isfinite(got).all():
             raise CardError(
-                f"{where}: tensor 'test_stream.{name}' is {got.dtype} {list(got.shape)}, expected finite float32 {list(shape)}."
+                f"{where}: tensor 'test_stream.{name}' is {got.dtype} {list(got.shape)}, expected finite float32 "
+                f"{list(shape)}."
             )
     evidence = stream["log_evidence_nats"]
     if evidence.dtype != np.float64 or evidence.shape != (1,) or not np.isfinite(evidence).all():
         raise CardError(f"{where}: tensor 'test_stream.log_evidence_nats' is no single finite float64.")
-    return TestStream(*(stream[name] for name in _STREAM_COLUMNS), log_evidence_nats=float(evidence[0]))
+    arrays = {name: stream[name] for name in _STREAM_COLUMNS}
+    return TestStream(**arrays, log_evidence_nats=float(evidence[0]))

@@ -10,18 +10,20 @@ import abc
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from worldsim.errors import IntegrityError, StorageError
-from worldsim.registry.database import blob_bytes, blobs, packs
+from worldsim.registry.database import blob_bytes, blobs, packs, pairs
 
 __all__ = ["BlobStore", "DatabaseBlobs", "PackedBlobs"]
 
 PACK_BYTES = 1 << 30
 """A pack that has reached this size is left alone and the next one begun."""
 
+T = TypeVar("T")
 _LOOKUP = 500  # keys in one IN list; SQLite's oldest limit on variables is 999
 
 
@@ -98,7 +100,9 @@ class PackedBlobs(BlobStore):
         fresh = {key: data for key, data in items.items() if key not in there}
         if not fresh:
             return
-        last = connection.execute(sa.select(packs.c.pack, packs.c.length).order_by(packs.c.pack.desc()).limit(1)).first()
+        last = connection.execute(
+            sa.select(packs.c.pack, packs.c.length).order_by(packs.c.pack.desc()).limit(1)
+        ).first()
         pack, start = (last.pack, last.length) if last else (0, PACK_BYTES)
         begun = start >= PACK_BYTES
         if begun:
@@ -143,8 +147,8 @@ class PackedBlobs(BlobStore):
             raise StorageError(f"cannot read {self.path(pack)}: {error.strerror or error}.") from error
         if len(data) != length:
             raise IntegrityError(
-                f"{self.path(pack)} is truncated: {length} bytes expected at {start}, {len(data)} found. Restore it from a "
-                "copy; 'worldsim registry verify' lists what is lost."
+                f"{self.path(pack)} is truncated: {length} bytes expected at {start}, {len(data)} found. Restore it "
+                "from a copy; 'worldsim registry verify' lists what is lost."
             )
         return data
 
@@ -154,6 +158,28 @@ class PackedBlobs(BlobStore):
             sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(blobs.c.length), 0))
         ).one()
         return int(count), int(total)
+
+    def rewrite_sparse(self, connection: Connection) -> list[Path]:
+        """Copy what lives in packs that hold dead bytes into new packs; return the old ones, to be removed.
+
+        Inside the writing transaction: until it commits, the old packs are the ones that count.
+        """
+        lengths = dict(pairs(connection.execute(sa.select(packs.c.pack, packs.c.length))))
+        total = sa.func.sum(blobs.c.length)
+        live = dict(pairs(connection.execute(sa.select(blobs.c.pack, total).group_by(blobs.c.pack))))
+        sparse = [pack for pack, length in lengths.items() if live.get(pack, 0) < length]
+        if not sparse:
+            return []
+        columns = (blobs.c.sha256, blobs.c.pack, blobs.c.start, blobs.c.length)
+        moving = connection.execute(sa.select(*columns).where(blobs.c.pack.in_(sparse)).order_by(*columns[1:3])).all()
+        # an empty pack beyond all others, so that nothing is appended to one that is about to go
+        connection.execute(packs.insert(), [{"pack": max(lengths) + 1, "length": 0}])
+        for part in _parts(moving):
+            items = {key: self.read(pack, start, length) for key, pack, start, length in part}
+            connection.execute(blobs.delete().where(blobs.c.sha256.in_(list(items))))
+            self.put(connection, items)
+        connection.execute(packs.delete().where(packs.c.pack.in_(sparse)))
+        return [self.path(pack) for pack in sparse]
 
     def close(self) -> None:
         """Close the packs."""
@@ -175,8 +201,8 @@ class PackedBlobs(BlobStore):
         except OSError as error:
             os.ftruncate(file, start)  # gives the space back; no committed blob lies beyond `start`
             raise StorageError(
-                f"cannot store {len(data)} bytes in {path}: {error.strerror or error}. Free space on its disk and publish "
-                "again; what was stored before is intact."
+                f"cannot store {len(data)} bytes in {path}: {error.strerror or error}. Free space on its disk and "
+                "publish again; what was stored before is intact."
             ) from error
         finally:
             os.close(file)
@@ -190,7 +216,7 @@ def present(connection: Connection, table: sa.Table, keys: Iterable[str]) -> set
     return found
 
 
-def _parts(keys: Sequence[str]) -> Iterable[Sequence[str]]:
+def _parts(keys: Sequence[T]) -> Iterable[Sequence[T]]:
     return (keys[i : i + _LOOKUP] for i in range(0, len(keys), _LOOKUP))
 
 

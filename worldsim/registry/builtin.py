@@ -34,16 +34,17 @@ def shipped_models(folder: Traversable | None = None) -> Iterator[tuple[ModelCar
     """
     folder = _package_folder() if folder is None else folder
     try:
-        sums = dict(reversed(line.split("  ", 1)) for line in (folder / CHECKSUMS_FILE).read_text().splitlines())
+        lines = [line.split("  ", 1) for line in (folder / CHECKSUMS_FILE).read_text().splitlines()]
+        sums = {name: digest for digest, name in lines}
         content = {name: (folder / name).read_bytes() for name in (CARDS_FILE, PARAMETERS_FILE)}
     except (OSError, ValueError) as error:
-        raise StorageError(f"the shipped model cards cannot be read from {folder}: {error}. Reinstall worldsim.") from error
+        raise StorageError(f"shipped model cards cannot be read from {folder}: {error}. Reinstall worldsim.") from error
     for name, data in content.items():
         found = hashlib.sha256(data).hexdigest()
         if sums.get(name) != found:
             raise IntegrityError(
-                f"{folder / name} has sha256 {found[:12]}..., {CHECKSUMS_FILE} says {sums.get(name, '(nothing)')[:12]}...; "
-                "reinstall worldsim, or write the files again with 'python -m worldsim_assets.make_cards'."
+                f"{folder / name} has sha256 {found[:12]}..., {CHECKSUMS_FILE} says {sums.get(name, '(nothing)')[:12]}"
+                "...; reinstall worldsim, or write the files again with 'python -m worldsim_assets.make_cards'."
             )
     tensors: dict[str, dict[str, np.ndarray]] = {}
     for key, value in load(content[PARAMETERS_FILE]).items():
@@ -75,6 +76,6 @@ def _package_folder() -> Traversable:
         return files("worldsim_assets") / "models"
     except ModuleNotFoundError as error:
         raise StorageError(
-            "the shipped model cards are in the package 'worldsim_assets', which is not installed. Install worldsim-lab "
-            "whole (pip install -e . in the source tree)."
+            "the shipped model cards are in the package 'worldsim_assets', which is not installed. Install "
+            "worldsim-lab whole (pip install -e . in the source tree)."
         ) from error

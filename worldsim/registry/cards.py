@@ -19,7 +19,15 @@ from worldsim.plugins import load_plugin
 from worldsim.types.card import Descriptor, Evidence, ModelCard, ParameterPrior, Shape
 from worldsim.types.observation import APPEARANCE_DIM
 
-__all__ = ["MAX_CARD_BYTES", "CardDocument", "card_from_json", "card_to_json", "check_model_id", "model_class"]
+__all__ = [
+    "MAX_CARD_BYTES",
+    "CardDocument",
+    "card_from_json",
+    "card_to_json",
+    "check_model_id",
+    "dump_card",
+    "model_class",
+]
 
 MAX_CARD_BYTES = 64 * 1024
 """A card's JSON is never longer; the longest card that the schema allows is about half of it."""
@@ -137,12 +145,22 @@ def card_to_json(card: ModelCard) -> str:
     Raises:
         CardError: the card breaks the schema; the message names the field.
     """
+    text = dump_card(card)
+    card_from_json(text)
+    return text
+
+
+def dump_card(card: ModelCard) -> str:
+    """Return `card` as `card_to_json` does, for a card that was checked already.
+
+    Raises:
+        CardError: the card holds what JSON cannot.
+    """
     try:
         text = json.dumps(_as_mapping(card), allow_nan=False, separators=(",", ":"), default=_plain)
         text.encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise CardError(f"card {_short(card.model_id)}: {error}. A card holds finite numbers and text only.") from error
-    card_from_json(text)
     return text
 
 
@@ -190,7 +208,7 @@ def model_class(family: str, model_id: str = "") -> type[ObjectModel]:
         PluginError: no plug-in of that name, or a broken one; the message lists the names there are.
     """
     try:
-        return load_plugin("worldsim.object_models", family, ObjectModel)  # type: ignore[type-abstract]
+        return load_plugin("worldsim.object_models", family, ObjectModel)
     except UnknownNameError as error:
         who = f"card {model_id!r}: " if model_id else ""
         raise PluginError(f"{who}{error} Install the package that brings this family, or correct the card.") from error

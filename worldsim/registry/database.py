@@ -7,7 +7,7 @@ is one transaction that takes the writer's lock first: two writers wait for each
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "meta",
     "models",
     "packs",
+    "pairs",
     "tags",
 ]
 
@@ -133,7 +134,7 @@ class Database:
     @property
     def name(self) -> str:
         """The database as messages name it, without a password."""
-        return self.url.render_as_string(hide_password=True)
+        return "in memory" if self.in_memory else self.url.render_as_string(hide_password=True)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -187,7 +188,7 @@ class Database:
             raw = connection.connection.dbapi_connection
             assert raw is not None
             try:
-                raw.execute("PRAGMA journal_mode = WAL")  # type: ignore[attr-defined]
+                raw.execute("PRAGMA journal_mode = WAL")
             except Exception as error:  # sqlite3's own, outside SQLAlchemy's wrapping
                 raise _in_our_words(error, "create", self.name) from error
 
@@ -198,6 +199,11 @@ class _NoLock:
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def pairs(rows: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """Return the first two columns of `rows` as plain tuples."""
+    return [(row[0], row[1]) for row in rows]
 
 
 def _engine(url: URL, in_memory: bool) -> Engine:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from worldsim.types.card import ModelCard
 from worldsim.types.observation import APPEARANCE_DIM
@@ -106,9 +106,9 @@ def distances(
         asked = np.isfinite(query.value[part])
         if weight == 0.0:
             continue
-        columns = np.arange(part.start, part.stop)[asked]
-        if len(columns) == part.stop - part.start:
-            columns = part  # type: ignore[assignment]  # a slice is a view, an index list a copy
+        columns: slice | Int[np.ndarray, " n"] = np.arange(part.start, part.stop)[asked]
+        if asked.all():
+            columns = part  # a slice is a view, an index list a copy
         spread = variance[:, columns] + least[columns]
         gap = value[:, columns] - query.value[columns].astype(np.float32)
         terms = gap * gap / spread + np.log(spread / least[columns])

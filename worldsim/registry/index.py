@@ -15,8 +15,7 @@ from worldsim.registry.descriptor import DIM, FLOOR_VARIANCE, QueryVector, dista
 
 __all__ = ["ExactIndex", "Nearest", "pack_vector", "select_diverse", "unpack_vectors"]
 
-_POOL = 4096  # the nearest of these are looked at for diversity
-_TWIN_WEIGHT = 1.0  # a candidate that equals one already chosen counts as this much farther away
+_TWIN_WEIGHT = 2.0  # for each equal already taken, a candidate counts as this much farther away
 _READ_ROWS = 20_000
 
 
@@ -115,8 +114,9 @@ class ExactIndex:
 def select_diverse(found: Nearest, k: int) -> list[int]:
     """Return at most `k` positions in `found`, nearest first, that are no near-twins of each other.
 
-    Maximal marginal relevance (Carbonell and Goldstein 1998): the nearest is taken first; each next one has the least
-    sum of its distance and of its likeness to the nearest of those taken. At most half of them are of one kind while
+    After maximal marginal relevance (Carbonell and Goldstein 1998): the nearest is taken first; each next one has the
+    least sum of its distance and of its likeness to those taken (ours adds the likenesses up, so that many copies of
+    one model do not stay tied for second place). At most half of them are of one kind while
     other kinds are to be had, so that a wrong first guess of the kind is not the only guess.
     """
     quota = max((k + 1) // 2, 1)
@@ -135,7 +135,7 @@ def select_diverse(found: Nearest, k: int) -> list[int]:
         free[best] = False
         taken.append(chosen)
         of_kind[int(found.kind[chosen])] = of_kind.get(int(found.kind[chosen]), 0) + 1
-        likeness = np.maximum(likeness, _likeness(found, chosen, pool))
+        likeness += _likeness(found, chosen, pool)
     return sorted(taken)
 
 

@@ -46,7 +46,7 @@ def open_registry(url: str = "builtin") -> StoredRegistry:
 
 def _builtin() -> StoredRegistry:
     registry = StoredRegistry(Database(make_url("sqlite://")), DatabaseBlobs())
-    registry.publish_bytes(shipped_models())
+    registry.store_checked(list(shipped_models()))
     return registry
 
 

@@ -15,7 +15,7 @@ from worldsim.contracts.registry import Registry
 from worldsim.errors import ConfigurationError, IntegrityError, ModelNotFoundError
 from worldsim.registry.artefact import TestStream, check_model_bytes, model_bytes, open_model, sha256_of
 from worldsim.registry.blobs import BlobStore
-from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
+from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, dump_card, model_class
 from worldsim.registry.database import Database, cards, descriptors, models, tags
 from worldsim.registry.descriptor import card_vector, query_vector
 from worldsim.registry.index import ExactIndex, pack_vector, select_diverse
@@ -52,6 +52,11 @@ class StoredRegistry(Registry):
         """Close it."""
         self.close()
 
+    def forget_index(self) -> None:
+        """Read the descriptors anew at the next search."""
+        with self._index_turn:
+            self._index = ExactIndex()
+
     def close(self) -> None:
         """Let go of files and connections."""
         self.blobs.close()
@@ -59,9 +64,7 @@ class StoredRegistry(Registry):
 
     # -- finding ------------------------------------------------------------------------------------------------
 
-    def search(
-        self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None
-    ) -> Candidates:
+    def search(self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None) -> Candidates:
         """Return at most `k` cards, nearest first, near-twins thinned out; of one `tag` or `licence` where asked.
 
         Raises:
@@ -124,7 +127,7 @@ class StoredRegistry(Registry):
     def fetch_with_stream(self, model_id: str, version: int | None = None) -> tuple[ObjectModel, TestStream | None]:
         """Return the model as `fetch` does, and the short recording that its publisher tested it on."""
         card, data = self.fetch_bytes(model_id, version)
-        return open_model(card, data, self._class(card))
+        return open_model(card, data, self.class_of(card))
 
     def fetch_bytes(self, model_id: str, version: int | None = None) -> tuple[ModelCard, bytes]:
         """Return the card and the safetensors bytes, not yet checked against each other.
@@ -141,7 +144,7 @@ class StoredRegistry(Registry):
         """Return the models of cards that a search gave, in one look at the store. Raises as `fetch` does."""
         with self.database.reading() as connection:
             data = self._blobs_of(connection, wanted)
-        return [open_model(card, data[card.sha256], self._class(card))[0] for card in wanted]
+        return [open_model(card, data[card.sha256], self.class_of(card))[0] for card in wanted]
 
     # -- publishing ---------------------------------------------------------------------------------------------
 
@@ -168,14 +171,22 @@ class StoredRegistry(Registry):
         prepared: list[tuple[ModelCard, bytes]] = []
         for card, data in items:
             check_model_id(card.model_id)
-            self._class(card)(card)  # the class says whether the parameters are its own
+            self.class_of(card)(card)  # the class says whether the parameters are its own
             check_model_bytes(card, data)
             prepared.append((card.replace(sha256=sha256_of(data)), data))
         for card, _ in prepared:
             card_to_json(card)  # a broken card is refused before the writer's lock is taken
+        return self.store_checked(prepared)
+
+    def store_checked(self, items: Sequence[tuple[ModelCard, bytes]]) -> list[str]:
+        """Store cards with their bytes as `publish_bytes` does, where the caller made or checked them himself.
+
+        Raises:
+            StorageError: the disk or the database refused; none of them is stored.
+        """
         with self.database.writing() as connection:
-            self.blobs.put(connection, {card.sha256: data for card, data in prepared})
-            return self._insert(connection, [card for card, _ in prepared])
+            self.blobs.put(connection, {card.sha256: data for card, data in items})
+            return self._insert(connection, [card for card, _ in items])
 
     def _insert(self, connection: Connection, new: Sequence[ModelCard]) -> list[str]:
         """Insert `new` as the next versions of their ids, and point each id at its newest row.
@@ -213,9 +224,10 @@ class StoredRegistry(Registry):
         if fresh:
             connection.execute(models.insert(), fresh)
         if moved:
-            at, to = sa.bindparam("id"), sa.bindparam("to")
+            at: sa.BindParameter[str] = sa.bindparam("id")
+            to: sa.BindParameter[int] = sa.bindparam("to")
             connection.execute(models.update().where(models.c.model_id == at).values(row=to), moved)
-            old = [{"old": before[m["id"]]} for m in moved]
+            old = [{"old": before[m]} for m in pointed if m in before]
             connection.execute(descriptors.delete().where(descriptors.c.row == sa.bindparam("old")), old)
         connection.execute(
             descriptors.insert(),
@@ -233,7 +245,8 @@ class StoredRegistry(Registry):
 
     # -- reading rows -------------------------------------------------------------------------------------------
 
-    def _class(self, card: ModelCard) -> type[ObjectModel]:
+    def class_of(self, card: ModelCard) -> type[ObjectModel]:
+        """Return the class that runs `card`; raises PluginError as `fetch` does."""
         found = self._classes.get(card.family)
         if found is None:
             found = self._classes[card.family] = model_class(card.family, card.model_id)
@@ -260,8 +273,8 @@ class StoredRegistry(Registry):
         for card in wanted:
             if card.sha256 not in found:
                 raise IntegrityError(
-                    f"model {card.model_id}@{card.version}: its parameters (sha256 {card.sha256[:12]}...) are gone from "
-                    f"{self.database.name}; restore them from a copy."
+                    f"model {card.model_id}@{card.version}: its parameters (sha256 {card.sha256[:12]}...) are gone "
+                    f"from {self.database.name}; restore them from a copy."
                 )
         return found
 
@@ -296,9 +309,8 @@ class StoredRegistry(Registry):
         return found
 
 
-
 def _card_row(row: int, card: ModelCard, published_s: float) -> dict[str, Any]:
-    body = card_to_json(card)
+    body = dump_card(card)
     return {
         "row": row,
         "model_id": card.model_id,

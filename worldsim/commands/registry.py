@@ -1,0 +1,211 @@
+"""``worldsim registry``: fill, search, fetch, publish, verify and describe a registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worldsim.commands.options import Json, Out, Seed, emit, print_table
+from worldsim.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from worldsim.registry import StoredRegistry
+    from worldsim.types.card import ModelCard
+    from worldsim.types.query import Query
+
+__all__ = ["app"]
+
+UNSOUND = 3
+"""Exit status of ``verify`` when something is damaged and could not be put right."""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Address = Annotated[
+    str,
+    typer.Option("--registry", envvar="WORLDSIM_REGISTRY", help="builtin, sqlite:///file.db or postgresql://..."),
+]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL[@VERSION]", help="For example cat/cat-tabby-medium-00@1.")]
+
+
+@app.callback()
+def registry() -> None:
+    """Work with a registry of object models."""
+
+
+@app.command()
+def init(
+    url: Annotated[str, typer.Argument(help="Where to keep it.")] = "sqlite:///registry.db",
+    empty: Annotated[bool, typer.Option("--empty", help="Leave the shipped cards out.")] = False,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Make a registry at URL and fill it with the shipped cards; those that are there already are left alone."""
+    del seed
+    from worldsim.registry.builtin import shipped_models
+
+    with _open(url) as registry:
+        items = [] if empty else list(shipped_models())
+        missing = [item for item in items if not registry.versions(item[0].model_id)]
+        if missing:
+            registry.store_checked(missing)
+        result = {"registry": registry.database.name, "added": len(missing), "models": len(registry)}
+    emit(result, as_json=json, out=out, show=lambda: typer.echo(_sentence(result)))
+
+
+@app.command()
+def search(  # noqa: PLR0913 - one option a part of the description
+    address: Address = "builtin",
+    k: Annotated[int, typer.Option("-k", help="At most this many candidates.")] = 8,
+    like: Annotated[str | None, typer.Option(help="Search for what is like this model.")] = None,
+    extent: Annotated[str | None, typer.Option(help="Size in m: X,Y,Z.")] = None,
+    motion: Annotated[list[str] | None, typer.Option(help="A motion statistic, NAME=VALUE; may be repeated.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only models of this kind.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only models with this tag.")] = None,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Find the models nearest to a description."""
+    del seed
+    with _open(address) as registry:
+        query = _query(registry, like, extent, motion or [], kind)
+        found = registry.search(query, k, tag=tag)
+    rows = [
+        {"model_id": c.model_id, "version": c.version, "kind": c.kind, "family": c.family, "distance": d}
+        for c, d in zip(found.cards, found.distances, strict=True)
+    ]
+    show = [(r["model_id"], r["version"], r["kind"], f"{r['distance']:.3f}") for r in rows]
+    columns = ("model", "version", "kind", "distance")
+    emit({"candidates": rows}, as_json=json, out=out, show=lambda: print_table("candidates", columns, show))
+
+
+@app.command()
+def fetch(model: ModelName, address: Address = "builtin", json: Json = False, seed: Seed = 0, out: Out = None) -> None:
+    """Fetch a model, checksum verified; with --out, write its three files into that folder."""
+    del seed
+    from worldsim.registry import save_pretrained
+
+    model_id, version = _split(model)
+    with _open(address) as registry:
+        found, stream = registry.fetch_with_stream(model_id, version)
+    if out is not None:
+        save_pretrained(found, out, stream)
+    result = _card_result(found.card) | ({"folder": str(out)} if out is not None else {})
+    rows = [(p.name, f"{p.mean:.4g}", f"{p.std:.3g}", p.unit) for p in found.card.parameters]
+    title = f"{found.card.model_id}@{found.card.version}: {found.card.kind}, {found.card.family}"
+    columns = ("parameter", "prior median", "spread", "unit")
+    emit(result, as_json=json, out=None, show=lambda: print_table(title, columns, rows))
+
+
+@app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(help="Folder with config.json and model.safetensors.")],
+    address: Address = "builtin",
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Store the model in FOLDER as the next version of its id."""
+    del seed
+    from worldsim.registry import from_pretrained
+    from worldsim.registry.artefact import read_pretrained
+
+    if address == "builtin":
+        raise ConfigurationError(
+            "what is published into 'builtin' is gone when the command ends; name a registry that keeps, for example "
+            "--registry sqlite:///registry.db (made by 'worldsim registry init')."
+        )
+    from_pretrained(folder)  # the whole check, class included, before anything is stored
+    with _open(address) as registry:
+        name = registry.publish_bytes([read_pretrained(folder)])[0]
+        result = {"published": name, "registry": registry.database.name}
+    emit(result, as_json=json, out=out, show=lambda: typer.echo(f"published {name}"))
+
+
+@app.command()
+def verify(
+    address: Address = "builtin",
+    repair: Annotated[bool, typer.Option("--repair", help="Rebuild what follows from the cards.")] = False,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Hash every byte again and look for orphans; exit status 3 where something is lost."""
+    del seed
+    from worldsim.registry.maintenance import verify as look
+
+    with _open(address) as registry:
+        found = look(registry, repair=repair)
+    rows = [(f.what, f.where, f.problem, "repaired" if f.repaired else "") for f in found.findings]
+    title = f"{found.versions} versions, {found.bytes} bytes: {'sound' if found.sound else 'DAMAGED'}"
+    columns = ("what", "where", "problem", "")
+    emit(found.report(), as_json=json, out=out, show=lambda: print_table(title, columns, rows))
+    if not found.sound:
+        raise typer.Exit(UNSOUND)
+
+
+@app.command()
+def stats(address: Address = "builtin", json: Json = False, seed: Seed = 0, out: Out = None) -> None:
+    """Say what is in a registry."""
+    del seed
+    from worldsim.registry.maintenance import statistics
+
+    with _open(address) as registry:
+        result = statistics(registry)
+    rows = [(name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value))
+            for name, value in result.items()]  # fmt: skip
+    emit(result, as_json=json, out=out, show=lambda: print_table("registry", ("", ""), rows))
+
+
+def _open(url: str) -> StoredRegistry:
+    from worldsim.registry import open_registry
+
+    return open_registry(url)
+
+
+def _query(
+    registry: StoredRegistry, like: str | None, extent: str | None, motion: list[str], kind: str | None
+) -> Query:
+    from worldsim.types.query import Query
+
+    try:
+        edges = None if extent is None else tuple(float(edge) for edge in extent.split(","))
+        stated = {name: float(value) for name, _, value in (item.partition("=") for item in motion)}
+    except ValueError as error:
+        raise ConfigurationError(f"--extent takes X,Y,Z in metres, --motion takes NAME=VALUE: {error}.") from error
+    if edges is not None and len(edges) != 3:
+        raise ConfigurationError(f"--extent {extent!r}: expected three edges, X,Y,Z in metres.")
+    if like is None:
+        return Query(extent_m=edges, motion=stated, kind=kind)
+    card = registry.card(*_split(like))
+    return Query(
+        extent_m=edges or card.shape.extent_m,
+        appearance=card.descriptor.appearance,
+        motion={**card.descriptor.motion, **stated},
+        kind=kind,
+        exclude=frozenset({card.model_id}),
+    )
+
+
+def _split(model: str) -> tuple[str, int | None]:
+    model_id, at, version = model.partition("@")
+    if at and not version.isdecimal():
+        raise ConfigurationError(
+            f"model {model!r}: its version {version!r} is no number; expected for example {model_id}@1."
+        )
+    return model_id, int(version) if at else None
+
+
+def _card_result(card: ModelCard) -> dict[str, Any]:
+    from json import loads
+
+    from worldsim.registry.cards import card_to_json
+
+    return {"card": loads(card_to_json(card))}
+
+
+def _sentence(result: dict[str, Any]) -> str:
+    return f"{result['registry']}: {result['added']} models added, {result['models']} in all"

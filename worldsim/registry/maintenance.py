@@ -1,0 +1,303 @@
+"""Keeping a registry in health: what is in it, whether every byte is what it was, and clearing away by request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from worldsim.errors import CardError, IntegrityError
+from worldsim.registry.artefact import open_model, sha256_of
+from worldsim.registry.blobs import DatabaseBlobs, PackedBlobs
+from worldsim.registry.cards import card_from_json
+from worldsim.registry.database import aliases, blob_bytes, blobs, cards, descriptors, models, packs, pairs, tags
+from worldsim.registry.descriptor import card_vector
+from worldsim.registry.index import pack_vector
+from worldsim.registry.store import StoredRegistry
+from worldsim.types.card import ModelCard
+
+__all__ = ["Collected", "Finding", "Verification", "collect_garbage", "statistics", "verify"]
+
+_BATCH = 500
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Attributes:
+        what: ``card``, ``blob``, ``descriptor``, ``pointer``, ``orphan`` or ``pack``.
+        where: the model (``id@version``), blob or file.
+        problem: what is wrong with it.
+        repaired: it was put right (descriptors and pointers follow from the cards; lost bytes do not).
+        harmless: it costs space, not knowledge.
+    """
+
+    what: str
+    where: str
+    problem: str
+    repaired: bool = False
+    harmless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `verify` looked at and found."""
+
+    versions: int
+    bytes: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Every model that was ever acknowledged is there, whole, and can be found."""
+        return all(finding.repaired or finding.harmless for finding in self.findings)
+
+    def report(self) -> dict[str, Any]:
+        """Return the verification as JSON-able data."""
+        findings = [asdict(finding) for finding in self.findings]
+        return {"sound": self.sound, "versions": self.versions, "bytes": self.bytes, "findings": findings}
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What `collect_garbage` cleared away."""
+
+    versions: int
+    blobs: int
+    bytes: int
+
+
+def verify(registry: StoredRegistry, *, repair: bool = False, progress: Progress | None = None) -> Verification:
+    """Read every card and every byte of `registry`, hash them again, and look for what nothing refers to.
+
+    Args:
+        registry: what to verify.
+        repair: rebuild descriptors and pointers that do not follow from the cards.
+        progress: called with (versions done, versions in all).
+    """
+    findings: list[Finding] = []
+    read = done = 0
+    with registry.database.reading() as connection:
+        total = connection.execute(sa.select(sa.func.count()).select_from(cards)).scalar_one()
+        for rows in _all_cards(connection):
+            known = _readable(rows, findings)
+            read += _check_blobs(registry, connection, known, findings)
+            done += len(rows)
+            if progress is not None:
+                progress(done, total)
+        findings += _orphans(registry, connection)
+    findings += _check_derived(registry, repair)
+    return Verification(done, read, tuple(findings))
+
+
+def statistics(registry: StoredRegistry) -> dict[str, Any]:
+    """Return what is in `registry`, as JSON-able data."""
+    with registry.database.reading() as connection:
+        newest = sa.join(models, cards, models.c.row == cards.c.row)
+
+        def counted(column: sa.ColumnElement[str], source: sa.FromClause) -> dict[str, int]:
+            query = sa.select(column, sa.func.count()).select_from(source).group_by(column).order_by(column)
+            return {str(name): int(count) for name, count in connection.execute(query)}
+
+        count, size = registry.blobs.sizes(connection)
+        return {
+            "registry": registry.database.name,
+            "models": connection.execute(sa.select(sa.func.count()).select_from(models)).scalar_one(),
+            "versions": connection.execute(sa.select(sa.func.count()).select_from(cards)).scalar_one(),
+            "blobs": count,
+            "blob_bytes": size,
+            "disk_bytes": _disk_bytes(registry),
+            "kinds": counted(cards.c.kind, newest),
+            "families": counted(cards.c.family, newest),
+            "licences": counted(cards.c.licence, newest),
+            "tags": counted(tags.c.tag, tags),
+        }
+
+
+def collect_garbage(registry: StoredRegistry, *, keep_versions: int | None = None) -> Collected:
+    """Clear away what nothing refers to, and versions older than the newest `keep_versions` of each model.
+
+    Nothing else in worldsim ever deletes a version. One that an alias names, or that is a parent of another, is kept.
+    Packs that hold dead bytes are written anew before the old ones are removed.
+    """
+    removed = 0
+    with registry.database.writing() as connection:
+        if keep_versions is not None:
+            removed = _drop_old_versions(connection, max(keep_versions, 1))
+        unused = _unused_blobs(connection, blobs if isinstance(registry.blobs, PackedBlobs) else blob_bytes)
+        size = sum(length for _, length in unused)
+        table = blobs if isinstance(registry.blobs, PackedBlobs) else blob_bytes
+        for start in range(0, len(unused), _BATCH):
+            keys = [key for key, _ in unused[start : start + _BATCH]]
+            connection.execute(table.delete().where(table.c.sha256.in_(keys)))
+        stale: list[Path] = []
+        if isinstance(registry.blobs, PackedBlobs):
+            stale = registry.blobs.rewrite_sparse(connection)
+    for path in stale:  # after the commit: until then the old packs are the ones that count
+        path.unlink(missing_ok=True)
+    registry.blobs.close()
+    return Collected(removed, len(unused), size)
+
+
+def _all_cards(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
+    last = 0
+    while True:
+        query = sa.select(cards).where(cards.c.row > last).order_by(cards.c.row).limit(_BATCH)
+        rows = connection.execute(query).all()
+        if not rows:
+            return
+        yield rows
+        last = rows[-1].row
+
+
+def _readable(rows: Sequence[Row[Any]], findings: list[Finding]) -> list[ModelCard]:
+    known = []
+    for row in rows:
+        where = f"{row.model_id}@{row.version}"
+        if sha256_of(row.body.encode()) != row.body_sha256:
+            findings.append(Finding("card", where, "its text does not match its checksum"))
+            continue
+        try:
+            card = card_from_json(row.body)
+        except CardError as error:
+            findings.append(Finding("card", where, str(error)))
+            continue
+        if (card.model_id, card.version, card.sha256) != (row.model_id, row.version, row.blob):
+            findings.append(Finding("card", where, "its row and its text name different models"))
+            continue
+        known.append(card)
+    return known
+
+
+def _check_blobs(
+    registry: StoredRegistry, connection: Connection, known: Sequence[ModelCard], findings: list[Finding]
+) -> int:
+    read = 0
+    for card in known:
+        where = f"{card.model_id}@{card.version}"
+        try:
+            data = registry.blobs.get(connection, [card.sha256]).get(card.sha256)
+            if data is None:
+                findings.append(Finding("blob", where, "its parameters are gone"))
+                continue
+            read += len(data)
+            open_model(card, data, registry.class_of(card))
+        except (IntegrityError, CardError) as error:
+            findings.append(Finding("blob", where, str(error)))
+    return read
+
+
+def _orphans(registry: StoredRegistry, connection: Connection) -> list[Finding]:
+    if isinstance(registry.blobs, DatabaseBlobs):
+        unused = _unused_blobs(connection, blob_bytes)
+        return [Finding("orphan", key, "no card names this blob", harmless=True) for key, _ in unused]
+    if not isinstance(registry.blobs, PackedBlobs):
+        return []
+    findings = [
+        Finding("orphan", key, "no card names this blob", harmless=True) for key, _ in _unused_blobs(connection, blobs)
+    ]
+    lengths = {pack: int(length) for pack, length in connection.execute(sa.select(packs.c.pack, packs.c.length))}
+    for path in sorted(registry.blobs.folder.glob("pack-*.bin")):
+        expected = lengths.get(int(path.stem.removeprefix("pack-")), 0)
+        beyond = path.stat().st_size - expected
+        if beyond > 0:
+            problem = f"{beyond} bytes of a write that never ended; the next write uses their place"
+            findings.append(Finding("pack", str(path), problem, harmless=True))
+    return findings
+
+
+def _unused_blobs(connection: Connection, table: sa.Table) -> list[tuple[str, int]]:
+    length = table.c.length if "length" in table.c else sa.func.length(table.c.data)
+    query = sa.select(table.c.sha256, length).where(~sa.exists().where(cards.c.blob == table.c.sha256))
+    return [(key, int(size)) for key, size in connection.execute(query)]
+
+
+def _check_derived(registry: StoredRegistry, repair: bool) -> list[Finding]:
+    """Compare pointers and descriptors with the cards they follow from; put them right where asked."""
+    findings: list[Finding] = []
+    with registry.database.writing() if repair else registry.database.reading() as connection:
+        newest: dict[str, tuple[int, int]] = {}
+        for rows in _all_cards(connection):
+            for row in rows:
+                if row.version > newest.get(row.model_id, (0, 0))[1]:
+                    newest[row.model_id] = (row.row, row.version)
+        pointers = dict(pairs(connection.execute(sa.select(models.c.model_id, models.c.row))))
+        for model_id, (number, version) in newest.items():
+            if pointers.get(model_id) == number:
+                continue
+            findings.append(Finding("pointer", f"{model_id}@{version}", "the model does not point at it", repair))
+            if repair:
+                connection.execute(models.delete().where(models.c.model_id == model_id))
+                connection.execute(models.insert(), {"model_id": model_id, "row": number})
+        findings += _check_descriptors(connection, {number: m for m, (number, _) in newest.items()}, repair)
+    if repair and findings:
+        registry.forget_index()
+    return findings
+
+
+def _check_descriptors(connection: Connection, newest: dict[int, str], repair: bool) -> list[Finding]:
+    findings: list[Finding] = []
+    seen: set[int] = set()
+    query = sa.select(cards.c.row, cards.c.kind, cards.c.body, descriptors.c.vector)
+    query = query.join(descriptors, descriptors.c.row == cards.c.row, isouter=True).order_by(cards.c.row)
+    fixes: list[dict[str, Any]] = []
+    for row, kind, body, vector in connection.execute(query):
+        if row not in newest:
+            continue
+        seen.add(row)
+        try:
+            expected = pack_vector(*card_vector(card_from_json(body)))
+        except CardError:
+            continue  # told already, as a damaged card
+        if vector != expected:
+            problem = "it has no descriptor" if vector is None else "its descriptor is another card's"
+            findings.append(Finding("descriptor", newest[row], problem, repair))
+            fixes.append({"row": row, "replaces": None, "model_id": newest[row], "kind": kind, "vector": expected})
+    strays = set(connection.execute(sa.select(descriptors.c.row)).scalars()) - seen
+    findings += [Finding("descriptor", f"row {row}", "it belongs to no newest version", repair) for row in strays]
+    if repair:
+        for row in strays | {fix["row"] for fix in fixes}:
+            connection.execute(descriptors.delete().where(descriptors.c.row == row))
+        if fixes:
+            connection.execute(descriptors.insert(), fixes)
+    return findings
+
+
+def _drop_old_versions(connection: Connection, keep: int) -> int:
+    named = set(pairs(connection.execute(sa.select(aliases.c.model_id, aliases.c.version))))
+    versions: dict[str, list[tuple[int, int]]] = {}
+    for rows in _all_cards(connection):
+        for row in rows:
+            versions.setdefault(row.model_id, []).append((row.version, row.row))
+            for parent in card_from_json(row.body).parents:
+                model_id, _, version = parent.rpartition("@")
+                named.add((model_id, int(version)))
+    old = [
+        row
+        for model_id, found in versions.items()
+        for version, row in sorted(found)[:-keep]
+        if (model_id, version) not in named
+    ]
+    for start in range(0, len(old), _BATCH):
+        part = old[start : start + _BATCH]
+        connection.execute(tags.delete().where(tags.c.row.in_(part)))
+        connection.execute(cards.delete().where(cards.c.row.in_(part)))
+    return len(old)
+
+
+def _disk_bytes(registry: StoredRegistry) -> int | None:
+    """Return what the registry's files take, None where it has none of its own."""
+    database = registry.database
+    if database.in_memory or database.url.get_backend_name() != "sqlite":
+        return None
+    files = [Path(f"{database.url.database}{end}") for end in ("", "-wal", "-shm")]
+    if isinstance(registry.blobs, PackedBlobs):
+        files += registry.blobs.folder.glob("*")
+    return sum(os.stat(file).st_size for file in files if file.exists())
