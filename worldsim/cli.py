@@ -16,8 +16,14 @@ __all__ = ["COMMANDS", "Deferred", "build", "main"]
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("list", "worldsim.commands.list_names:list_names", "List scenarios, models, interactions, agents, assets, cards."),
+    ("run", "worldsim.commands.run:run", "Run a scenario with an agent and a world model."),
+    ("train", "worldsim.commands.run:train", "Train a learning agent on a scenario."),
+    ("graph", "worldsim.commands.run:graph", "Infer the interaction graph of a scenario and score it."),
     ("registry", "worldsim.commands.registry:app", "Fill, search, fetch, publish, verify and describe a registry."),
     ("data", "worldsim.commands.data:app", "Recorded and reference data: list them, fetch them."),
+    ("run", "worldsim.commands.run:run", "Run a scenario with an agent and a world model."),
+    ("train", "worldsim.commands.run:train", "Train a learning agent on a scenario."),
+    ("graph", "worldsim.commands.run:graph", "Infer the interaction graph of a scenario and score it."),
     ("registry", "worldsim.commands.registry:app", "Fill, search, fetch, publish, verify and describe a registry."),
     ("data", "worldsim.commands.data:app", "List the recordings, and fetch them."),
     ("bench", "worldsim.commands.bench:bench", "Run one benchmark, as figures beside its baselines."),
