@@ -14,7 +14,8 @@ from worldsim.types.observation import EgoState
 from worldsim.types.planning import Forecast
 
 _RESPONSE_RANGE_PER_S = (1.0, 30.0)  # beliefs about the own answer to commands outside this are not driven by
-_LOAD_GAP_M = 0.25  # a held thing's near face lies within this of the front
+_LOAD_GAP_M = (-0.2, 0.45)  # between the front and a held thing's near face: a gripper's reach, and the lag of a belief
+_LOAD_ASIDE_M = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def held_objects(own: OwnBody, forecast: Forecast) -> Bool[Tensor, " N"]:
     gap = ahead - own.extent_m[0] / 2 - reach
     small = forecast.extent_m[:, :2].amax(dim=-1) < own.extent_m[0]
     low = forecast.position[0, :, 2] < 2 * own.extent_m[2]
-    return small & low & (gap.abs() < _LOAD_GAP_M) & (aside < own.extent_m[1] / 2)
+    return small & low & (gap > _LOAD_GAP_M[0]) & (gap < _LOAD_GAP_M[1]) & (aside < _LOAD_ASIDE_M)
 
 
 def without(forecast: Forecast, objects: Bool[Tensor, " N"]) -> Forecast:
