@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -35,3 +38,37 @@ class Agent(abc.ABC):
 
     def reset(self) -> None:  # noqa: B027 - an agent without memory has nothing to forget
         """Forget the last episode."""
+
+
+class LearningAgent(Agent):
+    """An agent that is trained before it acts; what it learned is data in a folder."""
+
+    @classmethod
+    @abc.abstractmethod
+    def train(cls, env: Any, steps: int, seed: int, on_step: Callable[[int], None] | None = None) -> Self:
+        """Return an agent that learned from `steps` frames of a Gymnasium environment.
+
+        Args:
+            env: the environment; it is stepped and reset, and left open.
+            steps: how many frames at least.
+            seed: of everything random in the learning.
+            on_step: called with the number of frames done so far.
+        """
+
+    @property
+    @abc.abstractmethod
+    def returns(self) -> tuple[float, ...]:
+        """Return of every episode that ended during the training, in order."""
+
+    @abc.abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what was learned into `folder`: data, never code."""
+
+    @classmethod
+    @abc.abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Return the agent that `save` wrote into `folder`.
+
+        Raises:
+            DataError: there is none, or it is of another class.
+        """

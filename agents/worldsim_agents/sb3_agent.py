@@ -1,0 +1,247 @@
+"""Policies learned by Stable-Baselines3: the model-free baseline under every score.
+
+They read the raw detections and no world model. What is learned is kept as safetensors and JSON, not in
+Stable-Baselines3's own files, which hold pickles. Stable-Baselines3 (the extra ``train``) is imported when a policy
+is made, so that the agents can be listed without it.
+"""
+
+from __future__ import annotations
+
+import abc
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from jaxtyping import Float
+
+from worldsim.contracts.agent import LearningAgent
+from worldsim.errors import ConfigurationError, DataError
+from worldsim.types.observation import APPEARANCE_DIM, Observation
+from worldsim.types.record import StepRecord
+
+if TYPE_CHECKING:
+    from gymnasium import Env, spaces
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.policies import BasePolicy
+
+__all__ = ["PPOAgent", "SACAgent", "SB3Agent"]
+
+_WEIGHTS, _CARD = "policy.safetensors", "policy.json"
+_ROWS = {"position": 3, "orientation_xyzw": 4, "extent_m": 3, "appearance": APPEARANCE_DIM}
+_OWN = {
+    "ego_position": 3,
+    "ego_orientation_xyzw": 4,
+    "ego_linear_velocity": 3,
+    "ego_angular_velocity": 3,
+    "task_holding": 1,
+    "task_goal_position": 3,
+    "task_pickup_position": 3,
+    "task_dropoff_position": 3,
+}
+_ACTION_DIM = 3
+_BATCH = 64
+_REPLAY_FRAMES = 20_000  # one takes about 20 kB
+
+
+class SB3Agent(LearningAgent):
+    """Acts by a policy network over the detections, with its likeliest action."""
+
+    algorithm: ClassVar[str]
+
+    def __init__(self, policy: BasePolicy, returns: tuple[float, ...] = ()) -> None:
+        """Act by `policy`; `returns` are those of its training."""
+        self.policy = policy
+        self._returns = returns
+        self._max_objects = int(policy.observation_space["mask"].shape[0])  # type: ignore[index]  # a Dict space
+
+    def __repr__(self) -> str:
+        """Return the algorithm and the size of the policy."""
+        size = sum(weight.numel() for weight in self.policy.parameters())
+        return f"{type(self).__name__}(weights={size}, max_objects={self._max_objects})"
+
+    @classmethod
+    @abc.abstractmethod
+    def make_learner(cls, env: Env[Any, Any], steps: int, seed: int) -> BaseAlgorithm:
+        """Return the untrained learner for `steps` frames of `env`."""
+
+    @classmethod
+    @abc.abstractmethod
+    def make_policy(cls, observation_space: spaces.Dict, action_space: spaces.Box) -> BasePolicy:
+        """Return an untrained policy of the shape that `make_learner` trains."""
+
+    @classmethod
+    def train(cls, env: Any, steps: int, seed: int, on_step: Callable[[int], None] | None = None) -> Self:
+        """Learn from `steps` frames of `env`.
+
+        Raises:
+            ConfigurationError: the environment does not give what the policy reads.
+        """
+        from gymnasium.wrappers import FilterObservation
+        from stable_baselines3.common.monitor import Monitor
+
+        missing = sorted({"mask", *_ROWS, *_OWN} - set(env.observation_space.keys()))
+        if missing:
+            raise ConfigurationError(f"{cls.__name__}: the environment's observation lacks {missing}.")
+
+        def told(local: dict[str, Any], _: dict[str, Any]) -> bool:
+            if on_step is not None:
+                on_step(int(local["self"].num_timesteps))
+            return True
+
+        monitor = Monitor(FilterObservation(env, filter_keys=["mask", *_ROWS, *_OWN]))
+        learner = cls.make_learner(monitor, steps, seed)
+        learner.learn(steps, callback=told)
+        return cls(learner.policy, tuple(monitor.get_episode_rewards()))
+
+    @property
+    def returns(self) -> tuple[float, ...]:
+        """Return of every episode that ended during the training, in order."""
+        return self._returns
+
+    def act(
+        self, observation: Observation, record: StepRecord | None, rng: np.random.Generator
+    ) -> Float[np.ndarray, " U"]:
+        """Return the policy's likeliest action; the world model's record is not read."""
+        del record, rng
+        action, _ = self.policy.predict(_fields(observation, self._max_objects), deterministic=True)
+        return np.asarray(action, dtype=np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write ``policy.safetensors`` and ``policy.json`` into `folder`."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        # clones, since actor and critic share what reads the observation and safetensors stores no shared memory
+        weights = {name: value.detach().cpu().clone() for name, value in self.policy.state_dict().items()}
+        save_file(weights, folder / _WEIGHTS)
+        card = {"algorithm": self.algorithm, "max_objects": self._max_objects, "returns": list(self._returns)}
+        (folder / _CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Return the agent that `save` wrote into `folder`.
+
+        Raises:
+            DataError: there is none, it is corrupt, or it is of another algorithm.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+            algorithm, max_objects = str(card["algorithm"]), int(card["max_objects"])
+            returns = tuple(float(value) for value in card["returns"])
+            if algorithm != cls.algorithm:
+                raise DataError(
+                    f"{folder} holds a policy of {algorithm!r}, expected {cls.algorithm!r}: use --agent {algorithm}."
+                )
+            policy = cls.make_policy(*_spaces(max_objects))
+            policy.load_state_dict(load_file(folder / _WEIGHTS))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise DataError(
+                f"{folder} holds no readable policy ({type(error).__name__}: {error}). "
+                f"`worldsim train SCENARIO --agent {cls.algorithm} --out DIR` writes one."
+            ) from error
+        policy.set_training_mode(False)
+        return cls(policy, returns)
+
+
+class PPOAgent(SB3Agent):
+    """Proximal policy optimisation (Schulman et al. 2017)."""
+
+    algorithm = "ppo"
+
+    @classmethod
+    def make_learner(cls, env: Env[Any, Any], steps: int, seed: int) -> BaseAlgorithm:
+        """Return PPO with rollouts short enough that `steps` hold several."""
+        from stable_baselines3 import PPO
+
+        batches = int(np.clip(steps // 4 // _BATCH, 1, 16))  # whole ones, a rollout
+        return PPO(
+            "MultiInputPolicy",
+            env,
+            n_steps=batches * _BATCH,
+            batch_size=_BATCH,
+            policy_kwargs=_network(),
+            seed=seed,
+            device="cpu",
+        )
+
+    @classmethod
+    def make_policy(cls, observation_space: spaces.Dict, action_space: spaces.Box) -> BasePolicy:
+        """Return an untrained actor and critic."""
+        from stable_baselines3.ppo import MultiInputPolicy
+
+        return MultiInputPolicy(observation_space, action_space, _no_schedule, **_network())
+
+
+class SACAgent(SB3Agent):
+    """Soft actor-critic (Haarnoja et al. 2018)."""
+
+    algorithm = "sac"
+
+    @classmethod
+    def make_learner(cls, env: Env[Any, Any], steps: int, seed: int) -> BaseAlgorithm:
+        """Return SAC with a replay memory that fits into a few hundred megabytes."""
+        from stable_baselines3 import SAC
+
+        return SAC(
+            "MultiInputPolicy",
+            env,
+            buffer_size=min(steps, _REPLAY_FRAMES),
+            batch_size=_BATCH,
+            train_freq=4,
+            policy_kwargs=_network(),
+            seed=seed,
+            device="cpu",
+        )
+
+    @classmethod
+    def make_policy(cls, observation_space: spaces.Dict, action_space: spaces.Box) -> BasePolicy:
+        """Return an untrained actor and its critics."""
+        from stable_baselines3.sac import MultiInputPolicy
+
+        return MultiInputPolicy(observation_space, action_space, _no_schedule, **_network())
+
+
+def _network() -> dict[str, Any]:
+    from worldsim_agents.set_policy import SetExtractor
+
+    return {"features_extractor_class": SetExtractor}
+
+
+def _no_schedule(_: float) -> float:
+    """Give a policy that is not trained further the learning rate it never uses."""
+    return 0.0
+
+
+def _spaces(max_objects: int) -> tuple[spaces.Dict, spaces.Box]:
+    """Return the spaces of a policy over `max_objects` padded rows; bounds play no part in a policy's shape."""
+    from gymnasium import spaces
+
+    widths = {"mask": max_objects} | {name: max_objects * width for name, width in _ROWS.items()} | _OWN
+    boxes = {name: spaces.Box(-np.inf, np.inf, (width,), np.float32) for name, width in sorted(widths.items())}
+    return spaces.Dict(boxes), spaces.Box(-1.0, 1.0, (_ACTION_DIM,), np.float32)
+
+
+def _fields(observation: Observation, max_objects: int) -> dict[str, np.ndarray]:
+    """Return what the policy reads of an observation, padded to `max_objects` rows as the environment does.
+
+    Raises:
+        ConfigurationError: the observation has no own body or no task.
+    """
+    detections, ego, task = observation.detections, observation.ego, observation.task
+    if ego is None or not task:
+        raise ConfigurationError("a learned policy steers an own body with a task; the observation has none.")
+    n = min(len(detections), max_objects)
+    fields: dict[str, np.ndarray] = {"mask": (np.arange(max_objects) < n).astype(np.float32)}
+    for name, width in _ROWS.items():
+        rows = np.zeros((max_objects, width), dtype=np.float32)
+        rows[:n] = getattr(detections, name)[:n]
+        fields[name] = rows.reshape(-1)
+    for name in _OWN:
+        value = getattr(ego, name.removeprefix("ego_")) if name.startswith("ego_") else task[name]
+        fields[name] = np.asarray(value, dtype=np.float32).reshape(-1)
+    return fields

@@ -1,0 +1,63 @@
+"""How a learned policy reads an observation: detections as a set, everything seen from the robot."""
+
+from __future__ import annotations
+
+import torch
+from gymnasium import spaces
+from jaxtyping import Float
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+__all__ = ["SetExtractor"]
+
+_ROW_KEYS = ("position", "orientation_xyzw", "extent_m", "appearance")
+_PLACE_KEYS = ("task_goal_position", "task_pickup_position", "task_dropoff_position")
+_OWN = 3 + 1 + 1 + 2  # linear velocity in the body frame, yaw rate, holding, heading as (cos, sin)
+_SEEN = 3 + 3 + 2  # place in the body frame, extent, heading relative to the robot's as (cos, sin)
+
+
+class SetExtractor(BaseFeaturesExtractor):
+    """Reads the flat padded ``Dict`` observation of a worldsim environment.
+
+    Every detection goes through the same small network, and the largest answer of each unit is kept (Zaheer et al.
+    2017, "Deep Sets", with max for sum): the order of detections and the padding make no difference. Positions are
+    turned into the robot's frame, so that what is ahead looks the same wherever the robot stands.
+    """
+
+    def __init__(self, observation_space: spaces.Dict, features_dim: int = 128) -> None:
+        """Build the networks; `features_dim` is the length of what the policy gets."""
+        super().__init__(observation_space, features_dim)
+        half = features_dim // 2
+        appearance_dim = spaces.flatdim(observation_space["appearance"]) // spaces.flatdim(observation_space["mask"])
+        self.each = nn.Sequential(nn.Linear(_SEEN + appearance_dim, 64), nn.ReLU(), nn.Linear(64, half), nn.ReLU())
+        self.own = nn.Sequential(nn.Linear(_OWN + 3 * len(_PLACE_KEYS), 64), nn.ReLU(), nn.Linear(64, half), nn.ReLU())
+
+    def forward(self, observations: dict[str, Tensor]) -> Float[Tensor, "B F"]:
+        """Return the features of a batch of B observations."""
+        o = observations
+        here, heading = o["ego_position"], _heading(o["ego_orientation_xyzw"])
+        seen = o["mask"].bool()
+        rows = {name: o[name].unflatten(1, (seen.shape[1], -1)) for name in _ROW_KEYS}
+        relative = _turned(rows["position"] - here.unsqueeze(1), heading.unsqueeze(1))
+        facing = _turned(_heading(rows["orientation_xyzw"]), heading.unsqueeze(1))
+        detections = torch.cat([relative, rows["extent_m"], facing, rows["appearance"]], dim=-1)
+        answers = self.each(detections).masked_fill(~seen.unsqueeze(-1), 0.0)  # 0 is a ReLU's least answer
+        places = [_turned(o[name] - here, heading) for name in _PLACE_KEYS]
+        velocity, yaw_rate = _turned(o["ego_linear_velocity"], heading), o["ego_angular_velocity"][:, 2:]
+        own = torch.cat([velocity, yaw_rate, o["task_holding"], heading, *places], dim=-1)
+        return torch.cat([answers.amax(dim=1), self.own(own)], dim=-1)
+
+
+def _heading(orientation_xyzw: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 2"]:
+    """Return (cos, sin) of the yaw, (1, 0) for the zero quaternions of the padding."""
+    x, y, z, w = orientation_xyzw.unbind(-1)
+    forward = torch.stack([1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + z * w)], dim=-1)
+    return nn.functional.normalize(forward, dim=-1)
+
+
+def _turned(vector: Float[Tensor, "*B D"], heading: Float[Tensor, "*B 2"]) -> Float[Tensor, "*B D"]:
+    """Turn the first two components into the frame that looks along `heading`; leave the others."""
+    cos, sin = heading.unbind(-1)
+    x, y = vector[..., 0], vector[..., 1]
+    turned = torch.stack([cos * x + sin * y, cos * y - sin * x], dim=-1)
+    return torch.cat([turned, vector[..., 2:]], dim=-1)

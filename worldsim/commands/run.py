@@ -1,0 +1,174 @@
+"""``worldsim run``, ``train`` and ``graph``: a scenario, an agent, and the world model between them."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worldsim.commands.options import Json, Out, Seed, emit, print_table
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from worldsim.evaluation.episode import EpisodeLog
+    from worldsim.evaluation.play import OnFrame
+
+__all__ = ["ObservationMode", "graph", "run", "train"]
+
+
+class ObservationMode(enum.StrEnum):
+    """What the sensors give."""
+
+    STATE = "state"
+    DETECTIONS = "detections"
+    RGBD = "rgbd"
+
+
+Scenario = Annotated[str, typer.Argument(help="See `worldsim list scenarios`.")]
+Observation = Annotated[ObservationMode, typer.Option("--observation", help="What the sensors give.")]
+RegistryName = Annotated[str, typer.Option("--registry", help="Where the world model asks for models.")]
+Seconds = Annotated[
+    float, typer.Option("--seconds", min=0.0, help="End an episode after so long, simulated; 0: never.")
+]
+Policy = Annotated[Path | None, typer.Option("--policy", help="Folder that `worldsim train` wrote.")]
+
+
+def run(  # noqa: PLR0913 - one option a part of the run
+    scenario: Scenario,
+    agent: Annotated[str, typer.Option("--agent", help="See `worldsim list agents`.")] = "deliverer",
+    episodes: Annotated[int, typer.Option("--episodes", min=1, help="Episode i has the seed SEED + i.")] = 1,
+    observation: Observation = ObservationMode.DETECTIONS,
+    registry: RegistryName = "builtin",
+    policy: Policy = None,
+    film: Annotated[bool, typer.Option("--film", help="Film the first episode.")] = False,
+    seconds: Seconds = 0.0,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Run a scenario and write a run folder: events, metrics, trajectories and a report."""
+    from worldsim.evaluation.play import PlayOptions, play
+    from worldsim.evaluation.run_folder import RunFolder
+
+    options = PlayOptions(scenario, agent, episodes, observation.value, seed, registry, policy, film, _frames(seconds))
+    with (
+        RunFolder(out, name=scenario, config=dataclasses.asdict(options), seed=seed) as folder,
+        _frame_by_frame(scenario, episodes) as on_frame,
+    ):
+        metrics = play(options, folder, on_frame)
+    _emit(folder.path, metrics, metrics["summary"], f"run {scenario}", json)
+
+
+def train(
+    scenario: Scenario,
+    agent: Annotated[str, typer.Option("--agent", help="An agent that learns: ppo or sac.")] = "ppo",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Frames to learn from.")] = 20_000,
+    observation: Observation = ObservationMode.DETECTIONS,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Train a learning agent on a scenario; the run folder is what `worldsim run --policy` takes."""
+    from worldsim.evaluation.play import PlayOptions
+    from worldsim.evaluation.play import train as train_agent
+    from worldsim.evaluation.run_folder import RunFolder
+
+    options = PlayOptions(scenario, agent, observation=observation.value, seed=seed)
+    config = {"scenario": scenario, "agent": agent, "observation": observation.value, "steps": steps}
+    with (
+        RunFolder(out, name=f"train-{agent}", config=config, seed=seed) as folder,
+        _progress() as progress,
+    ):
+        task = progress.add_task(f"train {agent}", total=steps)
+        metrics = train_agent(options, steps, folder, lambda done: progress.update(task, completed=done))
+    shown = {name: value for name, value in metrics.items() if name != "returns"}
+    _emit(folder.path, metrics, shown, f"train {agent} on {scenario}", json)
+
+
+def graph(
+    scenario: Scenario,
+    agent: Annotated[str, typer.Option("--agent", help="See `worldsim list agents`.")] = "deliverer",
+    threshold: Annotated[
+        float, typer.Option("--threshold", min=0.0, max=1.0, help="An edge is believed from here.")
+    ] = 0.5,
+    seconds: Seconds = 20.0,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Infer the interaction graph online and score it against the truth; the report in the run folder draws it."""
+    from worldsim.evaluation.graph_scoring import EdgeScore, graph_scores
+    from worldsim.evaluation.play import PlayOptions, play
+    from worldsim.evaluation.run_folder import RunFolder
+
+    options = PlayOptions(scenario, agent, seed=seed, max_frames=_frames(seconds))
+    scores: list[EdgeScore] = []
+
+    def score(log: EpisodeLog) -> None:
+        scores.extend(graph_scores(log, threshold))
+
+    config = dataclasses.asdict(options) | {"threshold": threshold}
+    with (
+        RunFolder(out, name=f"graph-{scenario}", config=config, seed=seed) as folder,
+        _frame_by_frame(scenario, 1) as on_frame,
+    ):
+        play(options, folder, on_frame, score)
+        kinds = {s.kind: dataclasses.asdict(s) | {"precision": s.precision, "recall": s.recall} for s in scores}
+        folder.write_metrics({"threshold": threshold, "kinds": kinds})
+    columns = ("kind", "precision", "recall", "found", "invented", "missed", "frames")
+    rows = [[_shown(kind[column]) for column in columns] for kind in kinds.values()]
+    emit(
+        {"run": str(folder.path), "threshold": threshold, "kinds": kinds},
+        as_json=json,
+        out=None,
+        show=lambda: print_table(f"graph {scenario}", columns, rows, caption=f"worldsim view {folder.path}"),
+    )
+
+
+def _frames(seconds: float) -> int:
+    """Return how many frames of 1/20 s that is, at least one unless it is 0 (no limit)."""
+    return max(1, round(seconds * 20)) if seconds else 0
+
+
+def _emit(folder: Path, metrics: dict[str, Any], shown: dict[str, Any], title: str, as_json: bool) -> None:
+    rows = [(name.replace("_", " "), _shown(value)) for name, value in shown.items()]
+    emit(
+        {"run": str(folder), **metrics},
+        as_json=as_json,
+        out=None,
+        show=lambda: print_table(title, ("figure", "value"), rows, caption=f"worldsim view {folder}"),
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Yield a progress display on standard error; it shows nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        yield progress
+
+
+@contextmanager
+def _frame_by_frame(name: str, episodes: int) -> Iterator[OnFrame]:
+    """Yield what shows each frame's time as it is played."""
+    with _progress() as progress:
+        task = progress.add_task(name, total=episodes)
+        yield lambda episode, frame: progress.update(
+            task, completed=episode, description=f"{name}  {frame.time_s:6.1f} s"
+        )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,203 @@
+"""Plays a scenario with an agent and a world model, and leaves a run folder behind."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldsim.contracts.agent import Agent, LearningAgent
+from worldsim.errors import ConfigurationError
+from worldsim.evaluation.cat_scoring import EpisodeScore, score_episode
+from worldsim.evaluation.episode import EpisodeLog, Frame, LogOptions, run_episode
+from worldsim.evaluation.report import write_animation, write_report
+from worldsim.evaluation.report.animation import draw_pictures
+from worldsim.evaluation.run_folder import RunFolder, read_run
+from worldsim.evaluation.trajectory_io import write_trajectory
+from worldsim.loop import WorldModel
+from worldsim.plugins import load_plugin
+from worldsim.registry import open_registry
+from worldsim.simulation.gym_env import WorldsimEnv
+
+__all__ = ["PlayOptions", "make_agent", "play", "train"]
+
+FILM, REPORT = "film.mp4", "report.html"
+_AGENT_STREAM = 1  # the environment draws from the seed itself; the agent from a stream of its own
+_FILM_EVERY = 2  # frames
+
+OnFrame = Callable[[int, Frame], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlayOptions:
+    """What to play.
+
+    Attributes:
+        scenario: name in the plug-in table.
+        agent: name in the plug-in table.
+        episodes: how many; episode i has the seed ``seed + i``.
+        observation: ``state``, ``detections`` or ``rgbd``.
+        seed: of the first episode.
+        registry: where the world model asks for models (see `worldsim.registry.open_registry`).
+        policy: folder that a learning agent was saved in, None for an agent that does not learn.
+        film: film the first episode.
+        max_frames: stop an episode after so many frames, 0 for no limit.
+    """
+
+    scenario: str
+    agent: str = "deliverer"
+    episodes: int = 1
+    observation: str = "detections"
+    seed: int = 0
+    registry: str = "builtin"
+    policy: Path | None = None
+    film: bool = False
+    max_frames: int = 0
+
+
+def make_agent(options: PlayOptions, world_model: WorldModel, action_dim: int) -> Agent:
+    """Return the agent that the options name, given what its constructor asks for by name.
+
+    Raises:
+        UnknownNameError: no agent of that name.
+        PluginError: it does not import, or does not keep an agent's contract.
+        ConfigurationError: it learns, and no policy is given; or the other way round.
+    """
+    made = load_plugin("worldsim.agents", options.agent, Agent)
+    learns = issubclass(made, LearningAgent)
+    if learns != (options.policy is not None):
+        raise ConfigurationError(
+            f"agent {options.agent!r} "
+            + (
+                f"has to be trained first: `worldsim train {options.scenario} --agent {options.agent} --out DIR`, "
+                "then --policy DIR."
+                if learns
+                else "does not learn; leave --policy out."
+            )
+        )
+    if issubclass(made, LearningAgent) and options.policy is not None:
+        return made.load(options.policy)
+    offered: dict[str, Any] = {"world_model": world_model, "action_dim": action_dim}
+    wanted = inspect.signature(made).parameters
+    return made(**{name: value for name, value in offered.items() if name in wanted})
+
+
+def play(
+    options: PlayOptions,
+    folder: RunFolder,
+    on_frame: OnFrame | None = None,
+    on_log: Callable[[EpisodeLog], None] | None = None,
+) -> dict[str, Any]:
+    """Play every episode; write events, trajectories, metrics, and the first episode's report.
+
+    The world model keeps what it learned from one episode to the next.
+
+    Args:
+        options: what to play.
+        folder: where to write.
+        on_frame: called with the number of the episode and each frame as it is done.
+        on_log: called with each whole episode.
+
+    Returns:
+        The metrics, as in ``metrics.json``.
+    """
+    scores = []
+    for episode, log in enumerate(_episodes(options, on_frame)):
+        for event in log.events():
+            folder.write_event(event)
+        write_trajectory(log, folder.path / f"trajectory-{log.seed}.npz")
+        if episode == 0:
+            _report(log, folder, options)
+        scores.append(score_episode(log))
+        if on_log is not None:
+            on_log(log)
+    metrics = {"summary": _summary(scores), "episodes": scores}
+    folder.write_metrics(metrics)
+    return metrics
+
+
+def train(
+    options: PlayOptions, steps: int, folder: RunFolder, on_step: Callable[[int], None] | None = None
+) -> dict[str, Any]:
+    """Train a learning agent on a scenario and save it into the run folder; return the metrics.
+
+    Raises:
+        ConfigurationError: the agent does not learn.
+    """
+    made = load_plugin("worldsim.agents", options.agent, Agent)
+    if not issubclass(made, LearningAgent):
+        raise ConfigurationError(
+            f"agent {options.agent!r} ({made.__qualname__}) does not learn: run it with `worldsim run`."
+        )
+    env = WorldsimEnv(scenario=options.scenario, observation=options.observation)
+    try:
+        agent = made.train(env, steps, options.seed, on_step)
+    finally:
+        env.close()
+    agent.save(folder.path)
+    returns = agent.returns
+    metrics = {
+        "agent": repr(agent),
+        "steps": steps,
+        "episodes": len(returns),
+        "mean_return_first_tenth": _mean(returns[: max(1, len(returns) // 10)]),
+        "mean_return_last_tenth": _mean(returns[-max(1, len(returns) // 10) :]),
+        "returns": returns,
+    }
+    folder.write_metrics(metrics)
+    return metrics
+
+
+def _episodes(options: PlayOptions, on_frame: OnFrame | None) -> Iterator[EpisodeLog]:
+    env = WorldsimEnv(
+        scenario=options.scenario, observation=options.observation, render_mode="rgb_array" if options.film else None
+    )
+    try:
+        world_model = WorldModel(registry=open_registry(options.registry), device="cpu")
+        agent = make_agent(options, world_model, int(np.prod(env.action_space.shape or (1,))))
+        for episode in range(options.episodes):
+            seed = options.seed + episode
+            yield run_episode(
+                env,
+                world_model,
+                agent,
+                np.random.default_rng([seed, _AGENT_STREAM]),
+                seed=seed,
+                log=LogOptions(
+                    images_every=_FILM_EVERY if options.film and episode == 0 else 0, max_frames=options.max_frames
+                ),
+                on_frame=None if on_frame is None else functools.partial(on_frame, episode),
+            )
+    finally:
+        env.close()
+
+
+def _report(log: EpisodeLog, folder: RunFolder, options: PlayOptions) -> None:
+    film = write_animation(draw_pictures(log), folder.path / FILM) if options.film else None
+    beside = [path.name for path in sorted(folder.path.iterdir()) if path.name != REPORT]
+    run = read_run(folder.path)
+    write_report(log, folder.path / REPORT, title=options.scenario, run=run, video=film, beside=beside)
+
+
+def _summary(scores: list[EpisodeScore]) -> dict[str, Any]:
+    seconds, wall = sum(s.seconds for s in scores), sum(s.wall_s for s in scores)
+    return {
+        "episodes": len(scores),
+        "simulated_s": seconds,
+        "real_time_factor": seconds / wall if wall > 0.0 else None,
+        "deliveries": sum(s.deliveries for s in scores),
+        "deliveries_wanted": sum(s.deliveries_wanted for s in scores),
+        "episodes_with_contact": sum(s.touched for s in scores),
+        "alarms_on_intruder": sum(s.alarm_s is not None for s in scores),
+        "false_alarms": sum(s.false_alarms for s in scores),
+        "adopted_kinds": [s.adopted_kind for s in scores],
+    }
+
+
+def _mean(values: tuple[float, ...]) -> float | None:
+    return float(np.mean(values)) if values else None
