@@ -7,6 +7,7 @@ is one transaction that takes the writer's lock first: two writers wait for each
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -136,6 +137,12 @@ class Database:
         """The database as messages name it, without a password."""
         return "in memory" if self.in_memory else self.url.render_as_string(hide_password=True)
 
+    @property
+    def registry_id(self) -> str:
+        """A name that no other registry has, given when it was made."""
+        with self.reading() as connection:
+            return str(connection.execute(sa.select(meta.c.value).where(meta.c.key == "id")).scalar_one())
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection that sees one consistent state."""
@@ -175,7 +182,9 @@ class Database:
             with self.writing() as connection:
                 _schema.create_all(connection)
                 if connection.execute(sa.select(sa.func.count()).select_from(meta)).scalar() == 0:
-                    connection.execute(meta.insert(), [{"key": "format", "value": FORMAT}])
+                    connection.execute(
+                        meta.insert(), [{"key": "format", "value": FORMAT}, {"key": "id", "value": uuid.uuid4().hex}]
+                    )
             return
         if found != FORMAT:
             raise StorageError(

@@ -40,22 +40,27 @@ class Nearest:
 class ExactIndex:
     """All descriptors as arrays; a search compares the query with every one of them."""
 
-    def __init__(self) -> None:
-        """Start empty; `refresh` fills it."""
+    def __init__(self, kinds: dict[str, int] | None = None) -> None:
+        """Start empty; `refresh` fills it.
+
+        Args:
+            kinds: numbers of the kinds, shared with another index and added to.
+        """
         self.last_row = 0
         self._count = 0
         self._row = np.zeros(0, dtype=np.int64)
         self._kind = np.zeros(0, dtype=np.int32)
         self._alive = np.zeros(0, dtype=bool)
         self._vectors = np.zeros((0, 2 * DIM), dtype=np.float32)
-        self._kinds: dict[str, int] = {}
+        self._kinds: dict[str, int] = {} if kinds is None else kinds
 
     def __len__(self) -> int:
         """Return the number of searchable models."""
         return int(self._alive[: self._count].sum())
 
-    def refresh(self, connection: Connection) -> None:
-        """Take in what was published since the last call."""
+    def refresh(self, connection: Connection) -> list[int]:
+        """Take in what was published since the last call; return the rows that it replaces."""
+        gone: list[int] = []
         query = (
             sa.select(descriptors.c.row, descriptors.c.replaces, descriptors.c.kind, descriptors.c.vector)
             .where(descriptors.c.row > self.last_row)
@@ -68,8 +73,10 @@ class ExactIndex:
                 unpack_vectors([r.vector for r in rows]),
             )
             replaced = [r.replaces for r in rows if r.replaces is not None]
+            gone += replaced
             if replaced:
                 self._alive[: self._count][np.isin(self._row[: self._count], replaced)] = False
+        return gone
 
     def nearest(
         self, query: QueryVector, n: int, kind: str | None, exclude: Collection[int], only: Collection[int] | None
@@ -120,22 +127,18 @@ def select_diverse(found: Nearest, k: int) -> list[int]:
     other kinds are to be had, so that a wrong first guess of the kind is not the only guess.
     """
     quota = max((k + 1) // 2, 1)
-    rank = _rank_within(found.kind)
-    pool = np.flatnonzero(rank < 2 * k)[: 16 * k]
+    pool = np.flatnonzero(_rank_within(found.kind) < 2 * k)[: 16 * k]
+    kinds, kind = np.unique(found.kind[pool], return_inverse=True)
+    of_kind = np.zeros(len(kinds), dtype=np.int64)
+    cost = found.distance[pool].astype(np.float64)
     taken: list[int] = []
-    of_kind: dict[int, int] = {}
-    likeness = np.zeros(len(pool))
-    free = np.ones(len(pool), dtype=bool)
     for _ in range(min(k, len(pool))):
-        full = np.array([of_kind.get(int(kind), 0) >= quota for kind in found.kind[pool]])
-        open_to = free & ~full if (free & ~full).any() else free
-        cost = np.where(open_to, found.distance[pool] + _TWIN_WEIGHT * likeness, np.inf)
-        best = int(np.argmin(cost))
-        chosen = int(pool[best])
-        free[best] = False
-        taken.append(chosen)
-        of_kind[int(found.kind[chosen])] = of_kind.get(int(found.kind[chosen]), 0) + 1
-        likeness += _likeness(found, chosen, pool)
+        open_to = np.isfinite(cost) & (of_kind < quota)[kind]
+        best = int(np.argmin(np.where(open_to, cost, np.inf) if open_to.any() else cost))
+        taken.append(int(pool[best]))
+        of_kind[kind[best]] += 1
+        cost += _TWIN_WEIGHT * _likeness(found, taken[-1], pool)
+        cost[best] = np.inf
     return sorted(taken)
 
 

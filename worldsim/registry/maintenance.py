@@ -238,7 +238,7 @@ def _check_derived(registry: StoredRegistry, repair: bool) -> list[Finding]:
                 connection.execute(models.insert(), {"model_id": model_id, "row": number})
         findings += _check_descriptors(connection, {number: m for m, (number, _) in newest.items()}, repair)
     if repair and findings:
-        registry.forget_index()
+        registry.index.reset()
     return findings
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from worldsim.errors import ConfigurationError, UnknownNameError
-from worldsim.registry.blobs import BlobStore, DatabaseBlobs, PackedBlobs
+from worldsim.registry.blobs import DatabaseBlobs, PackedBlobs
 from worldsim.registry.builtin import shipped_models
 from worldsim.registry.database import Database
 from worldsim.registry.store import StoredRegistry
@@ -38,10 +38,9 @@ def open_registry(url: str = "builtin") -> StoredRegistry:
     if backend not in ("sqlite", "postgresql"):
         raise UnknownNameError("registry address", url, SCHEMES)
     database = Database(parsed)
-    blobs: BlobStore = DatabaseBlobs()
     if backend == "sqlite" and not database.in_memory:
-        blobs = PackedBlobs(Path(f"{parsed.database}.blobs"))
-    return StoredRegistry(database, blobs)
+        return StoredRegistry(database, PackedBlobs(Path(f"{parsed.database}.blobs")), Path(f"{parsed.database}.index"))
+    return StoredRegistry(database, DatabaseBlobs())
 
 
 def _builtin() -> StoredRegistry:

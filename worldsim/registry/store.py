@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -18,7 +18,8 @@ from worldsim.registry.blobs import BlobStore
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, dump_card, model_class
 from worldsim.registry.database import Database, cards, descriptors, models, tags
 from worldsim.registry.descriptor import card_vector, query_vector
-from worldsim.registry.index import ExactIndex, pack_vector, select_diverse
+from worldsim.registry.index import pack_vector, select_diverse
+from worldsim.registry.search_index import SearchIndex
 from worldsim.types.card import ModelCard
 from worldsim.types.query import Candidates, Query
 
@@ -27,17 +28,16 @@ __all__ = ["MAX_CANDIDATES", "StoredRegistry"]
 MAX_CANDIDATES = 64
 """A search never returns more."""
 
-_POOL = 2048  # nearest cards among which the diverse ones are chosen
+_POOL = 512  # nearest cards among which the diverse ones are chosen
 
 
 class StoredRegistry(Registry):
     """A registry in a database and a blob store. Safe to use from several threads; close it when done."""
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
-        """Use `database` for cards and `blobs` for parameters."""
+    def __init__(self, database: Database, blobs: BlobStore, index_folder: Path | None = None) -> None:
+        """Use `database` for cards, `blobs` for parameters, and `index_folder` for the index of a large registry."""
         self.database, self.blobs = database, blobs
-        self._index = ExactIndex()
-        self._index_turn = threading.Lock()
+        self.index = SearchIndex(database, index_folder)
         self._classes: dict[str, type[ObjectModel]] = {}
 
     def __repr__(self) -> str:
@@ -51,11 +51,6 @@ class StoredRegistry(Registry):
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
-
-    def forget_index(self) -> None:
-        """Read the descriptors anew at the next search."""
-        with self._index_turn:
-            self._index = ExactIndex()
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -75,9 +70,7 @@ class StoredRegistry(Registry):
         with self.database.reading() as connection:
             exclude = self._rows_of(connection, query.exclude)
             only = self._rows_with(connection, tag, licence)
-            with self._index_turn:
-                self._index.refresh(connection)
-                found = self._index.nearest(query_vector(query), _POOL, query.kind, exclude, only)
+            found = self.index.nearest(connection, query_vector(query), _POOL, query.kind, exclude, only)
             chosen = select_diverse(found, k)
             by_row = self._cards_at(connection, [int(found.row[i]) for i in chosen])
         return Candidates(
@@ -185,8 +178,12 @@ class StoredRegistry(Registry):
             StorageError: the disk or the database refused; none of them is stored.
         """
         with self.database.writing() as connection:
-            self.blobs.put(connection, {card.sha256: data for card, data in items})
-            return self._insert(connection, [card for card, _ in items])
+            return self.store_within(connection, items)
+
+    def store_within(self, connection: Connection, items: Sequence[tuple[ModelCard, bytes]]) -> list[str]:
+        """Store as `store_checked` does, inside a writing transaction that the caller commits."""
+        self.blobs.put(connection, {card.sha256: data for card, data in items})
+        return self._insert(connection, [card for card, _ in items])
 
     def _insert(self, connection: Connection, new: Sequence[ModelCard]) -> list[str]:
         """Insert `new` as the next versions of their ids, and point each id at its newest row.
@@ -282,8 +279,11 @@ class StoredRegistry(Registry):
         query = sa.select(cards.c.row, cards.c.body).where(cards.c.row.in_(rows))
         return {row: card_from_json(body) for row, body in connection.execute(query)}
 
-    def _rows_of(self, connection: Connection, model_ids: Iterable[str]) -> set[int]:
-        return {row for row, _ in self._newest(connection, set(model_ids)).values()}
+    def _rows_of(self, connection: Connection, model_ids: frozenset[str]) -> set[int]:
+        if not model_ids:
+            return set()
+        query = sa.select(models.c.row).where(models.c.model_id.in_(sorted(model_ids)))
+        return set(connection.execute(query).scalars())
 
     def _rows_with(self, connection: Connection, tag: str | None, licence: str | None) -> set[int] | None:
         if tag is None and licence is None:

@@ -1,0 +1,171 @@
+"""The index that a registry searches: an inverted file where there are many models, the rest exactly, in memory."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy as sa
+from jaxtyping import Bool, Int
+from sqlalchemy.engine import Connection
+
+from worldsim.errors import RegistryError
+from worldsim.registry.database import Database, descriptors
+from worldsim.registry.descriptor import DIM, QueryVector, distances
+from worldsim.registry.index import ExactIndex, Nearest
+from worldsim.registry.ivf import InvertedFile, Told, build, faiss_or_none, newest_file
+
+__all__ = ["EXACT_BELOW", "SearchIndex"]
+
+EXACT_BELOW = 50_000
+"""With fewer models every search is exact; a comparison with all of them takes a few milliseconds."""
+
+_SHORTLIST = 384  # candidates of the inverted file that are compared exactly
+_STALE_SHARE = 0.05  # a file that lacks more than this share of the models is built anew
+_log = logging.getLogger(__name__)
+
+
+class SearchIndex:
+    """Follows the database: reads what is new before each search.
+
+    Where more than `EXACT_BELOW` models are in the registry and no inverted file serves them, one is built in the
+    background; until it is there, the search is exact and slower.
+    """
+
+    def __init__(self, database: Database, folder: Path | None) -> None:
+        """Keep inverted files in `folder`; None searches exactly at any size."""
+        self._database, self._folder = database, folder
+        self._turn = threading.Lock()
+        self._builder: threading.Thread | None = None
+        self.reset()
+
+    def __len__(self) -> int:
+        """Return the number of searchable models, as of the last search."""
+        return len(self._recent) + (0 if self._file is None else len(self._file.rows) - len(self._replaced))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the last search compared the query with every model."""
+        return self._file is None
+
+    def reset(self) -> None:
+        """Forget what was read; the next search reads anew."""
+        self._file: InvertedFile | None = None
+        self._looked = False
+        self._kinds: dict[str, int] = {}
+        self._recent = ExactIndex(self._kinds)
+        self._replaced: set[int] = set()
+
+    def build(self, told: Told | None = None) -> Path:
+        """Build an inverted file of all models now and use it.
+
+        Raises:
+            StorageError: there is no place for it, or faiss is not installed.
+        """
+        if self._folder is None:
+            raise RegistryError(f"registry {self._database.name} has no place for an index on disk.")
+        with self._database.reading() as connection:
+            made = build(connection, self._folder, self._database.registry_id, told)
+        with self._turn:
+            self.reset()
+        return made
+
+    def nearest(
+        self,
+        connection: Connection,
+        query: QueryVector,
+        n: int,
+        kind: str | None = None,
+        exclude: Collection[int] = (),
+        only: Collection[int] | None = None,
+    ) -> Nearest:
+        """Return the `n` nearest as `ExactIndex.nearest` does, near enough where the registry is large."""
+        with self._turn:
+            self._follow(connection)
+            found = self._recent.nearest(query, n, kind, exclude, only)
+            if self._file is not None:
+                found = _merged(found, self._from_file(self._file, query, n, kind, exclude, only), n)
+        return found
+
+    def _follow(self, connection: Connection) -> None:
+        if not self._looked and self._folder is not None:
+            self._looked = True
+            count = connection.execute(sa.select(sa.func.count()).select_from(descriptors)).scalar_one()
+            if count > EXACT_BELOW:
+                self._use(newest_file(self._folder, self._database.registry_id))
+        self._replaced.update(self._recent.refresh(connection))
+        old = 0 if self._file is None else len(self._file.rows)
+        if self._folder is not None and len(self._recent) > max(EXACT_BELOW, _STALE_SHARE * old):
+            self._build_in_background()
+
+    def _use(self, file: InvertedFile | None) -> None:
+        self._file = file
+        if file is not None:
+            self._kinds.update({kind: code for code, kind in enumerate(file.kinds)})
+            self._recent.last_row = file.last_row
+
+    def _build_in_background(self) -> None:
+        if (self._builder is not None and self._builder.is_alive()) or faiss_or_none() is None:
+            return
+
+        def work() -> None:
+            try:
+                self.build()
+            except RegistryError as error:
+                _log.warning("the registry's index could not be built, searches stay exact: %s", error)
+
+        self._builder = threading.Thread(target=work, name="worldsim-registry-index", daemon=True)
+        self._builder.start()
+
+    def _from_file(
+        self,
+        file: InvertedFile,
+        query: QueryVector,
+        n: int,
+        kind: str | None,
+        exclude: Collection[int],
+        only: Collection[int] | None,
+    ) -> Nearest:
+        position = self._subset(file, kind, only)
+        if position is None:
+            position = file.candidates(query, min(_SHORTLIST, n))
+        row = file.rows[position]
+        keep: Bool[np.ndarray, " n"] = np.ones(len(position), dtype=bool)
+        for dropped in (exclude, self._replaced):
+            if dropped:
+                keep &= ~np.isin(row, list(dropped))
+        position, row = position[keep], row[keep]
+        vectors = file.vectors[position]
+        gap = distances(query, vectors[:, :DIM], vectors[:, DIM:])
+        order = np.lexsort((row, gap))[:n]
+        return Nearest(
+            row[order], gap[order], file.kind_codes[position[order]], vectors[order, :DIM], vectors[order, DIM:]
+        )
+
+    def _subset(
+        self, file: InvertedFile, kind: str | None, only: Collection[int] | None
+    ) -> Int[np.ndarray, " n"] | None:
+        """Return the positions that a filter leaves, None where there is no filter."""
+        if kind is None and only is None:
+            return None
+        wanted = np.ones(len(file.rows), dtype=bool)
+        if kind is not None:
+            wanted &= file.kind_codes == self._kinds.get(kind, -1)
+        if only is not None:
+            wanted &= np.isin(file.rows, np.fromiter(only, dtype=np.int64, count=len(only)))
+        return np.flatnonzero(wanted)
+
+
+def _merged(a: Nearest, b: Nearest, n: int) -> Nearest:
+    distance, row = np.concatenate([a.distance, b.distance]), np.concatenate([a.row, b.row])
+    order = np.lexsort((row, distance))[:n]
+    return Nearest(
+        row[order],
+        distance[order],
+        np.concatenate([a.kind, b.kind])[order],
+        np.concatenate([a.value, b.value])[order],
+        np.concatenate([a.variance, b.variance])[order],
+    )
