@@ -81,7 +81,7 @@ class SB3Agent(LearningAgent):
         from gymnasium.wrappers import FilterObservation
         from stable_baselines3.common.monitor import Monitor
 
-        missing = sorted({"mask", *_ROWS, *_OWN} - set(env.observation_space.keys()))
+        missing = sorted({"mask", *_ROWS, *_OWN} - set(getattr(env.observation_space, "spaces", ())))
         if missing:
             raise ConfigurationError(f"{cls.__name__}: the environment's observation lacks {missing}.")
 
