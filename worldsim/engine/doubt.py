@@ -42,12 +42,11 @@ def decide(state: EngineState, now_s: float) -> None:
     """Close the trials that are ripe, publish what has been learned, and raise new alarms."""
     if not state.settings.loop.surprise:
         return
-    kinds = state.library.kinds
-    for object_id, trial in list(state.trials.items()):
-        verdict = judge(trial, now_s, kinds, state.settings.trial)
+    for object_id in list(state.trials):
+        trial = state.trials[object_id]  # anew each time: a verdict renumbers the models of the others
+        verdict = judge(trial, now_s, state.library.kinds, state.settings.trial)
         if verdict is not None:
             _conclude(state, trial, verdict, now_s)
-            kinds = state.library.kinds
     _publish_learned(state, now_s)
     for slot in np.flatnonzero(_alarming(state, now_s)):
         _alarm(state, int(slot), now_s)

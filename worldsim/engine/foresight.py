@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from worldsim.dynamics import Obstacles
 from worldsim.engine.state import EngineState
+from worldsim.engine.tracking import carried
 from worldsim.filtering.density import Density
 from worldsim.inference import stimuli
 from worldsim.inference.futures import Futures, Source, sample_futures
@@ -17,12 +20,17 @@ from worldsim.types.control import COMMAND_DIM
 from worldsim.types.planning import Forecast, Rollout
 
 _EXISTS = 0.5
+_SLIDES_M_S = 0.3  # a passive thing slower than this will be where it is
+_INNER_STEP_S = 0.2  # futures are stepped this coarsely and interpolated: movers hardly turn in it
 
 
 def movers_and_own(state: EngineState) -> Int[np.ndarray, " n"]:
-    """Return the slots whose futures are worth sampling: awake, able to move, and the own body."""
-    awake = state.awake & state.library.moves[state.model_index] & (state.belief.existence.cpu().numpy() > _EXISTS)
-    return np.flatnonzero(awake)
+    """Return the slots whose futures are worth sampling: what moves of itself, what rolls or slides, the own body."""
+    speed = state.belief.linear_velocity.norm(dim=-1).cpu().numpy()
+    live = state.awake & state.library.moves[state.model_index] & (state.belief.existence.cpu().numpy() > _EXISTS)
+    live &= ~state.passive[state.model_index] | (speed > _SLIDES_M_S)
+    live[[target for _, target in carried(state)]] = False
+    return np.flatnonzero(live)
 
 
 def forecast(state: EngineState, horizon_s: float, dt_s: float, only: tuple[int, ...] | None) -> Forecast:
@@ -44,12 +52,16 @@ def forecast(state: EngineState, horizon_s: float, dt_s: float, only: tuple[int,
     if len(wanted):
         if only is not None:
             movers = _with_neighbours(state, wanted, movers)
-        futures = _sample(state, movers, _persisting(state, movers, steps), state.settings.loop.future_samples, dt_s)
+        inner_s = max(dt_s, _INNER_STEP_S)
+        inner = max(math.ceil(horizon_s / inner_s - 1e-9), 1)
+        commands = _persisting(state, movers, inner)
+        futures = _sample(state, movers, commands, state.settings.loop.future_samples, inner_s)
         place = state.index(np.searchsorted(slots, wanted))
-        mine = state.index(np.searchsorted(movers, wanted))
-        sampled = futures.position[:, :, mine]
-        position = position.index_copy(1, place, sampled.mean(0))
-        std = std.index_copy(1, place, sampled.std(0))
+        sampled = futures.position[:, :, state.index(np.searchsorted(movers, wanted))]
+        times = torch.arange(1, steps + 1, device=state.device, dtype=state.dtype) * (dt_s / inner_s)
+        now = position[:1, place], std[:1, place]
+        position = position.index_copy(1, place, _interpolated(torch.cat([now[0], sampled.mean(0)]), times))
+        std = std.index_copy(1, place, _interpolated(torch.cat([now[1], sampled.std(0)]), times))
     return Forecast(
         belief.object_id[row],
         position.float(),
@@ -59,6 +71,13 @@ def forecast(state: EngineState, horizon_s: float, dt_s: float, only: tuple[int,
         torch.as_tensor(state.library.moves[state.model_index[slots]], device=state.device),
         dt_s,
     )
+
+
+def _interpolated(path: Float[Tensor, "J n 3"], at: Float[Tensor, " T"]) -> Float[Tensor, "T n 3"]:
+    """Return the path, given at 0, 1, 2 ..., at other times between."""
+    before = at.floor().long().clamp_max(len(path) - 2)
+    share = (at - before).reshape(-1, 1, 1)
+    return path[before] * (1.0 - share) + path[before + 1] * share
 
 
 def imagine(state: EngineState, actions: Float[np.ndarray, "T U"], samples: int, dt_s: float) -> Rollout:

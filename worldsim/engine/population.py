@@ -17,9 +17,8 @@ from worldsim.inference.observe import Frame
 from worldsim.types.record import EventKind
 
 _REST_M_S, _REST_RAD_S = 0.06, 0.25
-_SETTLED_M_S = 0.15  # the estimated speed of a resting thing after its first few frames
+_REST_GATE = 16.3  # squared Mahalanobis distance of the velocity from rest: 1 - 1e-3 of chi-square with 3 degrees
 _OWN_SIZE_VARIANCE = 1e-4
-_PASSIVE = ("static", "rigid_body", "hinge")
 
 
 def update_existence(state: EngineState, matched: Matched, surprised: Surprised) -> None:
@@ -145,17 +144,19 @@ def settle(state: EngineState) -> None:
 def _lay_down(state: EngineState, slots: Int[np.ndarray, " n"]) -> None:
     """Let newly recognised passive objects sleep at once where they are at rest."""
     models = state.model_index[slots]
-    passive = np.array([state.library.models[m].family in _PASSIVE for m in models], dtype=bool)
-    speed = state.belief.linear_velocity[state.index(slots)].norm(dim=-1).cpu().numpy()
-    at_rest = (speed < _SETTLED_M_S) | ~state.library.moves[models]
+    passive = state.passive[models]
+    row = state.index(slots)
+    velocity = state.belief.linear_velocity[row].unsqueeze(-1)
+    root = torch.linalg.cholesky_ex(state.belief.joint_covariance[row, 6:9, 6:9]).L
+    distance = (velocity * torch.cholesky_solve(velocity, root)).sum((-2, -1)).cpu().numpy()
+    at_rest = (distance < _REST_GATE) | ~state.library.moves[models]
     state.belief = lifecycle.to_sleep(state.belief, state.index(slots[passive & at_rest]))
 
 
 def fall_asleep(state: EngineState) -> None:
     """Let passive objects sleep that have been at rest for a while and are not held."""
-    families = np.array([m.family in _PASSIVE for m in state.library.models], dtype=bool)
     tired = state.awake & state.ledger.settled & (state.ledger.quiet >= state.settings.loop.quiet_frames)
-    tired &= families[state.model_index] & ~np.isin(state.ids, list(state.trials))
+    tired &= state.passive[state.model_index] & ~np.isin(state.ids, list(state.trials))
     state.belief = lifecycle.to_sleep(state.belief, state.index(np.flatnonzero(tired)))
 
 

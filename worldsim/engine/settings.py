@@ -55,7 +55,7 @@ class LoopSettings:
     learn_min_frames: int = 30
     retest_s: float = 1.0
     death_existence: float = 0.02
-    capacity: int = 64
+    capacity: int = 96
     manoeuvre_m: float = 0.1
     quiet_frames: int = 8
     future_samples: int = 24

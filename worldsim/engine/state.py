@@ -25,6 +25,7 @@ from worldsim.types.record import Event, EventKind
 from worldsim.types.states import ObjectStates
 
 GENERIC_MODEL = "generic/unknown"
+_PASSIVE = ("static", "rigid_body", "hinge")
 
 
 @dataclass(slots=True)
@@ -123,6 +124,11 @@ class EngineState:
     def broad(self) -> Bool[np.ndarray, " L"]:
         """Which loaded models are the broad one that fits anything."""
         return np.array([m.card.model_id == GENERIC_MODEL for m in self.library.models], dtype=bool)
+
+    @property
+    def passive(self) -> Bool[np.ndarray, " L"]:
+        """Which loaded models never move of themselves: they fall asleep at rest."""
+        return np.array([m.family in _PASSIVE for m in self.library.models], dtype=bool)
 
     @property
     def generic(self) -> int:

@@ -28,7 +28,10 @@ from worldsim.types.states import ObjectStates
 
 _GRIP_M, _GRIP_RAD = 4e-3, 1e-2  # play of a carried thing in its grip, a frame
 _GRIP_SPEED = 0.1
-_WAKE_NIS = 30.0  # chi-square with 6 degrees of freedom: once in 25,000 frames by chance
+_CHANGE_OF_MIND, _PUSHED, _OUT_OF_THE_BLUE = 0.01, 0.05, 1e-6  # probabilities a frame
+_PUSH_REACH_M = 0.5  # between hulls: somebody that near may push it, directly or through another thing
+_WAKE_NIS = 27.9  # chi-square with 6 degrees of freedom: once in 10,000 frames by chance
+_WAKE_M, _WAKE_RAD = 0.05, 0.1  # a thing that has begun to move may be this far from where it slept
 _FADE_FROM, _FADE_LIMIT = 18.0, 60.0  # NIS above which a mover's covariance is widened to keep up
 _NOISE_RATE, _NOISE_MEMORY = 0.02, 0.995
 _NOISE_LIMITS = (0.5, 8.0)
@@ -57,10 +60,10 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     belief, library = state.belief, state.library
     dt_s = time_s - belief.time_s
     awake, models, ids = state.awake, state.model_index, state.ids
-    carried = _carried(state)
+    loads = carried(state)
     moving = awake & library.moves[models]
     colliding = awake & library.collides[models]
-    colliding[[target for _, target in carried]] = False
+    colliding[[target for _, target in loads]] = False
     around = stimuli.surroundings(belief, moving, colliding, state.own_slot, state.command)
     density = slot_table.density_of(lifecycle.dream(belief, belief.alive & ~belief.awake))
     touching = torch.zeros_like(belief.alive)
@@ -84,11 +87,11 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     pieces = [ahead.density.select(state.index(np.arange(a, b))) for a, b in zip(bounds, bounds[1:], strict=False)]
     density = density.put(state.index(rows), pieces[0])
     touching = touching.index_copy(0, state.index(rows), ahead.touching[: len(rows)])
-    density = _carry(state, density, carried)
+    density = _carry(state, density, loads)
     return Predicted(density, touching, dt_s, {t.object_id: p for t, p in zip(trials, pieces[1:], strict=True)})
 
 
-def _carried(state: EngineState) -> list[tuple[int, int]]:
+def carried(state: EngineState) -> list[tuple[int, int]]:
     """Return (slot of the carrier, slot of the carried) for every attachment that is more likely than not."""
     names = [i.kind for i in state.interactions]
     if InteractionKind.ATTACH not in names:
@@ -100,12 +103,12 @@ def _carried(state: EngineState) -> list[tuple[int, int]]:
     return [(slots[int(a)], slots[int(b)]) for a, b in pairs if int(a) in slots and int(b) in slots]
 
 
-def _carry(state: EngineState, density: Density, carried: list[tuple[int, int]]) -> Density:
+def _carry(state: EngineState, density: Density, loads: list[tuple[int, int]]) -> Density:
     """Move what is attached along with its carrier, as one body."""
-    if not carried:
+    if not loads:
         return density
-    source = state.index(np.array([a for a, _ in carried]))
-    target = state.index(np.array([b for _, b in carried]))
+    source = state.index(np.array([a for a, _ in loads]))
+    target = state.index(np.array([b for _, b in loads]))
     old, new = state.belief.states.select(source), density.states.select(source)
     rows = state.belief.states.select(target)
     turn = quaternion.multiply(new.orientation_xyzw, quaternion.conjugate(old.orientation_xyzw))
@@ -199,7 +202,22 @@ def surprise(state: EngineState, predicted: Predicted, matched: Matched, frame: 
     look = frame.appearance[which] - belief.appearance[slots]
     nats = appearance_surprisal(size, size_variance, look, look_variance)
     excess = 0.5 * ((size**2 / size_variance - 1.0).sum(-1) + (look**2 / look_variance - 1.0).sum(-1))
-    return Surprised(seen, pose_surprise(seen), nats, excess)
+    return Surprised(seen, pose_surprise(seen, _manoeuvre_probability(state, slots)), nats, excess)
+
+
+def _manoeuvre_probability(state: EngineState, slots: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return how probable a jump is that no dynamics foresees: of a mover's own will, or by a mover beside it."""
+    position = state.belief.position.cpu().numpy()
+    radius = 0.5 * state.belief.extent_m.norm(dim=-1).cpu().numpy()
+    models = state.model_index
+    willing = state.awake & state.library.moves[models] & ~state.passive[models]
+    movers, mine = np.flatnonzero(willing), slots.cpu().numpy()
+    probability = np.where(willing[mine], _CHANGE_OF_MIND, _OUT_OF_THE_BLUE)
+    if len(movers):
+        gap = np.linalg.norm(position[mine, None] - position[None, movers], axis=-1) - radius[movers]
+        pushed = (gap - radius[mine, None]).min(axis=1) < _PUSH_REACH_M
+        probability = np.where(pushed & state.library.moves[models[mine]], _PUSHED, probability)
+    return torch.as_tensor(probability, dtype=state.dtype, device=state.device)
 
 
 def correct_all(
@@ -212,8 +230,11 @@ def correct_all(
     noise = state.settings.sensor.pose_noise(frame.covariance[matched.which])
     nis = surprised.innovation.nis
     awake = belief.awake[slots]
+    moves = torch.as_tensor(state.library.moves, device=state.device)[belief.model_index[slots]]
+    startled = ~awake & moves & (nis > _WAKE_NIS)
     fade = torch.where(awake, (nis / _FADE_FROM).clamp(1.0, _FADE_LIMIT), torch.ones_like(nis))
-    rows, gained = correct(faded(density.select(slots), fade), surprised.innovation.residual, noise)
+    prior = lifecycle.startled(faded(density.select(slots), fade), startled, _WAKE_M, _WAKE_RAD)
+    rows, gained = correct(prior, surprised.innovation.residual, noise)
     density = density.put(slots, rows)
     learned = learned.index_copy(0, slots, gained)
     density, own_gain = _correct_own(state, density, frame)
@@ -223,9 +244,7 @@ def correct_all(
     state.belief = dataclasses.replace(belief, time_s=frame.time_s)
     _correct_attributes(state, matched, frame)
     _adapt_noise(state, matched, nis)
-    startled = matched.slots[(nis > _WAKE_NIS) & ~awake]
-    startled = startled[torch.as_tensor(state.library.moves, device=state.device)[state.belief.model_index[startled]]]
-    state.belief = lifecycle.wake(state.belief, startled)
+    state.belief = lifecycle.awoken(state.belief, slots[startled])
     return learned
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.filtering.attributes import attribute_log_evidence
+from worldsim.filtering.density import Density
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.likelihood import gaussian_log_density
 from worldsim.inference import slots as slot_table
@@ -19,7 +20,7 @@ from worldsim.inference.sensor_model import SensorModel
 from worldsim.types.belief import TANGENT_DIM, WorldBelief
 
 _BIRTH_SPEED_M_S, _BIRTH_SPIN_RAD_S = 1.5, 1.5  # standard deviations of an unknown thing's velocities
-_WAKE_SPEED_M_S, _WAKE_SPIN_RAD_S = 0.3, 0.6
+_WAKE_SPEED_M_S, _WAKE_SPIN_RAD_S = 0.5, 1.0
 _STILL_M_S = 0.03  # a fixture's estimated speed is noise below this
 _MOVER_SPEED_M_S = 1.0
 _ASLEEP_STD_M, _ASLEEP_STD_RAD = 1e-3, 3e-3  # a sleeping thing may creep by this much a frame without waking
@@ -171,13 +172,19 @@ def to_sleep(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
     )
 
 
-def wake(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
-    """Return the belief with some sleeping objects awake: at rest as far as is known, but free to move."""
-    covariance = belief.joint_covariance[slots].clone()
-    spread = covariance.new_tensor([_WAKE_SPEED_M_S] * 3 + [_WAKE_SPIN_RAD_S] * 3) ** 2
-    covariance[:, 6:TANGENT_DIM, 6:TANGENT_DIM] += torch.diag(spread)
-    yes = torch.ones(len(slots), dtype=torch.bool, device=covariance.device)
-    return slot_table.put(belief, slots, awake=yes, joint_covariance=covariance)
+def startled(density: Density, rows: Bool[Tensor, " n"], reach_m: float, reach_rad: float) -> Density:
+    """Return the density in which the sleepers marked in `rows` may be anywhere near, and moving."""
+    linear, angular = _WAKE_SPEED_M_S, _WAKE_SPIN_RAD_S
+    spread = [reach_m**2] * 3 + [reach_rad**2] * 3 + [linear**2] * 3 + [angular**2] * 3
+    wide = density.covariance.new_zeros(density.covariance.shape[-1])
+    wide[:TANGENT_DIM] = wide.new_tensor(spread)
+    covariance = density.covariance + torch.diag(wide) * rows.reshape(-1, 1, 1)
+    return Density(density.states, density.parameters, covariance)
+
+
+def awoken(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
+    """Return the belief with some objects awake."""
+    return slot_table.put(belief, slots, awake=torch.ones(len(slots), dtype=torch.bool, device=belief.awake.device))
 
 
 def dream(belief: WorldBelief, asleep: Bool[Tensor, " C"]) -> WorldBelief:

@@ -38,8 +38,12 @@ def pose_log_density(innovation: Innovation) -> Float[Tensor, " N"]:
     return student_t_log_density(innovation.residual, innovation.covariance, _DOF_NOW)
 
 
-def pose_surprise(innovation: Innovation) -> PoseSurprise:
+def pose_surprise(innovation: Innovation, manoeuvre: Float[Tensor, " N"]) -> PoseSurprise:
     """Return the surprise of each observed pose.
+
+    A mover changes its mind, and a thing beside a mover is pushed, now and then: the prediction is a mixture that
+    allows for it with probability `manoeuvre` ([N], a frame). One such frame is no evidence against the model; many
+    in a row are.
 
     The e-value of a frame compares the prediction with a fixed mixture of the same prediction four times as wide and
     one that lets the thing be anywhere within a step of 0.3 m and half a radian. Both are densities, so the e-value's
@@ -53,7 +57,8 @@ def pose_surprise(innovation: Innovation) -> PoseSurprise:
     near = student_t_log_density(r, s * _WIDER, _DOF_ALTERNATIVE)
     far = student_t_log_density(r, s + torch.diag(jump), _DOF_ALTERNATIVE)
     alternative = torch.logaddexp(near, far) - 0.6931471805599453
-    return PoseSurprise(-position, -(now - position), -now - student_t_entropy(s, _DOF_NOW), alternative - now)
+    allowed = torch.logaddexp(torch.log1p(-manoeuvre) + now, torch.log(manoeuvre) + alternative)
+    return PoseSurprise(-position, -(now - position), -now - student_t_entropy(s, _DOF_NOW), alternative - allowed)
 
 
 def appearance_surprisal(
