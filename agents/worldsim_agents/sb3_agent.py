@@ -222,7 +222,9 @@ def _spaces(max_objects: int) -> tuple[spaces.Dict, spaces.Box]:
     from gymnasium import spaces
 
     widths = {"mask": max_objects} | {name: max_objects * width for name, width in _ROWS.items()} | _OWN
-    boxes = {name: spaces.Box(-np.inf, np.inf, (width,), np.float32) for name, width in sorted(widths.items())}
+    boxes: dict[str, spaces.Space[Any]] = {
+        name: spaces.Box(-np.inf, np.inf, (width,), np.float32) for name, width in sorted(widths.items())
+    }
     return spaces.Dict(boxes), spaces.Box(-1.0, 1.0, (_ACTION_DIM,), np.float32)
 
 

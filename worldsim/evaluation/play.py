@@ -68,7 +68,7 @@ def make_agent(options: PlayOptions, world_model: WorldModel, action_dim: int) -
         PluginError: it does not import, or does not keep an agent's contract.
         ConfigurationError: it learns, and no policy is given; or the other way round.
     """
-    made = load_plugin("worldsim.agents", options.agent, Agent)
+    made = load_plugin("worldsim.agents", options.agent, Agent)  # type: ignore[type-abstract]
     learns = issubclass(made, LearningAgent)
     if learns != (options.policy is not None):
         raise ConfigurationError(
@@ -129,7 +129,7 @@ def train(
     Raises:
         ConfigurationError: the agent does not learn.
     """
-    made = load_plugin("worldsim.agents", options.agent, Agent)
+    made = load_plugin("worldsim.agents", options.agent, Agent)  # type: ignore[type-abstract]
     if not issubclass(made, LearningAgent):
         raise ConfigurationError(
             f"agent {options.agent!r} ({made.__qualname__}) does not learn: run it with `worldsim run`."
