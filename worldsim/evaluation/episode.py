@@ -25,7 +25,7 @@ from worldsim.types.truth import WorldTruth
 if TYPE_CHECKING:
     from worldsim.loop import WorldModel
 
-FILM_CAMERA = OVERVIEW._replace(width=720, height=450)
+FILM_CAMERA = OVERVIEW._replace(width=720, height=450, shadows=False)
 """The whole hall, in the size of a film's left half."""
 
 
@@ -158,7 +158,7 @@ class EpisodeLog:
         scenario: `repr` of the scenario, the record of what was run.
         dt_s: s between frames.
         frames: in order of time.
-        terminated, truncated: how it ended, in Gymnasium's words (both False where `LogOptions.max_frames` cut it).
+        terminated, truncated: how it ended, in Gymnasium's words (both False where `LogOptions` cut it).
         deliveries_wanted: parcels that the task asks for, 0 for a task of another sort.
         camera: where the pictures were taken from.
         starter_models: ids of the models that were loaded before the first step.
@@ -209,6 +209,7 @@ class LogOptions:
         forecasts_every: ask for a forecast on every n-th frame, 0 for none. Not counted in the loop's time.
         forecast_horizon_s, forecast_step_s: how far ahead, in which steps.
         max_frames: stop after so many frames, 0 for no limit.
+        max_wall_s: stop after so much wall time, 0 for no limit.
     """
 
     observations: bool = True
@@ -218,6 +219,7 @@ class LogOptions:
     forecast_horizon_s: float = 1.0
     forecast_step_s: float = 0.25
     max_frames: int = 0
+    max_wall_s: float = 0.0
 
 
 def run_episode(
@@ -245,6 +247,7 @@ def run_episode(
     raw, _ = env.reset(seed=seed)
     agent.reset()
     starter = tuple(world_model.loaded_models) if world_model is not None else ()
+    started = time.perf_counter()
     frames: list[Frame] = []
     action: np.ndarray | None = None
     terminated = truncated = False
@@ -254,7 +257,7 @@ def run_episode(
         frames.append(frame)
         if on_frame is not None:
             on_frame(frame)
-        if parts.options.max_frames and len(frames) >= parts.options.max_frames:
+        if _is_enough(parts.options, len(frames), time.perf_counter() - started):
             break
     options = parts.options
     return EpisodeLog(
@@ -326,6 +329,10 @@ def _run_frame(parts: _Parts, raw: Any, action: np.ndarray | None, number: int) 
         image,
     )
     return frame, (raw, bool(terminated), bool(truncated))
+
+
+def _is_enough(options: LogOptions, frames: int, wall_s: float) -> bool:
+    return 0 < options.max_frames <= frames or 0.0 < options.max_wall_s <= wall_s
 
 
 def _forecast(world_model: WorldModel, options: LogOptions) -> ForecastSnapshot:

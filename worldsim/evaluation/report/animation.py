@@ -16,9 +16,11 @@ from PIL import Image, ImageDraw
 from worldsim.errors import ConfigurationError
 from worldsim.evaluation.episode import EpisodeLog, Frame
 from worldsim.evaluation.model_names import adopted_kind
+from worldsim.evaluation.report.overlay import draw_overlay
 from worldsim.evaluation.report.palette import DARK, rgb
 from worldsim.evaluation.report.scene import TopView, font
 from worldsim.evaluation.report.story import Moment, subject, tell
+from worldsim.simulation.engine import PinholeCamera
 from worldsim.types.record import EventKind
 
 __all__ = ["Pictures", "draw_pictures", "write_animation", "write_gif"]
@@ -26,7 +28,8 @@ __all__ = ["Pictures", "draw_pictures", "write_animation", "write_gif"]
 _SIZE = (1344, 528)  # multiples of 16, which H.264 wants
 _CAPTION_PX = 78
 _CAMERA_PX = 720
-_CAPTION_HOLDS_S = 4.0
+_EVERY = 2  # frames
+_CAPTION_FRESH_S = 4.0
 _TONES = {
     "calm": DARK["muted"],
     "truth": DARK["ink"],
@@ -57,24 +60,22 @@ class Pictures:
 def draw_pictures(
     log: EpisodeLog, *, plan_step_s: float = 0.1, on_picture: Callable[[int, int], None] | None = None
 ) -> Pictures:
-    """Draw every frame that has a camera picture (every other one where none has).
+    """Draw every other frame; a camera picture holds until the next one.
 
     Args:
-        log: an episode logged with ``images_every`` > 0.
+        log: an episode, best logged with ``images_every`` > 0.
         plan_step_s: time between the actions of the agent's plans.
         on_picture: told (done, of how many) after each.
     """
-    frames = [frame for frame in log.frames if frame.image is not None] or list(log.frames[::2])
+    frames = log.frames[::_EVERY]
     step_s = frames[1].time_s - frames[0].time_s if len(frames) > 1 else log.dt_s
-    view = _top_view(log, plan_step_s, wide=frames[0].image is None)
+    held = _held_over(log.frames)
+    view = _top_view(log, plan_step_s, wide=log.frames[0].image is None)
     moments, adoptions = tell(log), _adoptions(log)
     images = []
-    forecast = None
-    for number, frame in enumerate(frames, start=1):
+    for number, frame in enumerate(held[::_EVERY], start=1):
         view.settled = {i: label for i, (since_s, label) in adoptions.items() if since_s <= frame.time_s}
-        forecast = frame.forecast or forecast  # asked for on every n-th frame only
-        shown = dataclasses.replace(frame, forecast=forecast)
-        images.append(np.asarray(_compose(view, shown, moments, log.frames[-1].time_s)))
+        images.append(np.asarray(_compose(view, frame, log.camera, moments, log.frames[-1].time_s)))
         if on_picture is not None:
             on_picture(number, len(frames))
     return Pictures(tuple(images), tuple(frame.time_s for frame in frames), 1.0 / step_s)
@@ -135,6 +136,16 @@ def _check(pictures: Pictures, path: Path) -> None:
         raise ConfigurationError(f"cannot write {path}: the disk is nearly full.")
 
 
+def _held_over(frames: Sequence[Frame]) -> list[Frame]:
+    """Return the frames with the latest forecast and picture in each: both are made on every n-th frame only."""
+    held, forecast, image = [], None, None
+    for frame in frames:
+        forecast = frame.forecast if frame.forecast is not None else forecast
+        image = frame.image if frame.image is not None else image
+        held.append(dataclasses.replace(frame, forecast=forecast, image=image))
+    return held
+
+
 def _top_view(log: EpisodeLog, plan_step_s: float, *, wide: bool) -> TopView:
     truth = log.frames[0].truth
     here = truth.position[[name not in truth.absent for name in truth.names], :2]
@@ -143,12 +154,17 @@ def _top_view(log: EpisodeLog, plan_step_s: float, *, wide: bool) -> TopView:
     return TopView(width, height, (float(low[0]), float(low[1])), (float(high[0]), float(high[1])), plan_step_s)
 
 
-def _compose(view: TopView, frame: Frame, moments: Sequence[Moment], end_s: float) -> Image.Image:
+def _compose(
+    view: TopView, frame: Frame, camera: PinholeCamera | None, moments: Sequence[Moment], end_s: float
+) -> Image.Image:
     canvas = Image.new("RGB", _SIZE, rgb(DARK["page"])[:3])
     left = 0
     if frame.image is not None:
         width, height = _SIZE[0] - view.width, view.height
-        canvas.paste(_fitted(frame.image, width, height), (0, 0))
+        picture = Image.fromarray(frame.image)
+        if camera is not None:
+            picture = draw_overlay(picture, camera, frame, view.settled)
+        canvas.paste(_fitted(picture, width, height), (0, 0))
         left = width
     canvas.paste(view.draw(frame), (left, 0))
     draw = ImageDraw.Draw(canvas)
@@ -158,9 +174,8 @@ def _compose(view: TopView, frame: Frame, moments: Sequence[Moment], end_s: floa
     return canvas
 
 
-def _fitted(image: np.ndarray, width: int, height: int) -> Image.Image:
+def _fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
     """Return the picture scaled and cropped to fill width x height."""
-    picture = Image.fromarray(image)
     scale = max(width / picture.width, height / picture.height)
     size = round(picture.width * scale), round(picture.height * scale)
     picture = picture.resize(size, Image.Resampling.BICUBIC)
@@ -173,12 +188,15 @@ def _caption(draw: ImageDraw.ImageDraw, time_s: float, moments: Sequence[Moment]
     draw.rectangle((0, top, *_SIZE), fill=rgb(DARK["panel"])[:3])
     draw.rectangle((0, top, round(_SIZE[0] * time_s / max(end_s, 1e-9)), top + 2), fill=rgb(DARK["belief"])[:3])
     draw.text((20, top + 26), f"{time_s:5.1f} s", font=font(22), fill=rgb(DARK["muted"])[:3])
-    past = [moment for moment in moments if time_s - _CAPTION_HOLDS_S <= moment.time_s <= time_s]
+    past = [moment for moment in moments if moment.time_s <= time_s]
     if past:
         moment = past[-1]
-        draw.text((130, top + 12), moment.title, font=font(20), fill=rgb(_TONES[moment.tone])[:3])
+        fresh = time_s - moment.time_s <= _CAPTION_FRESH_S
+        draw.text(
+            (130, top + 12), moment.title, font=font(20), fill=rgb(_TONES[moment.tone] if fresh else DARK["muted"])[:3]
+        )
         text = textwrap.shorten(moment.text, 128, placeholder=" ...")
-        draw.text((130, top + 44), text, font=font(15), fill=rgb(DARK["ink"])[:3])
+        draw.text((130, top + 44), text, font=font(15), fill=rgb(DARK["ink" if fresh else "muted"])[:3])
 
 
 def _adoptions(log: EpisodeLog) -> dict[int, tuple[float, str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,9 +23,10 @@ EDGE_ROLES = {"support": "s1", "contact": "s2", "attach": "s3"}
 _MOVED_M = 0.5
 _ELLIPSE_EVERY_S = 1.5
 _CHI2_90_2D = 4.605
-_HEIGHT_STRETCH = 1.6  # things that lie on each other have to be told apart in an oblique view
+_HEIGHT_STRETCH = 2.6  # things that lie on each other have to be told apart in an oblique view
 _EDGE_SHOWN = 0.5
-_MANY_LABELS = 24
+_FIXED_KINDS = ("wall", "shelf", "pillar", "station", "door_frame")
+_NAMED_KINDS = ("robot", "worker", "agv", "door", "pallet", "barrel")
 
 
 def footprint(position: np.ndarray, orientation_xyzw: np.ndarray, extent_m: np.ndarray) -> np.ndarray:
@@ -42,7 +41,7 @@ def footprint(position: np.ndarray, orientation_xyzw: np.ndarray, extent_m: np.n
 def path_drawing(log: EpisodeLog) -> str:
     """Draw, from above, where what moved really went and where it was believed to be."""
     first, last = log.frames[0].truth, log.frames[-1].truth
-    figure, axes = _floor(first, 5.6)
+    figure, axes = _floor(first, 6.0)
     moved = _moved(log)
     for row, name in enumerate(last.names):
         if name not in moved and name not in last.absent:
@@ -78,7 +77,7 @@ def graph_drawing(log: EpisodeLog) -> str | None:
     if frame is None or frame.record is None or frame.belief is None:
         return None
     belief = frame.belief
-    figure, axes = _floor(frame.truth, 5.2, oblique=True)
+    figure, axes = _floor(frame.truth, 3.9, oblique=True)
     where = {int(i): _oblique(p) for i, p in zip(belief.object_id, belief.position, strict=True)}
     linked: set[int] = set()
     for source, target, data in frame.record.graph.to_networkx(_EDGE_SHOWN).edges(data=True):
@@ -106,7 +105,7 @@ def _floor(truth: WorldTruth, height: float, *, oblique: bool = False) -> tuple[
     axes.axis("off")
     axes.add_patch(Polygon(corners, closed=True, facecolor="none", edgecolor=ROLES["grid"], lw=1.2))
     axes.set_xlim(corners[:, 0].min() - 0.2, corners[:, 0].max() + 0.2)
-    axes.set_ylim(corners[:, 1].min() - 0.2, corners[:, 1].max() + (2.6 if oblique else 0.2))
+    axes.set_ylim(corners[:, 1].min() - 0.5, corners[:, 1].max() + (1.2 if oblique else 0.2))
     axes.set_aspect("equal")
     return figure, axes
 
@@ -184,16 +183,21 @@ def _draw_edge(axes: Axes, start: np.ndarray, end: np.ndarray, kind: str, p: flo
 def _draw_nodes(
     axes: Axes, belief: BeliefSnapshot, where: dict[int, np.ndarray], linked: set[int], who: int | None
 ) -> None:
-    labelled: Sequence[int] = sorted(linked)[:_MANY_LABELS]
-    for object_id, kind, position in zip(belief.object_id.tolist(), belief.kind, belief.position, strict=True):
-        x, y = where[object_id]
+    """Draw things as dots over their place on the floor; what is fixed and unlinked, as its outline there."""
+    for row, (object_id, kind) in enumerate(zip(belief.object_id.tolist(), belief.kind, strict=True)):
+        if kind in _FIXED_KINDS:
+            flat = footprint(belief.position[row], belief.orientation_xyzw[row], belief.extent_m[row])
+            outline = [_oblique(np.array([x, y, 0.0])) for x, y in flat]
+            axes.add_patch(Polygon(outline, closed=True, facecolor=ROLES["grid"], edgecolor="none", zorder=1))
+            if object_id not in linked:
+                continue
         special = object_id == who
+        (x, y), ground = where[object_id], _oblique(belief.position[row] * [1, 1, 0])
         colour = ROLES["alarm"] if special else colour_of_kind(kind)
-        ground = _oblique(position * [1, 1, 0])
         axes.plot([ground[0], x], [ground[1], y], color=ROLES["grid"], lw=0.8, zorder=1)
         axes.scatter(x, y, s=70 if special else 26, color=colour, edgecolors=ROLES["panel"], linewidths=0.8, zorder=5)
-        if special or object_id in labelled or kind in ("robot", "worker", "agv", "door"):
+        if special or kind in _NAMED_KINDS:
             axes.annotate(
-                kind.replace("_", " "), (x, y), (5, 3), textcoords="offset points", zorder=6,
+                kind.replace("_", " "), (x, y), (6, 4) if special else (5, -9), textcoords="offset points", zorder=6,
                 size=9 if special else 7, color=ROLES["alarm"] if special else ROLES["muted"],
             )  # fmt: skip

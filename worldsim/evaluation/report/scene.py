@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -16,16 +17,24 @@ from worldsim.evaluation.model_names import short_name
 from worldsim.evaluation.report.maps import footprint
 from worldsim.evaluation.report.palette import DARK, colour_of_kind, rgb
 
-__all__ = ["TopView", "ellipse_points", "font"]
+__all__ = ["EDGE_COLOURS", "Label", "TopView", "ellipse_points", "font", "label_of", "surprise_by_id", "write_labels"]
 
 _SUPERSAMPLING = 2  # Pillow draws without anti-aliasing
 _EDGE_SHOWN = 0.5
-_EDGE_COLOURS = {"support": DARK["s1"], "contact": DARK["s2"], "attach": DARK["s3"]}
+EDGE_COLOURS = {"support": DARK["s1"], "contact": DARK["s2"], "attach": DARK["s3"]}
 _RADIUS_90_2D = 2.146  # sqrt of the 90 % point of chi-square with 2 degrees of freedom
 _FIXED_KINDS = ("wall", "shelf", "pillar", "door_frame", "station")
 _SHOWN_HYPOTHESES = 3
 _SPEED_M_S, _YAW_RATE_RAD_S = 1.2, 1.5  # what an action of 1 commands
 _FRESH_NATS = 2.0  # log W below this is what a right model shows all the time
+
+
+class Label(NamedTuple):
+    """A text in a picture: where (pixels), what, and in which colour."""
+
+    place: tuple[float, float]
+    text: str
+    colour: str
 
 
 def font(size: int) -> ImageFont.FreeTypeFont:
@@ -66,17 +75,17 @@ class TopView:
         image = Image.new("RGB", (self.width * _SUPERSAMPLING, self.height * _SUPERSAMPLING), rgb(DARK["page"])[:3])
         draw = ImageDraw.Draw(image, "RGBA")
         self._floor(draw)
-        labels: list[tuple[tuple[float, float], str, str]] = []
+        labels: list[Label] = []
         if frame.belief is not None:
-            surprise = _surprise(frame)
+            surprise = surprise_by_id(frame)
             self._boxes(draw, frame.belief, surprise)
             self._forecasts(draw, frame)
             self._edges(draw, frame)
-            labels = self._labels(frame, surprise)
+            labels = self._labels(frame)
         self._truth(draw, frame)
         self._plan(draw, frame)
         image = image.resize((self.width, self.height), Image.Resampling.BOX)
-        self._write(image, labels)
+        write_labels(image, labels)
         return image
 
     def to_pixels(self, points: Float[np.ndarray, "n 2"]) -> list[tuple[float, float]]:
@@ -132,7 +141,7 @@ class TopView:
             a, b = belief.row_of(int(source)), belief.row_of(int(target))
             if p < _EDGE_SHOWN or a is None or b is None:
                 continue
-            colour = rgb(_EDGE_COLOURS.get(kind, DARK["s5"]), int(255 * p))
+            colour = rgb(EDGE_COLOURS.get(kind, DARK["s5"]), int(255 * p))
             ends = self.to_pixels(belief.position[[a, b], :2])
             draw.line(ends, fill=colour, width=3)
             for x, y in ends:
@@ -159,36 +168,43 @@ class TopView:
             path.append(place.copy())
         draw.line(self.to_pixels(np.array(path)), fill=rgb(DARK["belief"], 230), width=5, joint="curve")
 
-    def _labels(self, frame: Frame, surprise: dict[int, float]) -> list[tuple[tuple[float, float], str, str]]:
-        """Return (place in the final picture, text, colour) of the things that deserve a label."""
-        belief, record = frame.belief, frame.record
-        if belief is None or record is None:
-            return []
+    def _labels(self, frame: Frame) -> list[Label]:
+        """Return the labels of the things that deserve one."""
         labels = []
-        for object_id, position in zip(belief.object_id.tolist(), belief.position, strict=True):
-            x, y = self.to_pixels(position[:2])[0]
-            place = (x / _SUPERSAMPLING + 10, y / _SUPERSAMPLING - 18)
-            if object_id in record.hypotheses:
-                labels.append((place, _hypotheses(record.hypotheses[object_id]), DARK["alarm"]))
-            elif object_id in self.settled:
-                labels.append((place, self.settled[object_id], DARK["settled"]))
-            elif object_id in record.alarmed or surprise.get(object_id, 0.0) >= 1.0:
-                labels.append((place, "?", DARK["alarm"]))
+        if frame.belief is not None:
+            for object_id, position in zip(frame.belief.object_id.tolist(), frame.belief.position, strict=True):
+                label = label_of(frame, object_id, self.settled)
+                if label is not None:
+                    x, y = self.to_pixels(position[:2])[0]
+                    labels.append(Label((x / _SUPERSAMPLING + 10, y / _SUPERSAMPLING - 18), *label))
         return labels
 
-    def _write(self, image: Image.Image, labels: Sequence[tuple[tuple[float, float], str, str]]) -> None:
-        draw = ImageDraw.Draw(image, "RGBA")
-        letters = font(14)
-        for (x, y), text, colour in labels:
-            box = draw.multiline_textbbox((x, y), text, font=letters, spacing=2)
-            shift_x = min(0.0, self.width - 8 - box[2])
-            shift_y = min(0.0, self.height - 8 - box[3]) + max(0.0, 4 - box[1])
-            frame = (box[0] + shift_x - 5, box[1] + shift_y - 3, box[2] + shift_x + 5, box[3] + shift_y + 3)
-            draw.rounded_rectangle(frame, radius=4, fill=rgb(DARK["panel"], 225), outline=rgb(colour))
-            draw.multiline_text((x + shift_x, y + shift_y), text, font=letters, spacing=2, fill=rgb(colour))
+
+def label_of(frame: Frame, object_id: int, settled: Mapping[int, str]) -> tuple[str, str] | None:
+    """Return text and colour of an object's label: hypotheses under test, a verdict, or a question mark."""
+    if frame.record is None:
+        return None
+    if object_id in frame.record.hypotheses:
+        return _hypotheses(frame.record.hypotheses[object_id]), DARK["alarm"]
+    if object_id in settled:
+        return settled[object_id], DARK["settled"]
+    return ("?", DARK["alarm"]) if object_id in frame.record.alarmed else None
 
 
-def _surprise(frame: Frame) -> dict[int, float]:
+def write_labels(image: Image.Image, labels: Sequence[Label]) -> None:
+    """Write labels into a picture, moved as far as they would stick out of it."""
+    draw = ImageDraw.Draw(image, "RGBA")
+    letters = font(14)
+    for (x, y), text, colour in labels:
+        box = draw.multiline_textbbox((x, y), text, font=letters, spacing=2)
+        shift_x = min(0.0, image.width - 8 - box[2])
+        shift_y = min(0.0, image.height - 8 - box[3]) + max(0.0, 4 - box[1])
+        frame = (box[0] + shift_x - 5, box[1] + shift_y - 3, box[2] + shift_x + 5, box[3] + shift_y + 3)
+        draw.rounded_rectangle(frame, radius=4, fill=rgb(DARK["panel"], 225), outline=rgb(colour))
+        draw.multiline_text((x + shift_x, y + shift_y), text, font=letters, spacing=2, fill=rgb(colour))
+
+
+def surprise_by_id(frame: Frame) -> dict[int, float]:
     """Return object id -> 0 (nothing unusual) .. 1 (at the alarm level, or under test)."""
     if frame.record is None:
         return {}

@@ -1,0 +1,121 @@
+"""The benchmark `cat`: many episodes of the cat in the warehouse, ours beside its baselines.
+
+The seeds decide everything, the kind of the intruder included. Jobs run in two processes; with ``--out DIR`` every
+finished one is a line of ``DIR/cat-rows.jsonl``, and a benchmark that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+
+from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.cat_figures import BASELINES, cat_figures
+from worldsim.evaluation.cat_jobs import CatJob, CatRow, row_from_json, run_job
+from worldsim.evaluation.jsonable import dump_json
+from worldsim.evaluation.provenance import git_commit
+
+__all__ = ["bench_cat", "cat_schedule"]
+
+ROWS = "cat-rows.jsonl"
+SEEDS, QUICK_SEEDS = range(50), range(2)
+
+_QUIET_HOURS = 2.0
+_QUIET_EPISODE_S = 120.0
+_QUIET_SEED = 10_000  # seeds of the episodes without intruder, apart from the others
+_QUICK = {"duration_s": 14.0, "intruder_time_s": (2.0, 3.0), "max_wall_s": 14.0}
+_PROCESSES = 2
+
+
+def bench_cat(options: BenchOptions) -> list[Figure]:
+    """Run the benchmark; see the module's docstring."""
+    jobs = cat_schedule(options.seeds_or(SEEDS, QUICK_SEEDS), quick=options.quick)
+    done = _finished_before(options.out)
+    rows = [done[job.key] for job in jobs if job.key in done]
+    if rows:
+        options.tell(f"{len(rows)} of {len(jobs)} jobs were done before and are taken from {options.out}/{ROWS}")
+    wanted = [job for job in jobs if job.key not in done]
+    for row in _run(wanted):
+        rows.append(row)
+        _keep(row, options.out)
+        options.tell(f"{len(rows)}/{len(jobs)} {_in_words(row)}")
+    return cat_figures(rows, np.random.default_rng(options.seed), quick=options.quick)
+
+
+def cat_schedule(seeds: Sequence[int], *, quick: bool) -> list[CatJob]:
+    """Return all jobs: each seed for ours and for each baseline, and the hours without intruder.
+
+    Args:
+        seeds: of the episodes with an intruder.
+        quick: short episodes, one quiet one, and one seed for each baseline.
+    """
+    if quick:
+        ours = [CatJob("world_model", seed, **_QUICK) for seed in seeds]  # type: ignore[arg-type]
+        others = [CatJob(variant, seeds[0], **_QUICK) for variant in BASELINES]  # type: ignore[arg-type]
+        quiet = [CatJob("world_model", _QUIET_SEED, "none", **_QUICK)]  # type: ignore[arg-type]
+        return ours + quiet + others
+    ours = [CatJob("world_model", seed) for seed in seeds]
+    others = [CatJob(variant, seed) for variant in BASELINES for seed in seeds]
+    episodes = int(np.ceil(_QUIET_HOURS * 3600.0 / _QUIET_EPISODE_S))
+    quiet = [CatJob("world_model", _QUIET_SEED + i, "none", duration_s=_QUIET_EPISODE_S) for i in range(episodes)]
+    return ours + quiet + others
+
+
+def _run(jobs: Sequence[CatJob]) -> Iterator[CatRow]:
+    """Yield rows as they are done. Processes are spawned, since a physics engine does not survive a fork."""
+    if not jobs:
+        return
+    with _pool() as pool:
+        futures: list[Future[CatRow]] = [pool.submit(run_job, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _pool() -> Executor:
+    return ProcessPoolExecutor(max_workers=_PROCESSES, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _keep(row: CatRow, out: Path | None) -> None:
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ROWS).open("a", encoding="utf-8") as file:
+        file.write(dump_json({"commit": git_commit(), "row": row}) + "\n")
+
+
+def _finished_before(out: Path | None) -> dict[str, CatRow]:
+    """Return key -> row of the jobs that this very commit ran before; a changed tree starts anew."""
+    commit = git_commit()
+    if out is None or commit is None or commit.endswith("-dirty") or not (out / ROWS).exists():
+        return {}
+    found: dict[str, CatRow] = {}
+    for line in (out / ROWS).read_text(encoding="utf-8").splitlines():
+        try:
+            kept = json.loads(line)
+            if kept["commit"] == commit:
+                row = row_from_json(kept["row"])
+                found[row.key] = row
+        except (ValueError, KeyError, TypeError):  # the last line of a run that was killed
+            continue
+    return found
+
+
+def _in_words(row: CatRow) -> str:
+    score = row.first
+    told = f"{row.variant}, seed {score.seed}: "
+    if row.intruder == "none":
+        return told + f"no intruder, {score.false_alarms} alarms in {score.seconds:.0f} s"
+    seen, alarm = score.first_visible_s, score.alarm_s
+    noticed = "no alarm" if seen is None or alarm is None else f"alarm after {alarm - seen:.2f} s"
+    found = score.adopted_kind or ("new" if score.novel_s is not None else "nothing")
+    factor = score.seconds / max(score.wall_s, 1e-9)
+    return told + f"{score.kind}, {noticed}, found: {found}, {score.deliveries} delivered, {factor:.2f} x real time"
