@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.spatial.transform import Rotation
 
 from worldsim.contracts.physics import Physics
 from worldsim.contracts.scenario import Scenario
@@ -147,15 +148,31 @@ class Recording(Physics):
             )
         self._frame += 1
 
+    @property
+    def clip(self) -> Clip:
+        """The clip that is on."""
+        return self._clip
+
+    @property
+    def frame(self) -> int:
+        """Index of the present frame in the clip."""
+        return self._frame
+
+    def detected_bodies(self) -> Int[np.ndarray, " D"]:
+        """Return which of the clip's bodies each detection of `observe` is (for scoring)."""
+        seen = np.flatnonzero(self._clip.present[self._frame])
+        return np.random.default_rng((self._seed, self._frame)).permutation(seen)
+
     def observe(self) -> Observation:
         """Return the detections of this frame (the same however often it is asked)."""
         clip, t = self._clip, self._frame
-        seen = np.flatnonzero(clip.present[t])
-        seen = np.random.default_rng((self._seed, t)).permutation(seen)
+        seen = self.detected_bodies()
         count = len(seen)
+        error = self._drawn_error(seen)
+        turned = Rotation.from_rotvec(error[:, 3:]) * Rotation.from_quat(clip.orientation_xyzw[t, seen].reshape(-1, 4))
         detections = Detections(
-            clip.position[t, seen],
-            clip.orientation_xyzw[t, seen],
+            clip.position[t, seen] + error[:, :3],
+            turned.as_quat() if any(clip.unmeasured[3:]) else clip.orientation_xyzw[t, seen],
             clip.extent_m[seen],
             np.tile(_COLOUR, (count, 1)),
             np.zeros((count, APPEARANCE_DIM)),
@@ -163,6 +180,12 @@ class Recording(Physics):
         )
         signals = {f"task_{name}": np.array(values[t]) for name, values in clip.signals.items()}
         return Observation(float(clip.time_s[t]), detections, Viewpoints.everywhere(), None, signals or None)
+
+    def _drawn_error(self, seen: Int[np.ndarray, " D"]) -> Float[np.ndarray, "D 6"]:
+        """Return errors in the coordinates that nobody measured, as large as the covariance says."""
+        rng = np.random.default_rng((self._seed, self._frame, 1))
+        std = np.sqrt(np.diagonal(self._clip.covariance[seen], axis1=1, axis2=2))
+        return rng.standard_normal((len(seen), 6)) * std * np.array(self._clip.unmeasured)
 
     def truth(self) -> WorldTruth:
         """Return who is where in this frame, as recorded (for scoring)."""

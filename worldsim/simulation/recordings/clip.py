@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,16 @@ from scipy.spatial.transform import Rotation
 
 from worldsim.errors import DataError
 
-__all__ = ["TRAIN_DEV", "Clip", "backward_spin", "backward_velocity", "pose_covariance", "read_arrays", "split_names"]
+__all__ = [
+    "TRAIN_DEV",
+    "Clip",
+    "backward_spin",
+    "backward_velocity",
+    "pose_covariance",
+    "read_arrays",
+    "side_by_side",
+    "split_names",
+]
 
 TRAIN_DEV = ("train", "dev")
 """Names of the splits, in the order of their numbers in the files."""
@@ -35,6 +44,8 @@ class Clip:
             gives them or backward differences. Scoring only: a detector gives no velocities.
         extent_m: [N, 3] full edge lengths.
         covariance: [N, 6, 6] of the measured pose (position m, rotation vector rad).
+        unmeasured: [6] coordinates of the pose (x, y, z, rotation vector) that nobody measured. A detection's error in
+            them is drawn from `covariance`, so that the covariance is truthful about what it says.
         signals: named recorded inputs over the frames, for example ``torque_n_m`` [T, 2].
     """
 
@@ -49,6 +60,7 @@ class Clip:
     angular_velocity: Float[np.ndarray, "T N 3"]
     extent_m: Float[np.ndarray, "N 3"]
     covariance: Float[np.ndarray, "N 6 6"]
+    unmeasured: tuple[bool, ...] = (False,) * 6
     signals: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,6 +100,40 @@ class Clip:
     def duration_s(self) -> float:
         """Time of the last frame, s."""
         return float(self.time_s[-1])
+
+
+def side_by_side(clips: Sequence[Clip], spacing_m: float, name: str = "side-by-side") -> Clip:
+    """Return one clip in which several are played at once, each `spacing_m` further along y than the one before.
+
+    A recording that ends early leaves the others alone. Signals are left out.
+
+    Raises:
+        DataError: the clips do not share their frame times.
+    """
+    longest = max(clips, key=len)
+    for clip in clips:
+        if not np.array_equal(clip.time_s, longest.time_s[: len(clip)]):
+            raise DataError(f"clips {clip.name!r} and {longest.name!r} do not share their frame times.")
+
+    def padded(values: np.ndarray) -> np.ndarray:
+        gap = np.full((len(longest) - len(values), *values.shape[1:]), np.nan)
+        return np.concatenate([values, gap])
+
+    offsets = [np.array([0.0, spacing_m * index, 0.0]) for index in range(len(clips))]
+    return Clip(
+        name=name,
+        split=longest.split,
+        time_s=longest.time_s,
+        bodies=tuple(f"{clip.name}/{body}" for clip in clips for body in clip.bodies),
+        kinds=tuple(kind for clip in clips for kind in clip.kinds),
+        position=np.concatenate([padded(c.position + o) for c, o in zip(clips, offsets, strict=True)], axis=1),
+        orientation_xyzw=np.concatenate([padded(clip.orientation_xyzw) for clip in clips], axis=1),
+        linear_velocity=np.concatenate([padded(clip.linear_velocity) for clip in clips], axis=1),
+        angular_velocity=np.concatenate([padded(clip.angular_velocity) for clip in clips], axis=1),
+        extent_m=np.concatenate([clip.extent_m for clip in clips]),
+        covariance=np.concatenate([clip.covariance for clip in clips]),
+        unmeasured=longest.unmeasured,
+    )
 
 
 def read_arrays(

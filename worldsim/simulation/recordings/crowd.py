@@ -20,7 +20,8 @@ _VIDEO_HZ = 25.0  # the frame column counts frames of a 25 Hz video
 _EXTENT_M = (0.45, 0.45, 1.75)  # shoulders of a standing adult and a mean height; annotators mark a point
 _HEIGHT_STD_M = 0.01  # heights are ours, not measured; they never vary
 _UPRIGHT_STD_RAD = 0.01  # a walker is upright
-_HEADING_STD_RAD = np.pi  # nobody annotated where people face
+_HEADING_STD_RAD = np.pi / np.sqrt(3.0)  # nobody annotated where people face: any direction alike
+_UNMEASURED = (False, False, True, True, True, True)
 _LEAST_NOISE_M = 2e-3  # half a pixel of the source video is about 1 cm; splines hide most of it
 
 
@@ -69,6 +70,7 @@ def _scene(name: str, table: Float[np.ndarray, "R 6"]) -> Clip:
         angular_velocity=spin,
         extent_m=np.tile(_EXTENT_M, (count, 1)),
         covariance=np.tile(covariance, (count, 1, 1)),
+        unmeasured=_UNMEASURED,
     )
 
 
