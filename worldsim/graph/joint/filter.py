@@ -1,0 +1,456 @@
+"""The joint graph filter: positions and velocities in, a typed posterior over all candidate edges out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worldsim.errors import ConfigurationError, ObservationError
+from worldsim.graph.joint.agreement import Agreement, Task, agree_by_messages, agree_by_scene
+from worldsim.graph.joint.charges import charge_posterior
+from worldsim.graph.joint.evidence import NodeEvidence, Prediction, Transition, correct, covariance_of, log_predictive, predict
+from worldsim.graph.joint.paths import CUBIC_STIFFNESS, Frame, Integrals, cubic_end_accelerations, hermite_paths, integrate_forces
+from worldsim.graph.joint.posterior import EdgePosterior
+from worldsim.graph.joint.settings import ForceLaw, JointSettings
+from worldsim.graph.joint.slots import Pairs, Slots, all_pairs
+from worldsim.graph.joint.states import SlotMarginals
+from worldsim.graph.joint.strengths import ClassStrengths
+
+LARGEST_CHARGED_SCENE = 16
+"""Scenes of more nodes are not searched for charges (the tree over their labels would outgrow its beam)."""
+
+LARGEST_TILT_NATS = 6.0
+"""How far the charges of a scene may speak against a state before its own evidence is weighed again."""
+
+BEAM_WORK = 8_000_000
+"""Cap of (branches x slots^3) a scene, so that the beam narrows as the scene grows."""
+
+VIOLENT_SHARE = 100.0
+"""An edge's own noise over everything else's beyond which a frame counts as too wild to be measured."""
+
+LARGEST_VIOLENCE_NATS = 30.0
+
+KINK_STIFFNESS = 30.0
+"""A wall turns the acceleration a of a body round, which bends its unfolded path by about a h^2 over this number."""
+
+WARINESS = 25.0
+"""Accelerations that are believed bend a path only if they stand out of their doubt by the root of this."""
+
+SCALE_WEIGHT = 20.0
+"""Degrees of freedom that the noise bank's own value counts for when the residuals refine the noise scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Belief:
+    """What is carried from frame to frame; leading axis B = run lengths x noise scales, run-major.
+
+    `violence` is the log evidence against *absent* of each slot from frames too wild to be measured, nats (<= 0).
+    """
+
+    position: Float[Tensor, "N D"]
+    velocity: Float[Tensor, "N D"]
+    evidence: NodeEvidence
+    log_weight: Float[Tensor, "B N"]
+    violence: Float[Tensor, "N d"]
+
+
+class JointGraphFilter:
+    """Infers which pairs of N bodies interact, how, and how strongly, from their motion alone, frame by frame.
+
+    Each node holds one Gaussian likelihood over all its incoming coefficients (`NodeEvidence`), for a bank of noise
+    scales and of times since the last change. Asked for its posterior, it enumerates the states of the incoming
+    edges of each node and lets the two ends of each edge agree (`messages`), while the classes' strengths and rates
+    are learned from all edges of a scene (`strengths`).
+    """
+
+    def __init__(
+        self,
+        laws: Sequence[ForceLaw],
+        *,
+        settings: JointSettings | None = None,
+        slots: Slots | None = None,
+        group: Int[Tensor, " N"] | None = None,
+        inverse_mass: Float[Tensor, " N"] | None = None,
+        strengths: ClassStrengths | None = None,
+    ) -> None:
+        """Build a filter that has seen nothing.
+
+        Args:
+            laws: kinds of force that an edge may carry, one coefficient each.
+            settings: see `JointSettings`.
+            slots: candidate pairs; by default all pairs within each group.
+            group: [N] scene of each node, 0..G-1; by default one scene.
+            inverse_mass: [N] 1/kg, by default 1.
+            strengths: what earlier scenes taught about the laws, by default the laws' own scales.
+
+        Raises:
+            ConfigurationError: no law, or two of one name.
+        """
+        names = [law.kind for law in laws]
+        if not names or len(set(names)) < len(names):
+            raise ConfigurationError(f"JointGraphFilter: laws are {names}, expected one or more of distinct kinds.")
+        self.laws = tuple(laws)
+        self.settings = settings or JointSettings()
+        self.frames = 0
+        self._slots, self._group, self._inverse_mass = slots, group, inverse_mass
+        self._strengths = strengths
+        self._prior_strengths = strengths
+        self._belief: _Belief | None = None
+        self._pairs: Pairs | None = None
+
+    def observe(
+        self, positions: Float[Tensor, "N D"], velocities: Float[Tensor, "N D"], dt_s: float
+    ) -> EdgePosterior:
+        """Take in one frame and return the posterior after it."""
+        self.assimilate(positions, velocities, dt_s)
+        return self.posterior()
+
+    @property
+    def slots(self) -> Slots:
+        """Return the candidate pairs.
+
+        Raises:
+            ObservationError: nothing was observed yet.
+        """
+        if self._slots is None:
+            raise ObservationError("JointGraphFilter: no frame was observed yet, so there are no candidate pairs.")
+        return self._slots
+
+    @property
+    def strengths(self) -> ClassStrengths:
+        """Return the belief of the classes' strengths and rates.
+
+        Raises:
+            ObservationError: nothing was observed yet.
+        """
+        if self._strengths is None:
+            raise ObservationError("JointGraphFilter: no frame was observed yet, so there are no strengths.")
+        return self._strengths
+
+    def assimilate(self, positions: Float[Tensor, "N D"], velocities: Float[Tensor, "N D"], dt_s: float) -> None:
+        """Take in one frame without working out the posterior.
+
+        Args:
+            positions: [N, D] m, D = 2 or 3.
+            velocities: [N, D] m/s.
+            dt_s: time since the frame before, s (of no meaning for the first).
+
+        Raises:
+            ObservationError: shapes differ from the frames before, values are not finite, or time stood still.
+        """
+        self._check(positions, velocities, dt_s)
+        position, velocity = positions.double(), velocities.double()
+        noise = self.settings.observation_noise(position, velocity)
+        if self._belief is None:
+            self._start(position, velocity, noise)
+        else:
+            self._step(position, velocity, noise, dt_s)
+        self.frames += 1
+
+    def _check(self, positions: Tensor, velocities: Tensor, dt_s: float) -> None:
+        expected = positions.shape if self._belief is None else self._belief.position.shape
+        if positions.shape != expected or velocities.shape != expected or positions.ndim != 2:
+            raise ObservationError(
+                f"JointGraphFilter: positions {tuple(positions.shape)} and velocities {tuple(velocities.shape)}, "
+                f"expected both {tuple(expected)} = (nodes, dimensions)."
+            )
+        if not dt_s > 0.0:
+            raise ObservationError(f"JointGraphFilter: dt_s is {dt_s}, expected > 0.")
+        if not bool(torch.isfinite(positions).all() & torch.isfinite(velocities).all()):
+            raise ObservationError("JointGraphFilter: a position or velocity is not finite; leave such bodies out.")
+
+    def _start(self, position: Tensor, velocity: Tensor, noise: Tensor) -> None:
+        count = len(position)
+        device = position.device
+        if self._group is None:
+            self._group = torch.zeros(count, dtype=torch.int64, device=device)
+        if self._slots is None:
+            self._slots = all_pairs(self._group)
+        if self._inverse_mass is None:
+            self._inverse_mass = position.new_ones(count)
+        if self._strengths is None:
+            self._strengths = _broad_strengths(self.laws, int(self._group.max()) + 1, position)
+            self._prior_strengths = self._strengths
+        runs = self.settings.run_lengths
+        evidence = NodeEvidence.start(
+            torch.cat([position, velocity], -1), noise.repeat(runs, 1, 1, 1), self._slots.neighbour.shape[1] * len(self.laws)
+        )
+        log_weight = position.new_full((runs, len(noise), count), -torch.inf)
+        log_weight[0] = 0.0
+        calm = torch.zeros_like(evidence.information[0])
+        self._belief = _Belief(position, velocity, evidence, log_weight.flatten(0, 1), calm)
+
+    def _step(self, position: Tensor, velocity: Tensor, noise: Tensor, dt_s: float) -> None:
+        belief = self._belief
+        assert belief is not None and self._inverse_mass is not None
+        frame = Frame(
+            belief.position, belief.velocity, position, velocity, dt_s, self.settings.substep_s, self.settings.arena_half_m
+        )
+        prior_mean, prior_variance = self._coefficient_prior()
+        mean, factor = belief.evidence.posterior(prior_mean, prior_variance)
+        if self.settings.run_lengths > 1:
+            belief, mean, factor = self._branch(belief, mean, factor, prior_mean, prior_variance)
+        covariance = covariance_of(factor)
+        integrals, square, path_variance = self._integrals(frame, belief, mean, covariance)
+        hit = frame.bounced()
+        transition = Transition(
+            integrals.design,
+            torch.cat([position, velocity], -1),
+            self._process_noise(frame, integrals, square, path_variance),
+            noise.repeat(self.settings.run_lengths, 1, 1, 1),
+            torch.cat([hit, hit], -1),
+            dt_s,
+        )
+        expected = predict(belief.evidence, transition)
+        worse, log_density = log_predictive(expected, transition, mean, covariance, self.settings.outlier_nis)
+        violence = self._violence(frame, belief, integrals, (square, path_variance), expected, mean)
+        runs = log_density.view(self.settings.run_lengths, -1, log_density.shape[-1])
+        floor = runs.amax(0, keepdim=True) + math.log(self.settings.outlier_share)
+        log_density = torch.maximum(runs, floor).flatten(0, 1)
+        scale = worse[..., None, None]
+        transition = replace(transition, noise=transition.noise * scale)
+        expected = replace(expected, covariance=expected.covariance + transition.process * (scale - 1.0))
+        evidence = correct(belief.evidence, transition, expected)
+        kept = belief.violence * (1.0 - self.settings.change_hazard)
+        self._belief = _Belief(position, velocity, evidence, belief.log_weight + log_density, kept + violence)
+
+    def _coefficient_prior(self) -> tuple[Tensor, Tensor]:
+        """Return the Gaussian with the moments of the library's mixture of states, [N, d] each."""
+        assert self._group is not None
+        strengths = self.strengths
+        signs = strengths.mean.new_tensor([0.0, 1.0, -1.0][: strengths.rates.shape[-1]])
+        mean = (strengths.rates * signs).sum(-1) * strengths.mean
+        second = (strengths.rates * signs.abs()).sum(-1) * (strengths.mean.square() + strengths.spread())
+        null = (0.02 * strengths.mean).square()
+        slots = self.slots.neighbour.shape[1]
+        variance = 2.0 * (second - mean.square() + null)
+        return mean[self._group].repeat(1, slots), variance[self._group].repeat(1, slots)
+
+    def _branch(
+        self, belief: _Belief, mean: Tensor, factor: Tensor, prior_mean: Tensor, prior_variance: Tensor
+    ) -> tuple[_Belief, Tensor, Tensor]:
+        """Replace the lightest run of each node by one in which the graph changed just now."""
+        runs, count = self.settings.run_lengths, belief.position.shape[0]
+        banks = belief.log_weight.shape[0] // runs
+        weight = belief.log_weight.view(runs, banks, count)
+        total = torch.logsumexp(weight, 0)
+        best = weight.argmax(0)
+        worst = weight.argmin(0)
+        rows = torch.arange(banks, device=best.device)[:, None] + best * banks
+        columns = torch.arange(count, device=best.device).expand_as(rows)
+        place = torch.arange(banks, device=best.device)[:, None] + worst * banks
+        evidence = belief.evidence
+        parent_mean, covariance = mean[rows, columns], covariance_of(factor[rows, columns])
+        sensitivity = evidence.sensitivity[rows, columns]
+        fresh_state = evidence.state[rows, columns] + (sensitivity @ parent_mean[..., None])[..., 0]
+        fresh_covariance = evidence.covariance[rows, columns] + sensitivity @ covariance @ sensitivity.mT
+        zero = evidence.information.new_zeros(())
+        put = (place, columns)
+        evidence = NodeEvidence(
+            evidence.state.index_put(put, fresh_state),
+            evidence.sensitivity.index_put(put, zero),
+            evidence.covariance.index_put(put, 0.5 * (fresh_covariance + fresh_covariance.mT)),
+            evidence.precision.index_put(put, zero),
+            evidence.information.index_put(put, zero),
+            evidence.quadratic.index_put(put, zero),
+            evidence.degrees.index_put(put, zero),
+        )
+        stay = math.log1p(-self.settings.change_hazard)
+        log_weight = (belief.log_weight + stay).index_put(put, total + self.settings.log_hazard)
+        mean = mean.index_put(put, prior_mean.expand(banks, -1, -1))
+        factor = factor.index_put(put, torch.diag_embed(prior_variance.rsqrt()).expand(banks, -1, -1, -1))
+        return replace(belief, evidence=evidence, log_weight=log_weight), mean, factor
+
+    def _likeliest(self, belief: _Belief) -> Tensor:
+        """Return [N] the row of the bank that each node is read from: its scene's noise scale, its own run."""
+        assert self._group is not None
+        runs = self.settings.run_lengths
+        weight = belief.log_weight.view(runs, -1, belief.position.shape[0])
+        scene = weight.new_zeros(int(self.strengths.mean.shape[0]), weight.shape[1])
+        scene.index_add_(0, self._group, torch.logsumexp(weight, 0).T)
+        bank = scene.argmax(1)[self._group]
+        run = weight.gather(1, bank.expand(runs, 1, -1))[:, 0].argmax(0)
+        return run * weight.shape[1] + bank
+
+    def _integrals(self, frame: Frame, belief: _Belief, mean: Tensor, covariance: Tensor) -> tuple[Integrals, Tensor, Tensor]:
+        """Integrate the forces along cubic paths, then along paths bent by what is believed of the forces.
+
+        Returns the integrals, [N, d] the expected square of each coefficient, and [N] the variance of the path, m^2.
+        """
+        assert self._inverse_mass is not None
+        row = self._likeliest(belief)
+        node = torch.arange(len(row), device=row.device)
+        believed = mean[row, node]
+        variance = covariance[row, node].diagonal(dim1=-2, dim2=-1)
+        neighbour, used = self.slots.neighbour, self.slots.used
+        first = integrate_forces(self.laws, frame, hermite_paths(frame), neighbour, used, self._inverse_mass)
+        square = believed.square() + variance
+        model = (first.end_forces @ believed[None, :, :, None])[..., 0]
+        doubt = (first.end_forces.square() @ variance[None, :, :, None])[..., 0].sum(-1, keepdim=True)
+        cubic = torch.stack(cubic_end_accelerations(frame))
+        gap = model - cubic
+        trust = gap.square().sum(-1, keepdim=True)
+        trust = trust / (trust + WARINESS * doubt).clamp_min(1e-300)
+        trust = torch.where(frame.bounced().any(-1, keepdim=True)[None], torch.zeros_like(trust), trust)
+        bent = cubic + trust * gap
+        path = hermite_paths(frame, (bent[0], bent[1]))
+        second = integrate_forces(self.laws, frame, path, neighbour, used, self._inverse_mass)
+        share = trust.mean((0, 2))
+        bend = (square * second.wobble.square()).sum(-1)
+        wrong = doubt.mean((0, 2)) * (frame.dt_s**2 / CUBIC_STIFFNESS) ** 2
+        kink = frame.bounced().any(-1) * (model.square().sum(-1).mean(0) + doubt.mean((0, 2)))
+        kink = kink * (frame.dt_s**2 / KINK_STIFFNESS) ** 2
+        return second, square, (1.0 - share).square() * bend[0] + share.square() * (bend[1] + wrong) + kink
+
+    def _process_noise(self, frame: Frame, integrals: Integrals, square: Tensor, own: Tensor) -> Tensor:
+        """Return [B, N, 2D, 2D] the covariance of what the integrals miss: the paths are not quite where they seem."""
+        kinds = len(self.laws)
+        neighbour = self.slots.neighbour.repeat_interleave(kinds, dim=1)
+        bank = frame.position_after.new_tensor(self.settings.noise_bank_m).square()[:, None, None]
+        path = own[:, None] + own[neighbour] + bank
+        velocity = (square * integrals.gradient.square() * path).sum(-1)
+        h, dimension = frame.dt_s, frame.position_after.shape[-1]
+        shape = velocity.new_tensor([[h * h / 3.0, h / 2.0], [h / 2.0, 1.0]])
+        block = torch.kron(shape, torch.eye(dimension, dtype=velocity.dtype, device=velocity.device))
+        return (velocity[..., None, None] * block).repeat(self.settings.run_lengths, 1, 1, 1)
+
+    def _violence(
+        self,
+        frame: Frame,
+        belief: _Belief,
+        integrals: Integrals,
+        uncertain: tuple[Tensor, Tensor],
+        expected: Prediction,
+        mean: Tensor,
+    ) -> Tensor:
+        """Return [N, d] what a frame says against the absence of each edge by its sheer violence, nats (<= 0).
+
+        In a close encounter the integrals fail and their noise is raised, so the Gaussian evidence is silent. But
+        were the edge not there, neither would that noise be: a jump that only the edge's own uncertainty can hold
+        speaks for it, up to what one outlier may say.
+        """
+        square, own = uncertain
+        row = self._likeliest(belief)
+        node = torch.arange(len(row), device=row.device)
+        half = frame.position_after.shape[-1]
+        neighbour = self.slots.neighbour.repeat_interleave(len(self.laws), dim=1)
+        single = square * integrals.wobble[0].square()
+        mine = square * integrals.gradient.square() * (own[:, None] + own[neighbour])
+        without = (mine.sum(-1, keepdim=True) - mine) * (1.0 - single / single.sum(-1, keepdim=True).clamp_min(1e-300))
+        columns = expected.columns[row, node][:, half:]
+        believed = mean[row, node]
+        residual = expected.innovation[row, node][:, half:] - (columns @ believed[..., None])[..., 0]
+        floor = expected.covariance[row, node].diagonal(dim1=-2, dim2=-1)[:, half:].mean(-1, keepdim=True)
+        spread = floor - mine.sum(-1, keepdim=True)
+        spread = spread.clamp_min(1e-12)
+        absent = (residual[..., None] + columns * believed[:, None]).square().sum(1)
+        present = residual.square().sum(-1, keepdim=True)
+        low, high = spread + without, spread + mine.sum(-1, keepdim=True)
+        gain = -0.5 * (absent / low - present / high + half * (low / high).log())
+        seen = ~frame.bounced().any(-1, keepdim=True) & (mine > VIOLENT_SHARE * spread)
+        return torch.where(seen, gain.clamp(math.log(self.settings.outlier_share), 0.0), torch.zeros_like(gain))
+
+    def posterior(self) -> EdgePosterior:
+        """Return the typed posterior over all candidate edges, and remember what it teaches about the classes.
+
+        Raises:
+            ObservationError: nothing was observed yet.
+        """
+        belief = self._belief
+        if belief is None or self._group is None or self._prior_strengths is None:
+            raise ObservationError("JointGraphFilter: no frame was observed yet, so there is no posterior.")
+        row = self._likeliest(belief)
+        node = torch.arange(len(row), device=row.device)
+        scale = self._noise_scale(belief, row, node)
+        evidence = (
+            belief.evidence.precision[row, node] / scale[:, None, None],
+            belief.evidence.information[row, node] / scale[:, None],
+        )
+        reverse, mutual = self.slots.ends(len(self.laws))
+        other = torch.where(mutual, belief.violence.flatten()[reverse], torch.zeros_like(belief.violence))
+        against = torch.zeros_like(self._prior_strengths.sites(self._group, self.slots.neighbour.shape[1]).mean)
+        against[..., 0] = (belief.violence + other).clamp_min(-LARGEST_VIOLENCE_NATS)
+        found = self._agree(evidence, against)
+        marginals = found.with_tilt(against)
+        if any(law.factored for law in self.laws) and self._complete():
+            marginals, tilt = self._with_charges(found, against)
+            found = self._agree(evidence, tilt + against)
+            marginals, _ = self._with_charges(found, against)
+        self._strengths = found.strengths
+        bank = row % len(self.settings.noise_bank_m)
+        return EdgePosterior.of(self.laws, self.slots, marginals, bank, self.frames)
+
+    def _agree(self, evidence: tuple[Tensor, Tensor], tilt: Tensor) -> Agreement:
+        assert self._group is not None and self._prior_strengths is not None
+        strengths, settings = self._prior_strengths, self.settings
+        shape = (*evidence[1].shape, strengths.rates.shape[-1])
+        task = Task(evidence, self._group, len(self.laws), settings.beam, tilt.to(evidence[1]).expand(shape))
+        if self._pairs is None:
+            self._pairs = Pairs.of(self.slots, self._group, strengths.mean.shape[0])
+        size = self._pairs.used.shape[1] * len(self.laws)
+        if size <= settings.joint_slots:
+            beam = max(min(settings.beam, BEAM_WORK // size**3), 16)
+            task = replace(task, beam=beam)
+            return agree_by_scene(task, self._pairs, strengths, settings.rounds)
+        return agree_by_messages(task, self.slots, strengths)
+
+    def _complete(self) -> bool:
+        """Return whether the scenes are small, equal, in a row, and every pair of them is a candidate."""
+        count, width = self.slots.neighbour.shape
+        size = width + 1
+        if size > LARGEST_CHARGED_SCENE or count % size or not bool(self.slots.used.all()):
+            return False
+        assert self._group is not None
+        expected = torch.arange(count, device=self._group.device) // size
+        return bool((self._group == expected).all())
+
+    def _with_charges(self, found: Agreement, against: Tensor) -> tuple[SlotMarginals, Tensor]:
+        """Return the posterior under charges, and what they add to the prior of each state, [N, d, S]."""
+        marginals = found.with_tilt(against)
+        count, width = self.slots.neighbour.shape
+        kinds, size = len(self.laws), width + 1
+        shape = (count, width, kinds, marginals.mean.shape[-1])
+        likelihood, log_weight = (found.log_likelihood + against).view(shape), marginals.log_weight.view(shape).clone()
+        tilt = torch.zeros_like(log_weight)
+        node = torch.arange(count, device=likelihood.device)
+        inner = self.slots.neighbour % size
+        for kind, law in enumerate(self.laws):  # kinds are few
+            if not law.factored:
+                continue
+            dense = likelihood.new_zeros(count, size, shape[-1])
+            dense[node[:, None], inner] = likelihood[:, :, kind]
+            states = charge_posterior(
+                dense.view(-1, size, size, shape[-1]), found.strengths.rates[:, kind].log()
+            ).view(count, size, -1)
+            log_weight[:, :, kind] = states[node[:, None], inner]
+            known = log_weight[:, :, kind] - likelihood[:, :, kind] - found.prior.log_weight.view(shape)[:, :, kind]
+            known = known - known.amax(-1, keepdim=True)
+            tilt[:, :, kind] = known.clamp_min(-LARGEST_TILT_NATS)
+        return replace(marginals, log_weight=log_weight.flatten(1, 2)), tilt.flatten(1, 2)
+
+    def _noise_scale(self, belief: _Belief, row: Tensor, node: Tensor) -> Tensor:
+        """Return [N] the variance of each scene's residuals over what the bank assumes (normal-inverse-gamma mean)."""
+        assert self._group is not None
+        mean, variance = self._coefficient_prior()
+        evidence = belief.evidence
+        precision = evidence.precision[row, node]
+        total = precision + torch.diag_embed(1.0 / variance)
+        factor = torch.linalg.cholesky(total)
+        information = evidence.information[row, node] + mean / variance
+        solved = torch.cholesky_solve(torch.cat([information[..., None], precision], -1), factor)
+        chi_square = evidence.quadratic[row, node] + (mean.square() / variance).sum(-1) - (information * solved[..., 0]).sum(-1)
+        spent = solved[..., 1:].diagonal(dim1=-2, dim2=-1).sum(-1)
+        sums = chi_square.new_zeros(self.strengths.mean.shape[0], 2)
+        sums.index_add_(0, self._group, torch.stack([chi_square, evidence.degrees[row, node] - spent], -1))
+        return ((SCALE_WEIGHT + sums[:, 0]) / (SCALE_WEIGHT + sums[:, 1].clamp_min(0.0)))[self._group]
+
+
+def _broad_strengths(laws: Sequence[ForceLaw], groups: int, like: Tensor) -> ClassStrengths:
+    states = 3 if any(law.signed for law in laws) else 2
+    counts = like.new_tensor([[1.0, 0.5, 0.5] if law.signed else [1.0, 1.0, 0.0][:states] for law in laws])
+    return ClassStrengths.broad(groups, like.new_tensor([law.strength_scale for law in laws]), counts)
