@@ -1,17 +1,19 @@
 """A recording keeps the contract of a true world."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from tests.simulation.hand_made_recordings import write_crowd, write_cube_tosses
 from worldsim.contracts import Physics, Scenario
 from worldsim.errors import ConfigurationError, DataError, SimulationError, UnknownNameError
 from worldsim.simulation.recording import Recording, Replay
 from worldsim.simulation.recordings import Clip, load_clips
-from worldsim.simulation.recordings.clip import pose_covariance
+from worldsim.simulation.recordings.clip import pose_covariance, side_by_side
 from worldsim.types import Association, InteractionGraph, Observation, Predictions, StepRecord, SurpriseReport
 
 
@@ -42,11 +44,25 @@ def test_detections_are_the_truth_in_another_order(crowd: Recording) -> None:
     orders = set()
     for _ in range(8):
         crowd.step(None)
-        seen, true = crowd.observe().detections.position, crowd.truth().position
+        seen, true = crowd.observe().detections.position[:, :2], crowd.truth().position[:, :2]
         order = np.abs(seen[:, None] - true[None]).sum(-1).argmin(1)
         np.testing.assert_array_equal(seen, true[order])
+        np.testing.assert_array_equal(crowd.detected_bodies(), order)
         orders.add(tuple(order))
     assert len(orders) > 1
+
+
+def test_what_nobody_measured_is_as_wrong_as_the_covariance_says(crowd: Recording) -> None:
+    height, yaw = [], []
+    for _ in range(59):
+        crowd.step(None)
+        detections, true = crowd.observe().detections, crowd.truth()
+        height.extend((detections.position[:, 2] - 0.875) / np.sqrt(detections.covariance[:, 2, 2]))
+        turn = Rotation.from_quat(detections.orientation_xyzw).as_rotvec()[:, 2]
+        yaw.extend(turn / np.sqrt(detections.covariance[:, 5, 5]))
+        assert (true.position[:, 2] == 0.875).all()
+    assert np.std(height) == pytest.approx(1.0, abs=0.15)  # 236 draws
+    assert np.std(yaw) == pytest.approx(0.95, abs=0.15)  # wrapping takes a little off the tails
 
 
 def test_the_same_seed_gives_the_same_observations_and_another_shuffles_anew(crowd: Recording) -> None:
@@ -128,6 +144,38 @@ def test_every_clip_can_be_cued(tmp_path: Path) -> None:
         world.reset(world.scenario(clip.name), seed=0)
         assert world.truth().kinds == ("cube",)
         assert world.observe().time_s == 0.0
+
+
+def test_clips_played_side_by_side_are_the_clips(tmp_path: Path) -> None:
+    clips = load_clips("cube-toss", write_cube_tosses(tmp_path / "cube.npz", tosses=3))
+    shorter = dataclasses.replace(
+        clips[1],
+        **{
+            n: getattr(clips[1], n)[:5]
+            for n in ("time_s", "position", "orientation_xyzw", "linear_velocity", "angular_velocity")
+        },
+    )
+    both = side_by_side([clips[0], shorter], spacing_m=3.0)
+    np.testing.assert_array_equal(both.present.sum(0), [12, 5])
+    np.testing.assert_allclose(both.position[:5, 1] - shorter.position[:, 0], np.tile([0.0, 3.0, 0.0], (5, 1)))
+    world = Recording([both])
+    for _ in range(6):
+        world.step(None)
+    assert len(world.observe().detections) == 1
+    slower = dataclasses.replace(clips[1], time_s=clips[1].time_s * 2.0)
+    with pytest.raises(DataError, match="do not share their frame times"):
+        side_by_side([clips[0], slower], 3.0)
+
+
+def test_a_frame_without_anybody_is_an_empty_observation(tmp_path: Path) -> None:
+    rows = [[1 + 10 * k, 7, 0.1 * k, 0.0, 0.25, 0.0] for k in (0, 1, 2, 9, 10, 11)]
+    np.savez(tmp_path / "gap.npz", hall=np.array(rows, dtype=np.float32))
+    world = Recording(load_clips("crowd", tmp_path / "gap.npz"))
+    for _ in range(4):
+        world.step(None)
+    assert len(world.observe().detections) == 0
+    assert world.observe().detections.finite_rows().shape == (0,)
+    assert world.truth().names == ()
 
 
 def test_clips_of_one_name_or_of_odd_shape_are_refused(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ class Person(ObjectModel):
 
     The walking direction stands for the goal: a walker's speed relaxes to the preferred one within
     ``relaxation_time_s``; the nearest mover repels with ``avoid_strength exp(-gap / avoid_range)``. Ours differs
-    in that only the nearest neighbour acts and that a standing person stays standing.
+    in that only the nearest neighbour acts, that a standing person stays standing, and that people who walk together
+    keep together: a neighbour about a metre away and of nearly the same velocity is a companion, and a person's
+    velocity relaxes to his.
     """
 
     family = "person"
