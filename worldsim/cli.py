@@ -15,10 +15,12 @@ from worldsim.errors import WorldsimError
 __all__ = ["COMMANDS", "Deferred", "build", "main"]
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("demo", "worldsim.commands.demo:demo", "Run the cat in the warehouse, end to end."),
     ("list", "worldsim.commands.list_names:list_names", "List scenarios, models, interactions, agents, assets, cards."),
     ("run", "worldsim.commands.run:run", "Run a scenario with an agent and a world model."),
     ("train", "worldsim.commands.run:train", "Train a learning agent on a scenario."),
     ("graph", "worldsim.commands.run:graph", "Infer the interaction graph of a scenario and score it."),
+    ("track", "worldsim.commands.track:track", "Run the closed loop on recorded real data."),
     ("registry", "worldsim.commands.registry:app", "Fill, search, fetch, publish, verify and describe a registry."),
     ("data", "worldsim.commands.data:app", "Recorded and reference data: list them, fetch them."),
     ("run", "worldsim.commands.run:run", "Run a scenario with an agent and a world model."),

@@ -53,10 +53,11 @@ def run(  # noqa: PLR0913 - one option a part of the run
     out: Out = None,
 ) -> None:
     """Run a scenario and write a run folder: events, metrics, trajectories and a report."""
-    from worldsim.evaluation.play import PlayOptions, play
+    from worldsim.evaluation.play import PlayOptions, check, play
     from worldsim.evaluation.run_folder import RunFolder
 
     options = PlayOptions(scenario, agent, episodes, observation.value, seed, registry, policy, film, _frames(seconds))
+    check(options)
     with (
         RunFolder(out, name=scenario, config=dataclasses.asdict(options), seed=seed) as folder,
         _frame_by_frame(scenario, episodes) as on_frame,
@@ -75,11 +76,12 @@ def train(
     out: Out = None,
 ) -> None:
     """Train a learning agent on a scenario; the run folder is what `worldsim run --policy` takes."""
-    from worldsim.evaluation.play import PlayOptions
+    from worldsim.evaluation.play import PlayOptions, learning_agent
     from worldsim.evaluation.play import train as train_agent
     from worldsim.evaluation.run_folder import RunFolder
 
     options = PlayOptions(scenario, agent, observation=observation.value, seed=seed)
+    learning_agent(options)
     config = {"scenario": scenario, "agent": agent, "observation": observation.value, "steps": steps}
     with (
         RunFolder(out, name=f"train-{agent}", config=config, seed=seed) as folder,
@@ -104,10 +106,11 @@ def graph(
 ) -> None:
     """Infer the interaction graph online and score it against the truth; the report in the run folder draws it."""
     from worldsim.evaluation.graph_scoring import EdgeScore, graph_scores
-    from worldsim.evaluation.play import PlayOptions, play
+    from worldsim.evaluation.play import PlayOptions, check, play
     from worldsim.evaluation.run_folder import RunFolder
 
     options = PlayOptions(scenario, agent, seed=seed, max_frames=_frames(seconds))
+    check(options)
     scores: list[EdgeScore] = []
 
     def score(log: EpisodeLog) -> None:

@@ -28,7 +28,9 @@ __all__ = [
     "run_bench",
 ]
 
-BENCHMARKS: dict[str, str] = {}
+BENCHMARKS: dict[str, str] = {
+    "cat": "worldsim.evaluation.bench_cat:bench_cat",
+}
 """Name -> ``module:function``, imported when it is run."""
 
 Interval = tuple[float, float]

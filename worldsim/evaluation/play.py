@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from worldsim.contracts.agent import Agent, LearningAgent
+from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError
 from worldsim.evaluation.cat_scoring import EpisodeScore, score_episode
 from worldsim.evaluation.episode import EpisodeLog, Frame, LogOptions, run_episode
@@ -24,9 +26,9 @@ from worldsim.plugins import load_plugin
 from worldsim.registry import open_registry
 from worldsim.simulation.gym_env import WorldsimEnv
 
-__all__ = ["PlayOptions", "make_agent", "play", "train"]
+__all__ = ["PlayOptions", "check", "learning_agent", "make_agent", "play", "train"]
 
-FILM, REPORT = "film.mp4", "report.html"
+FILM, REPORT = "scene.mp4", "report.html"
 _AGENT_STREAM = 1  # the environment draws from the seed itself; the agent from a stream of its own
 _FILM_EVERY = 2  # frames
 
@@ -60,26 +62,42 @@ class PlayOptions:
     max_frames: int = 0
 
 
-def make_agent(options: PlayOptions, world_model: WorldModel, action_dim: int) -> Agent:
-    """Return the agent that the options name, given what its constructor asks for by name.
+def check(options: PlayOptions) -> type[Agent]:
+    """Return the class of the agent, after a look at every name, so that nothing is written for a misspelt one.
 
     Raises:
-        UnknownNameError: no agent of that name.
-        PluginError: it does not import, or does not keep an agent's contract.
-        ConfigurationError: it learns, and no policy is given; or the other way round.
+        UnknownNameError: no scenario or agent of that name.
+        PluginError: one does not import, or does not keep its contract.
+        ConfigurationError: the agent learns, and no policy is given; or the other way round.
     """
-    made = load_plugin("worldsim.agents", options.agent, Agent)  # type: ignore[type-abstract]
+    made = _agent_class(options)
     learns = issubclass(made, LearningAgent)
-    if learns != (options.policy is not None):
+    if learns and options.policy is None:
         raise ConfigurationError(
-            f"agent {options.agent!r} "
-            + (
-                f"has to be trained first: `worldsim train {options.scenario} --agent {options.agent} --out DIR`, "
-                "then --policy DIR."
-                if learns
-                else "does not learn; leave --policy out."
-            )
+            f"agent {options.agent!r} has to be trained first: "
+            f"`worldsim train {options.scenario} --agent {options.agent} --out DIR`, then --policy DIR."
         )
+    if not learns and options.policy is not None:
+        raise ConfigurationError(f"agent {options.agent!r} does not learn; leave --policy out.")
+    return made
+
+
+def learning_agent(options: PlayOptions) -> type[LearningAgent]:
+    """Return the class of an agent that can be trained.
+
+    Raises:
+        UnknownNameError, PluginError: as `check`.
+        ConfigurationError: the agent does not learn.
+    """
+    made = _agent_class(options)
+    if not issubclass(made, LearningAgent):
+        raise ConfigurationError(f"agent {options.agent!r} does not learn: run it with `worldsim run`.")
+    return made
+
+
+def make_agent(options: PlayOptions, world_model: WorldModel, action_dim: int) -> Agent:
+    """Return the agent that the options name, given what its constructor asks for by name (errors as `check`)."""
+    made = check(options)
     if issubclass(made, LearningAgent) and options.policy is not None:
         return made.load(options.policy)
     offered: dict[str, Any] = {"world_model": world_model, "action_dim": action_dim}
@@ -129,11 +147,7 @@ def train(
     Raises:
         ConfigurationError: the agent does not learn.
     """
-    made = load_plugin("worldsim.agents", options.agent, Agent)  # type: ignore[type-abstract]
-    if not issubclass(made, LearningAgent):
-        raise ConfigurationError(
-            f"agent {options.agent!r} ({made.__qualname__}) does not learn: run it with `worldsim run`."
-        )
+    made = learning_agent(options)
     env = WorldsimEnv(scenario=options.scenario, observation=options.observation)
     try:
         agent = made.train(env, steps, options.seed, on_step)
@@ -153,7 +167,13 @@ def train(
     return metrics
 
 
+def _agent_class(options: PlayOptions) -> type[Agent]:
+    load_plugin("worldsim.scenarios", options.scenario, Scenario)  # type: ignore[type-abstract]
+    return load_plugin("worldsim.agents", options.agent, Agent)  # type: ignore[type-abstract]
+
+
 def _episodes(options: PlayOptions, on_frame: OnFrame | None) -> Iterator[EpisodeLog]:
+    torch.set_num_threads(1)  # the tensors are small; a second thread only waits
     env = WorldsimEnv(
         scenario=options.scenario, observation=options.observation, render_mode="rgb_array" if options.film else None
     )

@@ -1,0 +1,55 @@
+"""Playing a scenario from the command line's options."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import worldsim
+from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.evaluation.play import PlayOptions, check, learning_agent, make_agent, play
+from worldsim.evaluation.run_folder import RunFolder, read_events, read_run
+from worldsim.evaluation.trajectory_io import read_trajectory
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        (PlayOptions("Warehaus"), UnknownNameError, "Did you mean 'Warehouse'"),
+        (PlayOptions("Warehouse", agent="deliverr"), UnknownNameError, "Did you mean 'deliverer'"),
+        (PlayOptions("Warehouse", agent="ppo"), ConfigurationError, "has to be trained first: `worldsim train"),
+        (PlayOptions("Warehouse", policy=Path("x")), ConfigurationError, "does not learn"),
+    ],
+)
+def test_a_name_that_cannot_be_played_is_an_error_that_says_what_to_do(options, error, says):
+    with pytest.raises(error, match=says):
+        check(options)
+
+
+def test_only_an_agent_that_learns_can_be_trained():
+    assert learning_agent(PlayOptions("Warehouse", agent="sac")).__name__ == "SACAgent"
+    with pytest.raises(ConfigurationError, match="does not learn"):
+        learning_agent(PlayOptions("Warehouse", agent="random"))
+
+
+def test_an_agent_gets_what_its_constructor_asks_for():
+    wm = worldsim.WorldModel(registry=worldsim.open_registry("builtin"))
+    assert make_agent(PlayOptions("Warehouse", agent="random"), wm, 5).action_dim == 5
+    assert make_agent(PlayOptions("Warehouse"), wm, 3).world_model is wm
+
+
+@pytest.mark.slow
+def test_a_played_episode_leaves_a_run_folder_that_can_be_read_back(tmp_path):
+    options = PlayOptions("Warehouse", episodes=2, max_frames=10, seed=4)
+    with RunFolder(tmp_path / "run", name="Warehouse", config={}, seed=4) as folder:
+        metrics = play(options, folder)
+    assert metrics["summary"]["episodes"] == 2
+    assert metrics["summary"]["simulated_s"] == pytest.approx(1.0)
+    assert read_run(folder.path)["status"] == "finished"
+    assert {event["kind"] for event in read_events(folder.path)} <= {str(kind) for kind in worldsim.types.EventKind}
+    assert [len(read_trajectory(folder.path / f"trajectory-{seed}.npz")) for seed in (4, 5)] == [10, 10]
+    written = json.loads((folder.path / "metrics.json").read_text())
+    assert [episode["seed"] for episode in written["episodes"]] == [4, 5]
+    assert "<html" in (folder.path / "report.html").read_text()
