@@ -189,7 +189,13 @@ def test_worldsim_lists_its_public_names():
 def test_randomness_comes_from_a_generator_that_was_passed_in():
     """Neither NumPy's, nor Python's, nor torch's hidden global generator is drawn from."""
     drawn = ("np.random.", "numpy.random.", "random.", "torch.manual_seed", "torch.rand", "torch.normal")
-    made = ("np.random.default_rng", "np.random.Generator", "np.random.SeedSequence", "np.random.PCG64")
+    made = (
+        "np.random.default_rng",
+        "np.random.Generator",
+        "np.random.SeedSequence",
+        "np.random.PCG64",
+        "random.Random",
+    )
     offences = []
     for name in MODULES:
         for where, call in calls(name):
