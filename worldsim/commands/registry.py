@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Seed, emit, print_table
+from worldsim.commands.options import Json, Out, Seed, emit, print_table, tell
 from worldsim.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from worldsim.registry import StoredRegistry
+    from worldsim.registry import HttpRegistry, StoredRegistry
     from worldsim.types.card import ModelCard
     from worldsim.types.query import Query
 
@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 Address = Annotated[
     str,
-    typer.Option("--registry", envvar="WORLDSIM_REGISTRY", help="builtin, sqlite:///file.db or postgresql://..."),
+    typer.Option("--registry", envvar="WORLDSIM_REGISTRY", help="builtin, sqlite:///file.db, http://host:port ..."),
 ]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL[@VERSION]", help="For example cat/cat-tabby-medium-00@1.")]
 
@@ -38,21 +38,55 @@ def registry() -> None:
 def init(
     url: Annotated[str, typer.Argument(help="Where to keep it.")] = "sqlite:///registry.db",
     empty: Annotated[bool, typer.Option("--empty", help="Leave the shipped cards out.")] = False,
+    synthetic: Annotated[int, typer.Option("--synthetic", min=0, help="Add synthetic models up to this many.")] = 0,
     json: Json = False,
     seed: Seed = 0,
     out: Out = None,
 ) -> None:
-    """Make a registry at URL and fill it with the shipped cards; those that are there already are left alone."""
-    del seed
-    from worldsim.registry.builtin import shipped_models
+    """Make a registry at URL and fill it with the shipped cards; those that are there already are left alone.
 
-    with _open(url) as registry:
+    With --synthetic N it is filled up with N models of all families, varied around the shipped ones; an interrupted
+    filling goes on where it stopped.
+    """
+    from worldsim.registry.builtin import shipped_models
+    from worldsim.registry.search_index import EXACT_BELOW
+
+    with _open_stored(url) as registry:
         items = [] if empty else list(shipped_models())
         missing = [item for item in items if not registry.versions(item[0].model_id)]
         if missing:
             registry.store_checked(missing)
-        result = {"registry": registry.database.name, "added": len(missing), "models": len(registry)}
+        added = len(missing) + (_grow(registry, synthetic, seed) if synthetic else 0)
+        models = len(registry)
+        if models > EXACT_BELOW:
+            registry.index.build(tell)
+        result = {"registry": registry.database.name, "added": added, "models": models}
     emit(result, as_json=json, out=out, show=lambda: typer.echo(_sentence(result)))
+
+
+@app.command()
+def serve(  # noqa: PLR0913 - one option a choice
+    url: Annotated[str, typer.Argument(help="The registry to serve.")] = "sqlite:///registry.db",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8766,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="WORLDSIM_REGISTRY_TOKEN", help="What writers must send; without it, no writes."),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Let anyone read, beyond this machine too.")] = False,
+    rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that one client may send.")] = 500.0,
+    json: Json = False,
+    seed: Seed = 0,
+) -> None:
+    """Serve a registry over HTTP until interrupted; --json prints the address as JSON when it listens."""
+    del seed
+    from worldsim.registry.serving import run_service
+
+    def listening(address: str) -> None:
+        emit({"url": address, "registry": url}, as_json=json, out=None, show=lambda: typer.echo(f"serving {address}"))
+
+    with _open_stored(url) as registry:
+        run_service(registry, host, port, token=token, public=public, requests_per_s=rate, listening=listening)
 
 
 @app.command()
@@ -110,18 +144,17 @@ def publish(
 ) -> None:
     """Store the model in FOLDER as the next version of its id."""
     del seed
-    from worldsim.registry import from_pretrained
-    from worldsim.registry.artefact import read_pretrained
+    from worldsim.registry.artefact import open_model, read_pretrained
 
     if address == "builtin":
         raise ConfigurationError(
             "what is published into 'builtin' is gone when the command ends; name a registry that keeps, for example "
             "--registry sqlite:///registry.db (made by 'worldsim registry init')."
         )
-    from_pretrained(folder)  # the whole check, class included, before anything is stored
+    model, stream = open_model(*read_pretrained(folder))
     with _open(address) as registry:
-        name = registry.publish_bytes([read_pretrained(folder)])[0]
-        result = {"published": name, "registry": registry.database.name}
+        name = registry.publish(model, stream)
+        result = {"published": name, "registry": address}
     emit(result, as_json=json, out=out, show=lambda: typer.echo(f"published {name}"))
 
 
@@ -137,7 +170,7 @@ def verify(
     del seed
     from worldsim.registry.maintenance import verify as look
 
-    with _open(address) as registry:
+    with _open_stored(address) as registry:
         found = look(registry, repair=repair)
     rows = [(f.what, f.where, f.problem, "repaired" if f.repaired else "") for f in found.findings]
     title = f"{found.versions} versions, {found.bytes} bytes: {'sound' if found.sound else 'DAMAGED'}"
@@ -153,21 +186,39 @@ def stats(address: Address = "builtin", json: Json = False, seed: Seed = 0, out:
     del seed
     from worldsim.registry.maintenance import statistics
 
-    with _open(address) as registry:
+    with _open_stored(address) as registry:
         result = statistics(registry)
     rows = [(name, ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value))
             for name, value in result.items()]  # fmt: skip
     emit(result, as_json=json, out=out, show=lambda: print_table("registry", ("", ""), rows))
 
 
-def _open(url: str) -> StoredRegistry:
+def _open(url: str) -> StoredRegistry | HttpRegistry:
     from worldsim.registry import open_registry
 
     return open_registry(url)
 
 
+def _open_stored(url: str) -> StoredRegistry:
+    from worldsim.registry import open_stored
+
+    return open_stored(url)
+
+
+def _grow(registry: StoredRegistry, count: int, seed: int) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from worldsim.registry.growth import grow
+
+    columns = (TextColumn("synthetic models"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("grow", total=count)
+        return grow(registry, count, seed, lambda done, _: bar.update(task, completed=done))
+
+
 def _query(
-    registry: StoredRegistry, like: str | None, extent: str | None, motion: list[str], kind: str | None
+    registry: StoredRegistry | HttpRegistry, like: str | None, extent: str | None, motion: list[str], kind: str | None
 ) -> Query:
     from worldsim.types.query import Query
 

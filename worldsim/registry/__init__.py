@@ -7,7 +7,16 @@ that was fetched is ever executed.
 from __future__ import annotations
 
 from worldsim.registry.artefact import TestStream, from_pretrained, save_pretrained
-from worldsim.registry.opening import open_registry
+from worldsim.registry.client import HttpRegistry
+from worldsim.registry.opening import open_registry, open_stored
 from worldsim.registry.store import StoredRegistry
 
-__all__ = ["StoredRegistry", "TestStream", "from_pretrained", "open_registry", "save_pretrained"]
+__all__ = [
+    "HttpRegistry",
+    "StoredRegistry",
+    "TestStream",
+    "from_pretrained",
+    "open_registry",
+    "open_stored",
+    "save_pretrained",
+]

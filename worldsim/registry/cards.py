@@ -208,7 +208,7 @@ def model_class(family: str, model_id: str = "") -> type[ObjectModel]:
         PluginError: no plug-in of that name, or a broken one; the message lists the names there are.
     """
     try:
-        return load_plugin("worldsim.object_models", family, ObjectModel)
+        return load_plugin("worldsim.object_models", family, ObjectModel)  # type: ignore[type-abstract, unused-ignore]
     except UnknownNameError as error:
         who = f"card {model_id!r}: " if model_id else ""
         raise PluginError(f"{who}{error} Install the package that brings this family, or correct the card.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,11 +13,11 @@ from sqlalchemy.engine import Connection
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
-from worldsim.errors import ConfigurationError, IntegrityError, ModelNotFoundError
+from worldsim.errors import CardError, ConfigurationError, IntegrityError, ModelNotFoundError
 from worldsim.registry.artefact import TestStream, check_model_bytes, model_bytes, open_model, sha256_of
 from worldsim.registry.blobs import BlobStore
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, dump_card, model_class
-from worldsim.registry.database import Database, cards, descriptors, models, tags
+from worldsim.registry.database import Database, aliases, cards, descriptors, models, pairs, tags
 from worldsim.registry.descriptor import card_vector, query_vector
 from worldsim.registry.index import pack_vector, select_diverse
 from worldsim.registry.search_index import SearchIndex
@@ -100,6 +101,49 @@ class StoredRegistry(Registry):
         with self.database.reading() as connection:
             return list(connection.execute(query).scalars())
 
+    def card_page(self, after: str = "", limit: int = 200, tag: str | None = None) -> list[ModelCard]:
+        """Return at most `limit` newest cards with ids beyond `after`, ordered by id."""
+        query = sa.select(cards.c.body).join(models, models.c.row == cards.c.row).order_by(models.c.model_id)
+        query = query.where(models.c.model_id > after).limit(limit)
+        if tag is not None:
+            query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
+        with self.database.reading() as connection:
+            return [card_from_json(body) for body in connection.execute(query).scalars()]
+
+    # -- names for versions -------------------------------------------------------------------------------------
+
+    def set_alias(self, model_id: str, alias: str, version: int) -> None:
+        """Let `alias` (for example ``champion``) name a version of `model_id` from now on.
+
+        Raises:
+            ModelNotFoundError: no such version.
+            CardError: `alias` is not of small letters, digits and ``. _ -``, beginning with a letter.
+        """
+        if re.fullmatch(r"[a-z][a-z0-9_.-]{0,63}", alias) is None or alias == "main":
+            raise CardError(f"alias {alias[:80]!r}, expected small letters, digits, . _ -, a letter first, not 'main'.")
+        with self.database.writing() as connection:
+            self._card(connection, model_id, version)
+            mine = (aliases.c.model_id == model_id) & (aliases.c.alias == alias)
+            connection.execute(aliases.delete().where(mine))
+            connection.execute(aliases.insert(), {"model_id": model_id, "alias": alias, "version": version})
+
+    def aliases(self, model_id: str) -> dict[str, int]:
+        """Return the aliases of `model_id` and the versions they name."""
+        query = sa.select(aliases.c.alias, aliases.c.version).where(aliases.c.model_id == model_id)
+        with self.database.reading() as connection:
+            return dict(pairs(connection.execute(query.order_by(aliases.c.alias))))
+
+    def resolve_alias(self, model_id: str, alias: str) -> int:
+        """Return the version that `alias` names.
+
+        Raises:
+            ModelNotFoundError: `model_id` has no such alias.
+        """
+        known = self.aliases(model_id)
+        if alias not in known:
+            raise ModelNotFoundError(f"model {model_id!r} has no alias {alias!r}; it has {sorted(known)}.")
+        return known[alias]
+
     def __len__(self) -> int:
         """Return the number of models (not of versions)."""
         with self.database.reading() as connection:
@@ -135,9 +179,13 @@ class StoredRegistry(Registry):
 
     def fetch_many(self, wanted: Sequence[ModelCard]) -> list[ObjectModel]:
         """Return the models of cards that a search gave, in one look at the store. Raises as `fetch` does."""
-        with self.database.reading() as connection:
-            data = self._blobs_of(connection, wanted)
+        data = self.blobs_of(wanted)
         return [open_model(card, data[card.sha256], self.class_of(card))[0] for card in wanted]
+
+    def blobs_of(self, wanted: Sequence[ModelCard]) -> dict[str, bytes]:
+        """Return the safetensors bytes of `wanted` by sha256, not yet checked against it."""
+        with self.database.reading() as connection:
+            return self._blobs_of(connection, wanted)
 
     # -- publishing ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,259 @@
+"""A registry on another machine, over HTTP, with a cache here: what was fetched once is there while the server is away.
+
+A search is one round trip: it brings cards and models together, so the fetches that follow are answered from here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, NoReturn, Self
+
+import httpx
+
+from worldsim import errors
+from worldsim.contracts.object_model import ObjectModel
+from worldsim.contracts.registry import Registry
+from worldsim.errors import IntegrityError, ModelNotFoundError, RegistryError, StorageError
+from worldsim.registry.artefact import TestStream, model_bytes, open_model, sha256_of
+from worldsim.registry.blob_cache import BlobCache
+from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
+from worldsim.registry.framing import MEDIA_TYPE, pack_model, unpack_candidates
+from worldsim.types.card import ModelCard
+from worldsim.types.query import Candidates, Query
+
+__all__ = ["HttpRegistry"]
+
+TOKEN_VARIABLE = "WORLDSIM_REGISTRY_TOKEN"
+_TRY_AGAIN = frozenset({429, 502, 503, 504})
+_FRESH_S = 10.0  # a card that a search brought this lately is taken for the newest without asking again
+_REMEMBERED = 256
+_PAGE = 500
+
+
+class HttpRegistry(Registry):
+    """The registry at a URL. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        cache: BlobCache | None = None,
+        timeout_s: float = 5.0,
+        attempts: int = 4,
+        offline: bool = False,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Speak to the service at `url`; nothing is sent before the first call.
+
+        Args:
+            url: ``http://host:port``.
+            token: for writing; the environment variable WORLDSIM_REGISTRY_TOKEN where None.
+            cache: where fetched models are kept, the user's cache folder where None.
+            timeout_s: of one attempt.
+            attempts: of one call; between them it waits, longer each time and at random.
+            offline: ask nobody, answer from the cache alone.
+            transport: how requests travel (for tests and proxies).
+        """
+        self.url = url.rstrip("/")
+        self.offline, self.attempts = offline, max(attempts, 1)
+        token = token or os.environ.get(TOKEN_VARIABLE)
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 2.0)),
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            transport=transport,
+            trust_env=False,
+        )
+        self.cache = cache or BlobCache.of_user()
+        self._turn = threading.Lock()
+        self._recent: OrderedDict[str, tuple[float, ModelCard]] = OrderedDict()
+        self._classes: dict[str, type[ObjectModel]] = {}
+        self._jitter = random.Random()  # spreads retries, decides nothing else
+
+    def __repr__(self) -> str:
+        """Return where the registry lies."""
+        return f"{type(self).__name__}({self.url!r})"
+
+    def __enter__(self) -> Self:
+        """Use the registry in a ``with`` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def search(self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None) -> Candidates:
+        """Return the nearest cards, and fetch their models by the same round trip.
+
+        Raises:
+            StorageError: the server cannot be reached, or says that it cannot.
+        """
+        wanted = _search_document(query) | {"k": k, "tag": tag, "licence": licence}
+        content = json.dumps({name: value for name, value in wanted.items() if value is not None})
+        answer = self._ask("POST", "/v1/bundle", content=content, headers={"Content-Type": "application/json"})
+        found, blobs = unpack_candidates(answer.content)
+        for key, data in blobs.items():
+            self.cache.put(key, data)
+        for card in found.cards:
+            self._remember(card)
+        return found
+
+    def fetch(self, model_id: str, version: int | None = None) -> ObjectModel:
+        """Return the model, checksum verified; raises as `StoredRegistry.fetch` does, StorageError while away."""
+        return self.fetch_with_stream(model_id, version)[0]
+
+    def fetch_with_stream(self, model_id: str, version: int | None = None) -> tuple[ObjectModel, TestStream | None]:
+        """Return the model as `fetch` does, and its test stream if it has one."""
+        card = self.card(model_id, version)
+        data = self.cache.get(card.sha256)
+        if data is None:
+            path = f"/v1/models/{card.model_id}/model"
+            data = self._ask("GET", path, params={"version": card.version}).content
+            if sha256_of(data) != card.sha256:
+                raise IntegrityError(f"{self.url} sent other bytes for {model_id}@{card.version} than its card says.")
+            self.cache.put(card.sha256, data)
+        found = self._classes.get(card.family)
+        if found is None:
+            found = self._classes[card.family] = model_class(card.family, card.model_id)
+        return open_model(card, data, found)
+
+    def card(self, model_id: str, version: int | None = None) -> ModelCard:
+        """Return one card: from what a search brought a moment ago, from the server, or offline from the cache."""
+        check_model_id(model_id)
+        with self._turn:
+            seen_s, recent = self._recent.get(model_id, (-_FRESH_S, None))
+        if recent is not None and version in (None, recent.version) and time.monotonic() - seen_s < _FRESH_S:
+            return recent
+        kept = self.cache.card(model_id, version)
+        if kept is not None and (version is not None or self.offline):
+            return kept  # a version never changes
+        params = {} if version is None else {"version": version}
+        card = card_from_json(self._ask("GET", f"/v1/models/{model_id}", params=params).content)
+        self._remember(card)
+        return card
+
+    def publish(self, model: ObjectModel, stream: TestStream | None = None) -> str:
+        """Store the model as the next version of its id; raises as `StoredRegistry.publish` does.
+
+        It is sent once: only an attempt that did not reach the server is repeated.
+        """
+        card_to_json(model.card)
+        body = pack_model(model.card, model_bytes(model.card, stream))
+        answer = self._ask("POST", "/v1/models", content=body, headers={"Content-Type": MEDIA_TYPE}, once=True)
+        with self._turn:
+            self._recent.pop(model.card.model_id, None)
+        return str(answer.json()["published"])
+
+    def set_alias(self, model_id: str, alias: str, version: int) -> None:
+        """Let `alias` name a version, as `StoredRegistry.set_alias` does."""
+        check_model_id(model_id)
+        self._ask("PUT", f"/v1/models/{model_id}/aliases/{alias}", json={"version": version})
+
+    def versions(self, model_id: str) -> list[int]:
+        """Return the versions there are of `model_id`, ascending."""
+        check_model_id(model_id)
+        return [int(v) for v in self._ask("GET", f"/v1/models/{model_id}/versions").json()["versions"]]
+
+    def aliases(self, model_id: str) -> dict[str, int]:
+        """Return the aliases of `model_id` and the versions they name."""
+        check_model_id(model_id)
+        return {k: int(v) for k, v in self._ask("GET", f"/v1/models/{model_id}/versions").json()["aliases"].items()}
+
+    def cards(self, tag: str | None = None) -> list[ModelCard]:
+        """Return the newest version of every card (with `tag`, where given), ordered by id."""
+        found: list[ModelCard] = []
+        while True:
+            params: dict[str, Any] = {"limit": _PAGE, "after": found[-1].model_id if found else ""}
+            page = self._ask("GET", "/v1/models", params=params | ({"tag": tag} if tag else {})).json()["cards"]
+            found += [card_from_json(json.dumps(card)) for card in page]
+            if len(page) < _PAGE:
+                for card in found[-_REMEMBERED:]:
+                    self._remember(card)
+                return found
+
+    def __len__(self) -> int:
+        """Return the number of models."""
+        return int(self._ask("GET", "/ready").json()["models"])
+
+    def _remember(self, card: ModelCard) -> None:
+        self.cache.put_card(card)
+        with self._turn:
+            self._recent[card.model_id] = (time.monotonic(), card)
+            self._recent.move_to_end(card.model_id)
+            while len(self._recent) > _REMEMBERED:
+                self._recent.popitem(last=False)
+
+    def _ask(self, method: str, path: str, *, once: bool = False, **content: Any) -> httpx.Response:
+        if self.offline:
+            raise StorageError(
+                f"{method} {self.url}{path}: this registry was opened offline, and its cache lacks that."
+            )
+        for attempt in range(1, self.attempts + 1):
+            last = attempt == self.attempts
+            try:
+                answer = self._http.request(method, path, **content)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                if last:
+                    self._away(error)
+            except httpx.HTTPError as error:
+                if last or once:
+                    self._away(error)
+            else:
+                if answer.status_code < 400:
+                    return answer
+                if last or once or answer.status_code not in _TRY_AGAIN:
+                    _raise_as_the_server_did(answer, f"{method} {self.url}{path}")
+            # full jitter (Brooker 2015): a fleet that lost its server does not come back in step
+            time.sleep(self._jitter.uniform(0.0, min(0.1 * 2.0**attempt, 2.0)))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _away(self, error: Exception) -> NoReturn:
+        raise StorageError(
+            f"registry {self.url} cannot be reached ({type(error).__name__}: {error}). Is 'worldsim registry serve' "
+            "running there? Go on without it and ask again, or open it offline to use what was fetched before."
+        ) from error
+
+
+def _search_document(query: Query) -> dict[str, Any]:
+    def listed(values: tuple[float, ...] | None) -> list[float] | None:
+        return None if values is None else [float(v) for v in values]
+
+    def named(values: Mapping[str, float]) -> dict[str, float]:
+        return {str(name): float(value) for name, value in values.items()}
+
+    return {
+        "extent_m": listed(query.extent_m),
+        "extent_std_m": listed(query.extent_std_m),
+        "appearance": listed(query.appearance),
+        "appearance_std": listed(query.appearance_std),
+        "motion": named(query.motion),
+        "channel_share": named(query.channel_share),
+        "kind": query.kind,
+        "exclude": sorted(query.exclude),
+    }
+
+
+def _raise_as_the_server_did(answer: httpx.Response, what: str) -> NoReturn:
+    try:
+        told = answer.json()
+        name, detail = str(told.get("error", "")), told.get("detail", "")
+    except (ValueError, AttributeError):
+        name, detail = "", answer.text[:200]
+    message = f"{what}: {answer.status_code}: {detail}"
+    known = getattr(errors, name, None)
+    if answer.status_code == 404 and name == "ModelNotFoundError":
+        raise ModelNotFoundError(message)
+    if isinstance(known, type) and issubclass(known, errors.WorldsimError) and known is not errors.UnknownNameError:
+        raise known(message)
+    raise RegistryError(message)
