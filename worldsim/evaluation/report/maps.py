@@ -22,6 +22,7 @@ EDGE_ROLES = {"support": "s1", "contact": "s2", "attach": "s3"}
 
 _MOVED_M = 0.5
 _ELLIPSE_EVERY_S = 1.5
+_LARGEST_SHOWN_M = 1.5  # something lost from sight, whose ellipse would cover the rest
 _CHI2_90_2D = 4.605
 _HEIGHT_STRETCH = 2.6  # things that lie on each other have to be told apart in an oblique view
 _EDGE_SHOWN = 0.5
@@ -80,11 +81,13 @@ def graph_drawing(log: EpisodeLog) -> str | None:
     figure, axes = _floor(frame.truth, 3.9, oblique=True)
     where = {int(i): _oblique(p) for i, p in zip(belief.object_id, belief.position, strict=True)}
     linked: set[int] = set()
+    kinds = dict(zip(belief.object_id.tolist(), belief.kind, strict=True))
     for source, target, data in frame.record.graph.to_networkx(_EDGE_SHOWN).edges(data=True):
-        if source in where and target in where:
+        if source in where and target in where and not {kinds[source], kinds[target]} <= set(_FIXED_KINDS):
             _draw_edge(axes, where[source], where[target], data["kind"], data["p"])
             linked |= {source, target}
     _draw_nodes(axes, belief, where, linked, subject(log))
+    axes.set_ylim(top=max(axes.get_ylim()[1], max(float(where[i][1]) for i in linked) + 0.5 if linked else 0.0))
     for kind, role in EDGE_ROLES.items():
         axes.plot([], [], color=ROLES[role], lw=2, label=kind)
     legend = axes.legend(loc="upper right", frameon=False, fontsize=8, labelcolor=ROLES["ink"])
@@ -146,7 +149,7 @@ def _believed_paths(axes: Axes, log: EpisodeLog) -> None:
         axes.plot(track[:, 0], track[:, 1], color=colour, lw=2.2, ls=(0, (0.6, 1.6)), zorder=4)
         due = points[0][0]
         for time_s, p, c in points:
-            if time_s >= due:
+            if time_s >= due and np.trace(c) < _LARGEST_SHOWN_M**2:
                 axes.add_patch(_ellipse(p, c, colour))
                 due = time_s + _ELLIPSE_EVERY_S
 

@@ -10,7 +10,15 @@ from PIL import Image, ImageDraw
 
 from worldsim.evaluation.episode import Frame
 from worldsim.evaluation.report.palette import DARK, colour_of_kind, rgb
-from worldsim.evaluation.report.scene import EDGE_COLOURS, Label, ellipse_points, label_of, surprise_by_id, write_labels
+from worldsim.evaluation.report.scene import (
+    EDGE_COLOURS,
+    FIXED_KINDS,
+    Label,
+    ellipse_points,
+    label_of,
+    surprise_by_id,
+    write_labels,
+)
 from worldsim.simulation.engine import PinholeCamera
 
 __all__ = ["draw_overlay", "project"]
@@ -56,7 +64,9 @@ def draw_overlay(picture: Image.Image, camera: PinholeCamera, frame: Frame, sett
     graph = record.graph
     for source, target, kind, p in zip(graph.source, graph.target, graph.kind, graph.probability, strict=True):
         a, b = belief.row_of(int(source)), belief.row_of(int(target))
-        if p >= _EDGE_SHOWN and a is not None and b is not None:
+        if a is None or b is None or {belief.kind[a], belief.kind[b]} <= set(FIXED_KINDS):
+            continue
+        if p >= _EDGE_SHOWN:
             ends = [(float(x), float(y)) for x, y in project(camera, belief.position[[a, b]])]
             draw.line(ends, fill=rgb(EDGE_COLOURS.get(kind, DARK["s5"]), 200), width=2)
     labels: list[Label] = []

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from worldsim.evaluation.episode import EpisodeLog
 from worldsim.evaluation.intruder import forecasts_of_intruder, intruder_row, standing_for
-from worldsim.evaluation.model_names import short_name
+from worldsim.evaluation.model_names import by_kind
 from worldsim.evaluation.report.palette import ROLES
 from worldsim.evaluation.report.story import subject
 from worldsim.types.record import EventKind
@@ -56,12 +56,12 @@ def surprise_plot(log: EpisodeLog) -> Plot:
             traces.setdefault(int(object_id), []).append((record.time_s, float(value)))
     alarmed = {event.object_id for event in log.events() if event.kind is EventKind.ALARM}
     for object_id, points in traces.items():
-        curve = np.array(_thinned(points, len(traces)))
         loud = object_id in alarmed
+        curve = np.array(_thinned(points, 1 if loud else len(traces)))
         colour, width, opacity = (ROLES["alarm"], 1.8, 1.0) if loud else (ROLES["muted"], 0.6, 0.45)
         axes.plot(curve[:, 0], curve[:, 1], color=colour, lw=width, alpha=opacity, zorder=4 if loud else 2)
     axes.axhline(level, color=ROLES["alarm"], lw=1.0, ls=(0, (4, 3)))
-    axes.text(log.frames[0].time_s, level, " alarm level", color=ROLES["alarm"], va="bottom", size=8)
+    axes.text(log.frames[-1].time_s, level, "alarm level ", color=ROLES["alarm"], va="bottom", ha="right", size=8)
     _scale_to_level(axes, level, max(float(np.max(record.surprise.log_e_value, initial=0.0)) for record in records))
     axes.set_ylabel("evidence against\nthe model (nats)")
     _mark_events(axes, log)
@@ -69,7 +69,7 @@ def surprise_plot(log: EpisodeLog) -> Plot:
 
 
 def posterior_plot(log: EpisodeLog) -> Plot | None:
-    """Draw the probability of each candidate over time for the story's subject; None where nothing was tested."""
+    """Draw the probability of each kind over time for the story's subject; None where nothing was tested."""
     who = subject(log)
     if who is None:
         return None
@@ -77,20 +77,22 @@ def posterior_plot(log: EpisodeLog) -> Plot | None:
     rows = [(record.time_s, record.hypotheses[who]) for record in records if who in record.hypotheses]
     if not rows:
         return None
+    shares = [(time_s, by_kind(posterior)) for time_s, posterior in rows]
     best: dict[str, float] = {}
-    for _, posterior in rows:
-        for model, share in posterior.items():
-            best[model] = max(best.get(model, 0.0), share)
-    names = sorted(best, key=lambda model: -best[model])
-    last = rows[-1][1]
-    shown = sorted(names[:_SHOWN_CANDIDATES], key=lambda model: -last.get(model, 0.0))
-    times = np.array([time_s for time_s, _ in rows])
+    for _, posterior in shares:
+        for kind, share in posterior.items():
+            best[kind] = max(best.get(kind, 0.0), share)
+    last = shares[-1][1]
+    names = sorted(best, key=lambda kind: -best[kind])[:_SHOWN_CANDIDATES]
+    shown = sorted(names, key=lambda kind: -last.get(kind, 0.0))
+    times = np.array([time_s for time_s, _ in shares])
     figure, axes = time_plot(log, height=2.6)
-    span = max(times[-1] - times[0], 0.5)
-    axes.set_xlim(times[0] - 0.1 * span, times[-1] + 0.35 * span)
-    for model, role in zip(shown, _SERIES, strict=False):
-        p = np.array([posterior.get(model, np.nan) for _, posterior in rows])
-        axes.plot(times, p, color=ROLES[role], lw=2.0 if model == shown[0] else 1.3, label=_label(model, p[-1]))
+    span = max(times[-1] - times[0], 0.3)
+    axes.set_xlim(times[0] - 0.05 * span, times[-1] + 0.35 * span)
+    for kind, role in zip(shown, _SERIES, strict=False):
+        p = np.array([posterior.get(kind, np.nan) for _, posterior in shares])
+        axes.plot(times, p, color=ROLES[role], lw=2.2 if kind == shown[0] else 1.3, label=_label(kind, p[-1]))
+        axes.plot(times[-1], p[-1], "o", ms=3.5, color=ROLES[role])
     axes.set_ylim(-0.03, 1.03)
     axes.set_ylabel("probability")
     axes.legend(loc="center right", frameon=False, fontsize=8, labelcolor=ROLES["ink"], handlelength=1.4)
@@ -198,9 +200,10 @@ def _mark_events(axes: Axes, log: EpisodeLog) -> None:
     for event in log.events():
         if event.object_id == who and event.kind in roles:
             axes.axvline(event.time_s, color=ROLES[roles[event.kind]], lw=0.9, alpha=0.7)
+            before = event.kind is EventKind.ALARM
             axes.text(
-                event.time_s, 1.0, f" {event.kind.value}", transform=axes.get_xaxis_transform(), va="top", size=8,
-                color=ROLES[roles[event.kind]],
+                event.time_s, 1.0, "alarm " if before else f" {event.kind.value}", va="top", size=8,
+                ha="right" if before else "left", color=ROLES[roles[event.kind]], transform=axes.get_xaxis_transform(),
             )  # fmt: skip
 
 
@@ -216,5 +219,5 @@ def _chunks(points: Sequence[tuple[float, float]], size: int) -> list[Sequence[t
     return [points[i : i + size] for i in range(0, len(points), size)]
 
 
-def _label(model: str, p: float) -> str:
-    return f"{short_name(model)}  {100 * p:.0f} %" if np.isfinite(p) else short_name(model)
+def _label(kind: str, p: float) -> str:
+    return f"{kind}  {100 * p:.0f} %" if np.isfinite(p) else kind

@@ -13,17 +13,27 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
 from worldsim.evaluation.episode import BeliefSnapshot, Frame
-from worldsim.evaluation.model_names import short_name
+from worldsim.evaluation.model_names import by_kind
 from worldsim.evaluation.report.maps import footprint
 from worldsim.evaluation.report.palette import DARK, colour_of_kind, rgb
 
-__all__ = ["EDGE_COLOURS", "Label", "TopView", "ellipse_points", "font", "label_of", "surprise_by_id", "write_labels"]
+__all__ = [
+    "EDGE_COLOURS",
+    "FIXED_KINDS",
+    "Label",
+    "TopView",
+    "ellipse_points",
+    "font",
+    "label_of",
+    "surprise_by_id",
+    "write_labels",
+]
 
 _SUPERSAMPLING = 2  # Pillow draws without anti-aliasing
 _EDGE_SHOWN = 0.5
 EDGE_COLOURS = {"support": DARK["s1"], "contact": DARK["s2"], "attach": DARK["s3"]}
 _RADIUS_90_2D = 2.146  # sqrt of the 90 % point of chi-square with 2 degrees of freedom
-_FIXED_KINDS = ("wall", "shelf", "pillar", "door_frame", "station")
+FIXED_KINDS = ("wall", "shelf", "pillar", "door_frame", "station")
 _SHOWN_HYPOTHESES = 3
 _SPEED_M_S, _YAW_RATE_RAD_S = 1.2, 1.5  # what an action of 1 commands
 _FRESH_NATS = 2.0  # log W below this is what a right model shows all the time
@@ -113,7 +123,7 @@ class TopView:
             kind = belief.kind[i]
             object_id = int(belief.object_id[i])
             corners = self.to_pixels(footprint(belief.position[i], belief.orientation_xyzw[i], belief.extent_m[i]))
-            solid = 235 if kind not in _FIXED_KINDS else 150
+            solid = 235 if kind not in FIXED_KINDS else 150
             fill = _mix(colour_of_kind(kind), DARK["alarm"], surprise.get(object_id, 0.0))
             draw.polygon(corners, fill=(*fill, int(solid * min(1.0, 0.3 + belief.existence[i]))))
             outline = self.to_pixels(ellipse_points(belief.position[i, :2], belief.position_covariance[i, :2, :2]))
@@ -139,7 +149,7 @@ class TopView:
         graph, belief = frame.record.graph, frame.belief
         for source, target, kind, p in zip(graph.source, graph.target, graph.kind, graph.probability, strict=True):
             a, b = belief.row_of(int(source)), belief.row_of(int(target))
-            if p < _EDGE_SHOWN or a is None or b is None:
+            if p < _EDGE_SHOWN or a is None or b is None or {belief.kind[a], belief.kind[b]} <= set(FIXED_KINDS):
                 continue
             colour = rgb(EDGE_COLOURS.get(kind, DARK["s5"]), int(255 * p))
             ends = self.to_pixels(belief.position[[a, b], :2])
@@ -151,7 +161,7 @@ class TopView:
         truth = frame.truth
         boxes = zip(truth.position, truth.orientation_xyzw, truth.extent_m, strict=True)
         for name, kind, box in zip(truth.names, truth.kinds, boxes, strict=True):
-            if kind not in _FIXED_KINDS and name not in truth.absent:
+            if kind not in FIXED_KINDS and name not in truth.absent:
                 corners = self.to_pixels(footprint(*box))
                 draw.line([*corners, corners[0]], fill=(255, 255, 255, 150), width=2)
 
@@ -222,5 +232,5 @@ def _mix(colour: str, other: str, share: float) -> tuple[int, int, int]:
 
 
 def _hypotheses(posterior: Mapping[str, float]) -> str:
-    best = sorted(posterior.items(), key=lambda item: -item[1])[:_SHOWN_HYPOTHESES]
-    return "\n".join(f"{short_name(model)}? {100 * p:.0f} %" for model, p in best)
+    first, *rest = list(by_kind(posterior).items())[:_SHOWN_HYPOTHESES]
+    return "\n".join(f"{kind}? {100 * p:.0f} %" for kind, p in [first, *(item for item in rest if item[1] >= 0.005)])

@@ -43,7 +43,8 @@ def sections(log: EpisodeLog) -> list[Section]:
 
 def _surprise(log: EpisodeLog) -> Section:
     levels = [f.record.surprise.alarm_threshold_nats for f in log.frames if f.record is not None]
-    odds = f"less than once in {math.exp(min(levels[-1], 30.0)):,.0f} frames" if levels else "rarely"
+    hours = math.exp(min(levels[-1], 30.0)) * log.dt_s / 3600.0 if levels else 0.0
+    odds = f"less than once in {hours:,.1f} hours of watching one object" if levels else "rarely"
     text = (
         "For every object the world model keeps a running bet against its own model of it, with a broad alternative "
         "on the other side. The curve is the bet's winnings. While the model is right, they reach the dashed level "
@@ -61,7 +62,11 @@ def _candidates(log: EpisodeLog) -> Section | None:
         "After the alarm, candidate models from the registry predict the coming frames side by side. Each gains or "
         "loses probability by how well it foresaw what came; the test stops as soon as one is clearly ahead."
     )
-    return Section("What it might be", text, (Drawing(plot, "Probability of each candidate while it was tested."),))
+    return Section(
+        "What it might be",
+        text,
+        (Drawing(plot, "Probability of each kind while it was tested, summed over the candidates of that kind."),),
+    )
 
 
 def _graph(log: EpisodeLog) -> Section | None:
@@ -70,7 +75,8 @@ def _graph(log: EpisodeLog) -> Section | None:
         return None
     text = (
         "The interaction graph is inferred from what is seen; nobody tells the world model that a crate stands on a "
-        "pallet. Arrows point from what carries to what is carried. Links of less than 50 % probability are left out."
+        "pallet. Arrows point from what carries to what is carried. Links of less than 50 % probability, and those "
+        "among fixed things, are left out."
     )
     return Section(
         "Who carries, touches or holds whom", text, (Drawing(Plot(drawn), "The floor at an angle, heights stretched."),)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldsim.evaluation.episode import EpisodeLog, Frame
-from worldsim.evaluation.intruder import intruder_row
+from worldsim.evaluation.intruder import intruder_object_ids, intruder_row
 from worldsim.evaluation.model_names import adopted_kind, describe_kind, kind_of
 from worldsim.types.record import Event, EventKind
 
@@ -18,7 +18,6 @@ __all__ = ["Moment", "headline", "moments_of_event", "subject", "tell"]
 _STANDING_M_S = 0.05
 _DRIVING_M_S = 0.15
 _STOP_WITHIN_S = 3.0
-_SHOWN_CANDIDATES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +39,17 @@ class Moment:
 
 
 def subject(log: EpisodeLog) -> int | None:
-    """Return the id of the object that the story is about: the first that raised an alarm, None where none did."""
-    alarms = [event for event in log.events() if event.kind is EventKind.ALARM]
-    adopted = {event.object_id for event in log.events() if event.kind in (EventKind.ADOPTION, EventKind.NOVEL)}
-    settled = [event for event in alarms if event.object_id in adopted]
-    chosen = settled or alarms
-    return chosen[0].object_id if chosen else None
+    """Return the id of the object that the story is about, None where nothing raised an alarm.
+
+    That is the object that stands for the intruder if it raised one; else the first that did, a settled one first.
+    """
+    alarms = [event.object_id for event in log.events() if event.kind is EventKind.ALARM]
+    settled = {event.object_id for event in log.events() if event.kind in (EventKind.ADOPTION, EventKind.NOVEL)}
+    intruders = intruder_object_ids(log)
+    for group in ([i for i in alarms if i in intruders], [i for i in alarms if i in settled], alarms):
+        if group:
+            return group[0]
+    return None
 
 
 def headline(log: EpisodeLog) -> str:
@@ -77,12 +81,10 @@ def headline(log: EpisodeLog) -> str:
 
 def tell(log: EpisodeLog) -> list[Moment]:
     """Return the story's moments in order of time."""
-    moments = [_opening(log), *_entrance(log)]
-    alarmed = {event.object_id for event in log.events() if event.kind is EventKind.ALARM}
-    for event in log.events():
-        if event.object_id in alarmed or event.object_id < 0:
-            moments += moments_of_event(event)
-    moments += [*list(_robot_moments(log)), _ending(log)]
+    who = subject(log)
+    mine = [event for event in log.events() if event.object_id == who or event.object_id < 0]
+    told = [moment for event in mine for moment in moments_of_event(event)]
+    moments = [_opening(log), *_entrance(log), *told, *_other_alarms(log, who), *_robot_moments(log, who), _ending(log)]
     return sorted(moments, key=lambda moment: moment.time_s)
 
 
@@ -99,13 +101,15 @@ def moments_of_event(event: Event) -> list[Moment]:
             return [Moment(t, "alarm", "Surprise", text)]
         case EventKind.CANDIDATES:
             found = [str(model) for model in detail.get("model_ids", ())]
-            shown = ", ".join(found[:_SHOWN_CANDIDATES])
-            text = f"The registry is asked what looks and moves like {who}. It answers with: {shown}."
+            shown = ", ".join(dict.fromkeys(kind_of(model).replace("_", " ") for model in found))
+            text = (
+                f"The registry is asked what looks and moves like {who}; it answers with {len(found)} models: {shown}."
+            )
             return [Moment(t, "search", f"{len(found)} candidates fetched", text)]
         case EventKind.ADOPTION:
             kind, probability = adopted_kind(event), detail.get("probability")
             sure = f" with probability {_probability(probability)}" if isinstance(probability, float) else ""
-            text = f"The candidates have predicted the next frames side by side; {detail.get('model_id')} won{sure}."
+            text = f"Side by side, the candidates predicted {who}, frame by frame; {detail.get('model_id')} won{sure}."
             return [Moment(t, "settled", f"“It is {describe_kind(kind)}”", text)]
         case EventKind.NOVEL:
             text = f"No model of the registry explains {who}. A new one is opened and learned from what is seen."
@@ -147,8 +151,24 @@ def _entrance(log: EpisodeLog) -> Iterator[Moment]:
             return
 
 
-def _robot_moments(log: EpisodeLog) -> Iterator[Moment]:
-    alarm = next((e for e in log.events() if e.kind is EventKind.ALARM), None)
+def _other_alarms(log: EpisodeLog, who: int | None) -> Iterator[Moment]:
+    """Yield the alarms on anything but the story's subject, those of the same second together."""
+    others = [e for e in log.events() if e.kind is EventKind.ALARM and e.object_id != who]
+    for _, group in itertools.groupby(others, key=lambda event: int(event.time_s)):
+        events = list(group)
+        names = ", ".join(f"object {event.object_id} (believed: {_believed(event)})" for event in events[:3])
+        more = f" and {len(events) - 3} more" if len(events) > 3 else ""
+        title = "Surprise at something else" if len(events) == 1 else f"Surprise at {len(events)} other things"
+        yield Moment(events[0].time_s, "alarm", title, f"Alarms that do not concern the intruder: {names}{more}.")
+
+
+def _believed(event: Event) -> str:
+    kind = kind_of(str(event.detail.get("believed", "generic/unknown")))
+    return "nothing known" if kind == "generic" else kind.replace("_", " ")
+
+
+def _robot_moments(log: EpisodeLog, who: int | None) -> Iterator[Moment]:
+    alarm = next((e for e in log.events() if e.kind is EventKind.ALARM and e.object_id == who), None)
     stop_s = _stop_after(log, alarm.time_s) if alarm is not None else None
     if alarm is not None and stop_s is not None:
         after = stop_s - alarm.time_s
@@ -170,7 +190,8 @@ def _ending(log: EpisodeLog) -> Moment:
     after = last.record.loaded_models if last.record is not None else ()
     gained = [model for model in after if model not in log.starter_models]
     if gained:
-        text = f"Loaded models: {len(log.starter_models)} at the start, {len(after)} now. New: {', '.join(gained)}."
+        named = ", ".join(gained[:3]) + (f" and {len(gained) - 3} more" if len(gained) > 3 else "")
+        text = f"Loaded models: {len(log.starter_models)} at the start, {len(after)} now. New: {named}."
     else:
         text = f"Loaded models: {len(after)}, as at the start."
     return Moment(last.time_s, "calm", "End of the episode", text)
