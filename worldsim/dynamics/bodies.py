@@ -109,7 +109,7 @@ class ContactSettings:
         substeps: equal parts of the step; each finds the contacts anew.
         iterations: accelerated projected-gradient iterations a substep.
         max_contacts: contact slots a body when there are boxes (the nearest candidates are taken, once a step);
-            over the floor alone there are always 8.
+            over the floor alone there are always 4.
         restitution_threshold_m_s: slower approaches do not bounce.
         margin_m: contacts nearer than this are always in the solve.
         penetration_recovery_per_s: share of a penetration that is pushed out a second, by displacement alone, so

@@ -152,14 +152,21 @@ ABSENT_M = 1e6
 
 
 def floor_contacts(shape: BodyShape, position: Float[Tensor, "N 3"], rotation: Float[Tensor, "N 3 3"]) -> Contacts:
-    """Return the eight contacts of each body with the floor alone."""
+    """Return the contacts of each body with the floor alone: its four lowest points (no flat side has more)."""
     points = _world_points(shape, position, rotation)
-    radius = shape.radius_m[:, None]
-    normal = torch.zeros_like(points)
+    height = torch.where(shape.present, points[..., 2], ABSENT_M)
+    index = torch.topk(height.detach(), FLOOR_POINTS, dim=1, largest=False, sorted=False).indices
+    lowest = torch.gather(points, 1, index[..., None].expand(-1, -1, 3))
+    present = torch.gather(shape.present, 1, index)
+    normal = torch.zeros_like(lowest)
     normal[..., 2] = 1.0
-    return Contacts(
-        points[..., 2] - radius, normal, points - radius[..., None] * normal, torch.zeros_like(points), shape.present
-    )
+    radius = shape.radius_m[:, None]
+    gap = lowest[..., 2] - radius
+    return Contacts(gap, normal, lowest - radius[..., None] * normal, torch.zeros_like(lowest), present)
+
+
+FLOOR_POINTS = 4
+"""Contacts of a body with the floor alone."""
 
 
 def box_contacts(
@@ -213,7 +220,7 @@ def _world_points(
     shape: BodyShape, position: Float[Tensor, "N 3"], rotation: Float[Tensor, "N 3 3"]
 ) -> Float[Tensor, "N 8 3"]:
     local = contact_points(shape.core_half_m, shape.shape_index, rotation)
-    return local @ rotation.mT + position[:, None, :]
+    return (rotation[:, None] * local[:, :, None, :]).sum(-1) + position[:, None, :]
 
 
 def _candidate_gaps(

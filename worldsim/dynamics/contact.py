@@ -203,10 +203,9 @@ def _substep(
     approach = torch.where(active[..., None], approach, 0.0)
     impulse = solve_impulses(jacobian, approach, softness, step.bodies.friction, step.settings.iterations)
     impulse = torch.where(active[..., None], impulse, 0.0)
-    change = (jacobian.mT @ impulse.flatten(1)[..., None])[..., 0]
+    change = (jacobian * impulse.flatten(1)[..., None]).sum(1)
     velocity = flying.velocity + change[:, :3] * step.inverse_root_mass[:, None]
-    turning = (rotation @ (change[:, 3:] * step.inverse_root_inertia)[..., None])[..., 0]
-    spin = flying.spin + turning
+    spin = flying.spin + quaternion.rotate(motion.orientation, change[:, 3:] * step.inverse_root_inertia)
     pushed = impulse[..., 0] > 0.0
     touched = pushed.any(-1, keepdim=True)
     if step.bodies.rolling_deceleration_m_s2 is not None:

@@ -33,9 +33,10 @@ def contact_jacobian(
         inverse_root_inertia: 1 / sqrt(principal moments), body axes.
     """
     turning = torch.linalg.cross(arm[:, :, None, :].expand_as(basis), basis)
+    # Sums of products, not matrix products: batches of tiny matrices are slow in every linear-algebra library.
+    angular = (turning[..., None] * rotation[:, None, None]).sum(-2) * inverse_root_inertia[:, None, None, :]
     linear = basis * inverse_root_mass[:, None, None, None]
-    angular = (turning.flatten(1, 2) @ rotation) * inverse_root_inertia[:, None, :]
-    return torch.cat([linear.flatten(1, 2), angular], dim=-1)
+    return torch.cat([linear, angular], dim=-1).flatten(1, 2)
 
 
 def solve_impulses(

@@ -16,17 +16,11 @@ SMALL_ANGLE_SQUARED = 1e-6
 
 def multiply(left: Float[Tensor, "... 4"], right: Float[Tensor, "... 4"]) -> Float[Tensor, "... 4"]:
     """Return the Hamilton product: the rotation `right` followed by the rotation `left`."""
-    lx, ly, lz, lw = left.unbind(-1)
-    rx, ry, rz, rw = right.unbind(-1)
-    return torch.stack(
-        [
-            lw * rx + lx * rw + ly * rz - lz * ry,
-            lw * ry - lx * rz + ly * rw + lz * rx,
-            lw * rz + lx * ry - ly * rx + lz * rw,
-            lw * rw - lx * rx - ly * ry - lz * rz,
-        ],
-        dim=-1,
-    )
+    left, right = torch.broadcast_tensors(left, right)
+    lv, lw = left[..., :3], left[..., 3:]
+    rv, rw = right[..., :3], right[..., 3:]
+    vector = torch.addcmul(torch.addcmul(torch.linalg.cross(lv, rv), lw, rv), rw, lv)
+    return torch.cat([vector, lw * rw - (lv * rv).sum(-1, keepdim=True)], dim=-1)
 
 
 def conjugate(quaternion: Float[Tensor, "... 4"]) -> Float[Tensor, "... 4"]:

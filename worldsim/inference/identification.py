@@ -1,0 +1,268 @@
+"""Online identification of a thrown cube: a belief over its physical parameters that sharpens toss by toss.
+
+The belief is a cloud of E particles in transformed coordinates. Each watched toss is cut into short windows; every
+particle predicts every window from its observed start, and is weighted by a heavy-tailed likelihood of the pose
+errors. The likelihood is tempered so that no single toss may leave fewer than a set share of the cloud effective:
+contact is chaotic and the model is not the truth, and a cloud that believes its best member too soon cannot turn back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.optimize import brentq
+from torch import Tensor
+
+from worldsim.dynamics import ContactSettings, quaternion
+from worldsim.inference.rigid_rollout import BoxParameters, BoxStart, roll_out
+from worldsim.types.card import ParameterPrior
+
+__all__ = ["CUBE_PRIORS", "Identifier", "ParameterCloud", "Windows"]
+
+CUBE_PRIORS = (
+    ParameterPrior("friction", 0.2, 0.4, "1", "log"),
+    ParameterPrior("stiffness_per_s2", 30_000.0, 0.6, "1/s^2", "log"),
+    ParameterPrior("damping_ratio", 0.25, 0.5, "1", "log"),
+    ParameterPrior("edge_m", 0.1048, 0.012, "m", "log"),
+    ParameterPrior("gravity_m_s2", 9.81, 0.12, "m/s^2", "identity"),
+    ParameterPrior("inertia_scale", 1.2, 0.3, "1", "log"),
+    ParameterPrior("centre_of_mass_x_m", 0.0, 0.003, "m", "identity"),
+    ParameterPrior("centre_of_mass_y_m", 0.0, 0.003, "m", "identity"),
+    ParameterPrior("centre_of_mass_z_m", 0.0, 0.003, "m", "identity"),
+    ParameterPrior("corner_radius_m", 0.0015, 0.5, "m", "log"),
+)
+"""What is known of such a cube before the first toss: its nominal size and moment, and rough contact values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """W short stretches of one or more tosses.
+
+    Attributes:
+        start: W starts, velocities at the pose.
+        position: [T, W, 3] m observed; orientation_xyzw: [T, W, 4].
+        present: [T, W] False beyond the end of a toss.
+        dt_s: time between frames.
+    """
+
+    start: BoxStart
+    position: Float[Tensor, "T W 3"]
+    orientation_xyzw: Float[Tensor, "T W 4"]
+    present: Bool[Tensor, "T W"]
+    dt_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterCloud:
+    """E particles of P parameters in transformed coordinates, with log weights.
+
+    Attributes:
+        priors: names, transforms and priors of the P columns.
+        particles: [E, P].
+        log_weights: [E], unnormalised.
+        position_scale_m, rotation_scale_rad: [H] learned sizes of the errors at each compared horizon.
+        tosses: how many were watched.
+    """
+
+    priors: tuple[ParameterPrior, ...]
+    particles: Float[np.ndarray, "E P"]
+    log_weights: Float[np.ndarray, " E"]
+    position_scale_m: Float[np.ndarray, " H"]
+    rotation_scale_rad: Float[np.ndarray, " H"]
+    tosses: int = 0
+
+    @property
+    def weights(self) -> Float[np.ndarray, " E"]:
+        """Normalised weights."""
+        return _normalised(self.log_weights)
+
+    def natural(self, particles: Float[np.ndarray, "E P"] | None = None) -> Float[np.ndarray, "E P"]:
+        """Return the particles (all of the cloud's where None) in natural units."""
+        values = self.particles if particles is None else particles
+        is_log = np.array([prior.transform == "log" for prior in self.priors])
+        return np.where(is_log, np.exp(np.where(is_log, values, 0.0)), values)
+
+    def interval(self, level: float = 0.9) -> dict[str, tuple[float, float, float]]:
+        """Return (median, low, high) of every parameter in natural units."""
+        natural, weights = self.natural(), self.weights
+        tail = 0.5 * (1.0 - level)
+        found: dict[str, tuple[float, float, float]] = {}
+        for column, prior in enumerate(self.priors):
+            order = np.argsort(natural[:, column])
+            cumulative = np.cumsum(weights[order]) - 0.5 * weights[order]
+            low, mid, high = np.interp([tail, 0.5, 1.0 - tail], cumulative, natural[order, column])
+            found[prior.name] = (float(mid), float(low), float(high))
+        return found
+
+    def draw(self, count: int, rng: np.random.Generator) -> Float[np.ndarray, "S P"]:
+        """Return `count` particles drawn by weight (systematically, so that a few represent the cloud)."""
+        return self.particles[_systematic(self.weights, count, rng)]
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """Learns a `ParameterCloud` from windows, one toss after another.
+
+    Attributes:
+        particles: E.
+        horizons: frames after the start at which poses are compared.
+        temperature: power of the likelihood of one toss; below 1 because the errors within a toss are one
+            error seen several times, and because the model is not the truth.
+        least_effective: share of the cloud that must stay effective in one reweighting.
+        rounds: most reweightings a toss; a toss that tells more than that tells it the next time.
+        shrinkage: Liu and West's a, pulls resampled particles to the mean as far as the kernel spreads them.
+        settings: of the contact solver.
+        priors: what is believed before the first toss.
+    """
+
+    particles: int = 96
+    horizons: tuple[int, ...] = (8, 16, 24, 32)
+    temperature: float = 0.25
+    least_effective: float = 0.4
+    rounds: int = 2
+    shrinkage: float = 0.98
+    settings: ContactSettings = field(default_factory=lambda: ContactSettings(substeps=2, iterations=8))
+    priors: tuple[ParameterPrior, ...] = CUBE_PRIORS
+
+    def begin(self, rng: np.random.Generator) -> ParameterCloud:
+        """Return the prior cloud."""
+        centre = np.array([np.log(p.mean) if p.transform == "log" else p.mean for p in self.priors])
+        spread = np.array([p.std for p in self.priors])
+        drawn = centre + spread * rng.standard_normal((self.particles, len(self.priors)))
+        growth = np.asarray(self.horizons) / self.horizons[0]
+        return ParameterCloud(self.priors, drawn, np.zeros(self.particles), 1.5e-3 * growth, 0.04 * growth)
+
+    def assimilate(
+        self, cloud: ParameterCloud, windows: Windows, tosses: int, rng: np.random.Generator
+    ) -> ParameterCloud:
+        """Return the belief after watching the windows of `tosses` further tosses."""
+        remaining = 1.0
+        for _ in range(self.rounds):
+            position, rotation, present = self._errors(cloud, windows)
+            log_likelihood = self.temperature * self._log_likelihood(cloud, position, rotation, present)
+            step = min(remaining, self._tempering(cloud.log_weights, log_likelihood))
+            cloud = replace(cloud, log_weights=cloud.log_weights + step * log_likelihood)
+            cloud = self._learn_scales(cloud, position, rotation, present)
+            remaining -= step
+            if remaining <= 1e-3:
+                break
+            cloud = self._rejuvenate(cloud, rng)
+        if _effective(cloud.weights) < 0.5 * self.particles:
+            cloud = self._rejuvenate(cloud, rng)
+        return replace(cloud, tosses=cloud.tosses + tosses)
+
+    def _errors(
+        self, cloud: ParameterCloud, windows: Windows
+    ) -> tuple[Float[np.ndarray, "E H W"], Float[np.ndarray, "E H W"], Bool[np.ndarray, "H W"]]:
+        """Return position (m) and rotation (rad) errors of every particle at every horizon of every window."""
+        count, width = self.particles, windows.position.shape[1]
+        horizons = list(self.horizons)
+        parameters = box_parameters(cloud.natural(), width, windows.position)
+        positions, orientations = roll_out(
+            windows.start.repeated(count), parameters, horizons[-1] + 1, windows.dt_s, self.settings
+        )
+        seen_p, seen_q = windows.position[horizons].repeat(1, count, 1), windows.orientation_xyzw[horizons]
+        position = (positions[horizons] - seen_p).norm(dim=-1).unflatten(1, (count, width))
+        rotation = quaternion.geodesic_angle(orientations[horizons], seen_q.repeat(1, count, 1))
+        rotation = rotation.unflatten(1, (count, width))
+        # A particle whose rollout left the finite numbers is as wrong as can be.
+        position = position.nan_to_num(nan=10.0, posinf=10.0).transpose(0, 1)
+        rotation = rotation.nan_to_num(nan=np.pi).transpose(0, 1)
+        return position.double().numpy(), rotation.double().numpy(), windows.present[horizons].numpy()
+
+    def _log_likelihood(
+        self,
+        cloud: ParameterCloud,
+        position: Float[np.ndarray, "E H W"],
+        rotation: Float[np.ndarray, "E H W"],
+        present: Bool[np.ndarray, "H W"],
+    ) -> Float[np.ndarray, " E"]:
+        """Return the summed Student-t log likelihood (3 degrees of freedom, 6 dimensions a pose)."""
+        scale_p, scale_r = cloud.position_scale_m[:, None], cloud.rotation_scale_rad[:, None]
+        squared = (position / scale_p) ** 2 + (rotation / scale_r) ** 2
+        each = -0.5 * (STUDENT_DOF + 6.0) * np.log1p(squared / STUDENT_DOF)
+        return np.asarray((each * present).sum((1, 2)))
+
+    def _tempering(self, log_weights: Float[np.ndarray, " E"], log_likelihood: Float[np.ndarray, " E"]) -> float:
+        """Return the largest power, at most 1, that leaves the cloud effective enough."""
+        least = min(self.least_effective * self.particles, 0.9 * _effective(_normalised(log_weights)))
+
+        def spare(power: float) -> float:
+            return _effective(_normalised(log_weights + power * log_likelihood)) - least
+
+        return 1.0 if spare(1.0) >= 0.0 else float(brentq(spare, 0.0, 1.0, xtol=1e-3))
+
+    def _learn_scales(
+        self,
+        cloud: ParameterCloud,
+        position: Float[np.ndarray, "E H W"],
+        rotation: Float[np.ndarray, "E H W"],
+        present: Bool[np.ndarray, "H W"],
+    ) -> ParameterCloud:
+        """Move the error sizes towards the typical error of the believed particles (medians: tails are wide)."""
+        weights = cloud.weights[:, None, None]
+        rate = max(0.05, 1.0 / (cloud.tosses + 4.0))
+
+        def typical(errors: Float[np.ndarray, "E H W"], old: Float[np.ndarray, " H"]) -> Float[np.ndarray, " H"]:
+            mean = (weights * errors).sum(0)
+            rows = [np.median(row[seen]) if seen.any() else before for row, seen, before in zip(mean, present, old)]
+            return np.exp((1.0 - rate) * np.log(old) + rate * np.log(np.maximum(rows, SMALLEST_SCALE)))
+
+        return replace(
+            cloud,
+            position_scale_m=typical(position, cloud.position_scale_m),
+            rotation_scale_rad=typical(rotation, cloud.rotation_scale_rad),
+        )
+
+    def _rejuvenate(self, cloud: ParameterCloud, rng: np.random.Generator) -> ParameterCloud:
+        """Resample and spread the particles, keeping their mean and covariance (Liu and West 2001, section 10.3.2)."""
+        weights = cloud.weights
+        mean = weights @ cloud.particles
+        centred = cloud.particles - mean
+        covariance = (weights[:, None] * centred).T @ centred
+        # Few effective particles underestimate correlations' complement; a share of the prior keeps every
+        # direction open.
+        floor = np.diag([(LEAST_SPREAD * prior.std) ** 2 for prior in self.priors])
+        root = np.linalg.cholesky(covariance + floor)
+        kept = cloud.particles[_systematic(weights, self.particles, rng)]
+        noise = rng.standard_normal(kept.shape) @ root.T
+        a = self.shrinkage
+        return replace(
+            cloud,
+            particles=a * kept + (1.0 - a) * mean + np.sqrt(1.0 - a * a) * noise,
+            log_weights=np.zeros(self.particles),
+        )
+
+
+STUDENT_DOF = 3.0
+"""Tails of the pose errors: an impact predicted on the wrong side of an edge is wrong by far."""
+
+SMALLEST_SCALE = 1e-4
+"""m and rad: no error size is believed to be smaller, which keeps perfect windows from dominating."""
+
+LEAST_SPREAD = 0.1
+"""Least spread of the resampling kernel, in prior standard deviations."""
+
+
+def box_parameters(natural: Float[np.ndarray, "E P"], copies: int, like: Tensor) -> BoxParameters:
+    """Return parameters in the order of `CUBE_PRIORS`, each row `copies` times in a row, as tensors like `like`."""
+    rows = torch.as_tensor(np.repeat(natural, copies, axis=0), dtype=like.dtype, device=like.device)
+    friction, stiffness, damping, edge, gravity, inertia, x, y, z, radius = rows.unbind(-1)
+    return BoxParameters(friction, stiffness, damping, edge, gravity, inertia, torch.stack([x, y, z], dim=-1), radius)
+
+
+def _normalised(log_weights: Float[np.ndarray, " E"]) -> Float[np.ndarray, " E"]:
+    weights = np.exp(log_weights - log_weights.max())
+    return np.asarray(weights / weights.sum())
+
+
+def _effective(weights: Float[np.ndarray, " E"]) -> float:
+    return float(1.0 / (weights**2).sum())
+
+
+def _systematic(weights: Float[np.ndarray, " E"], count: int, rng: np.random.Generator) -> np.ndarray:
+    places = (rng.random() + np.arange(count)) / count
+    return np.minimum(np.searchsorted(np.cumsum(weights), places), len(weights) - 1)
