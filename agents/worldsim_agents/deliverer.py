@@ -21,10 +21,12 @@ from worldsim.types.observation import Observation
 from worldsim.types.planning import Forecast, Plan, Preferences
 from worldsim.types.record import StepRecord
 
-_GRASP_GAP_M = 0.15  # left between front and parcel when it is taken
+_GRASP_GAP_M = 0.12  # left between front and parcel when it is taken
 _BACK_OFF_M = 0.7  # way backed after putting a parcel down
 _PARCEL_EXTENT_M = (0.40, 0.40, 0.35)  # of a parcel, with some allowance for one held askew
+_SAME_TIME_S = 1e-3  # times of frames are sums of floats
 _SAME_PLACE_M = 0.4  # small things within this of the place that the task names are what it names
+_DELIVERED_M = 0.5  # a parcel this near to its drop-off is delivered
 _MOVED_M = 0.1  # a task whose place moves by more is a new task
 _STAGING_TOLERANCE = (0.2, 0.35)  # m, rad: good enough to begin the last stretch
 _PLACE_TOLERANCE = (0.08, 0.15)  # m, rad: good enough to take or leave the parcel
@@ -126,6 +128,7 @@ class Deliverer(Agent):
         self._target: tuple[float, float] | None = None
         self._approach: Approach | None = None
         self._phase_since_s = 0.0
+        self._planned_s = -math.inf
         self._alarm_since_s: dict[int, float] = {}
 
     def act(
@@ -138,13 +141,28 @@ class Deliverer(Agent):
         own = believed_own_body(self.world_model.belief, self.world_model.own_id, observation.ego)
         if own is None:  # a passive observer carries nothing
             return np.zeros(3, dtype=np.float32)
+        if self._still_good(stopped_for, now):
+            return self._action()
         self._situation = self._perceive(own, task, now)
         if not stopped_for:
             self._follow(task, now)
         wanted = self._wanted(stopped_for)
         plan = self.planner.plan(self.world_model.belief, wanted, rng)
-        self.last_plan = plan
+        self.last_plan, self._planned_s = plan, now
         self.last_decision = Decision(now, self.phase, wanted, stopped_for, plan)
+        return self._action()
+
+    def _still_good(self, stopped_for: tuple[int, ...], now: float) -> bool:
+        """Return whether the last plan's first action still runs: it is made for one step of the planner."""
+        last = self.last_decision
+        young = now - self._planned_s < self.planner.dt_s - _SAME_TIME_S
+        return self.last_plan is not None and last is not None and young and last.stopped_for == stopped_for
+
+    def _action(self) -> Float[np.ndarray, "3"]:
+        """Return the last plan's first action, and what the phase says of holding."""
+        plan = self.last_plan
+        if plan is None:
+            return np.zeros(3, dtype=np.float32)
         hold = -1.0 if self.phase in (Phase.RELEASE, Phase.BACK_OFF) else float(self.phase in _HOLDING)
         return np.array([plan.action[0], plan.action[1], hold], dtype=np.float32)
 
@@ -192,9 +210,11 @@ class Deliverer(Agent):
             return Phase.CARRY
         if not task.holding and self.phase in _HOLDING_ON:
             return Phase.BACK_OFF if self.phase is Phase.RELEASE else Phase.REACH
+        if not task.open and self.phase is not Phase.BACK_OFF:
+            return Phase.WAIT
         match self.phase:
             case Phase.WAIT:
-                ready = task.known and (self._approach is None or spent_s > _RETRY_S)
+                ready = task.open and (self._approach is None or spent_s > _RETRY_S)
                 return (Phase.CARRY if task.holding else Phase.REACH) if ready else Phase.WAIT
             case Phase.REACH | Phase.CARRY if self._approach is None:
                 return Phase.WAIT
@@ -255,8 +275,10 @@ class _Task:
     holding: bool
 
     @property
-    def known(self) -> bool:
-        return all(math.isfinite(v) for v in (*self.pickup, *self.dropoff))
+    def open(self) -> bool:
+        """Whether there is something to fetch that does not lie where it belongs already."""
+        known = all(math.isfinite(v) for v in (*self.pickup, *self.dropoff))
+        return known and (self.holding or math.dist(self.pickup, self.dropoff) > _DELIVERED_M)
 
     @classmethod
     def read(cls, observation: Observation) -> _Task:
