@@ -57,12 +57,15 @@ class Interaction(abc.ABC):
         reach_m: pairs whose hulls are farther apart are not candidates.
         prior: prior odds and hazards.
         directed: False lists each pair once.
+        reads_motion: False where the evidence reads only how things stand, not how they moved in the frame: then
+            a few frames may be looked at as one.
     """
 
     kind: ClassVar[str]
     reach_m: ClassVar[float]
     prior: ClassVar[EdgePrior]
     directed: ClassVar[bool] = True
+    reads_motion: ClassVar[bool] = True
 
     @abc.abstractmethod
     def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:

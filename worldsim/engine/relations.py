@@ -7,37 +7,43 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worldsim.contracts.interaction import Interaction, PairFrame
+from worldsim.contracts.interaction import PairFrame
 from worldsim.engine.state import EngineState
 from worldsim.graph.candidates import candidate_pairs
 from worldsim.graph.edges import as_graph, infer
 from worldsim.types.graph import InteractionGraph
 from worldsim.types.states import ObjectStates
 
-_SLEEPING_PAIRS_EVERY = 10  # frames; nothing changes between two things that sleep
+_SLEEPING_PAIRS_EVERY = 12  # frames; nothing changes between two things that sleep
+_STANDING_EVERY = 4  # frames looked at as one by kinds that do not read motion
 
 
 def infer_graph(state: EngineState, dt_s: float) -> None:
-    """Fold this frame into the edges. Pairs in which nobody is awake are looked at every tenth frame only."""
+    """Fold this frame into the edges.
+
+    Pairs in which nobody is awake are looked at every twelfth frame, kinds that read no motion every fourth.
+    """
     if state.before is None or not state.interactions:
         return
-    every = state.frames % _SLEEPING_PAIRS_EVERY == 0
+    standing = state.frames % _STANDING_EVERY == 0
+    due = [(k, i) for k, i in enumerate(state.interactions) if standing or i.reads_motion]
+    if not due:
+        return
     known = state.alive & state.ledger.settled
     active = known & state.library.moves[state.model_index]
-    if not every:
+    if state.frames % _SLEEPING_PAIRS_EVERY:
         active &= state.awake
     slots = np.flatnonzero(known)
     belief = state.belief
-    reach = max(i.reach_m for i in state.interactions)
     pairs, gap = candidate_pairs(
         belief.position.cpu().numpy()[slots],
         belief.orientation_xyzw.cpu().numpy()[slots],
         belief.extent_m.cpu().numpy()[slots],
         active[slots],
-        reach,
+        max(i.reach_m for _, i in due),
     )
     pairs = slots[pairs] if len(pairs) else pairs
-    for kind, interaction in enumerate(state.interactions):
+    for kind, interaction in due:
         near = pairs[gap < interaction.reach_m]
         if interaction.directed:
             near = np.concatenate([near, near[:, ::-1]])
@@ -46,11 +52,11 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
             swap = ids[:, 0] > ids[:, 1]
             near, ids = np.where(swap[:, None], near[:, ::-1], near), np.sort(ids, axis=1)
         order = np.lexsort((ids[:, 1], ids[:, 0]))
-        frame = _frame(state, near[order], interaction, dt_s)
-        state.edges = infer(state.edges, kind, interaction, ids[order], frame)
+        span_s = dt_s if interaction.reads_motion else dt_s * _STANDING_EVERY
+        state.edges = infer(state.edges, kind, interaction, ids[order], _frame(state, near[order], span_s))
 
 
-def _frame(state: EngineState, pairs: Int[np.ndarray, "E 2"], interaction: Interaction, dt_s: float) -> PairFrame:
+def _frame(state: EngineState, pairs: Int[np.ndarray, "E 2"], dt_s: float) -> PairFrame:
     source, target = state.index(pairs[:, 0]), state.index(pairs[:, 1])
     now, before = state.belief.states, state.before
     assert before is not None  # noqa: S101 - `infer_graph` has looked

@@ -151,10 +151,6 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
     candidate = state.alive.copy()
     if state.own_slot is not None:
         candidate[state.own_slot] = False
-    fixture = belief.alive & ~belief.awake & (belief.extent_m[:, 2] > _OCCLUDER_HEIGHT_M)
-    seen = visible(
-        states.position, states.orientation_xyzw, states.extent_m, fixture, frame.viewpoint, frame.range_m
-    )
     detection = associate(
         states.position.cpu().numpy(),
         predicted.density.covariance[:, :3, :3].cpu().numpy(),
@@ -164,10 +160,16 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
         frame.detections,
         state.settings.loop.manoeuvre_m,
     )
+    seen = detection >= 0
+    missed = np.flatnonzero(candidate & ~seen)  # what was detected was in view: only the others need looking at
+    if len(missed):
+        fixture = belief.alive & ~belief.awake & (belief.extent_m[:, 2] > _OCCLUDER_HEIGHT_M)
+        in_view = visible(states, state.index(missed), fixture, frame.viewpoint, frame.range_m)
+        seen[missed] = in_view.cpu().numpy()
     slots = np.flatnonzero(detection >= 0)
     unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[slots])
     return Matched(
-        detection, seen.cpu().numpy(), unassigned, state.index(slots), state.index(detection[slots])
+        detection, seen, unassigned, state.index(slots), state.index(detection[slots])
     )
 
 

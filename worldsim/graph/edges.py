@@ -76,7 +76,8 @@ def infer(
     known = (place < len(old_keys)) & (old_keys[place_ok] == candidate_keys) if len(old_keys) else np.zeros(len(ids), bool)
     start = np.full(len(ids), interaction.prior.log_odds)
     start[known] = waited[place_ok[known]]
-    evidence = interaction.log_evidence(frame).detach().cpu().numpy().astype(np.float64)
+    found = interaction.log_evidence(frame) if len(ids) else frame.source_std_m
+    evidence = found.detach().cpu().numpy().astype(np.float64)
     fresh = np.clip(start + evidence, -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT)
     kept = ~np.isin(old_keys, candidate_keys) & (waited > _FORGET_LOG_ODDS)
     others = ~mine

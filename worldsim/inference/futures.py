@@ -84,18 +84,21 @@ def sample_futures(
     near = (rows // n) * n + neighbour[who]
     known, told = neighbour_known[who], commanded[who]
     walls = obstacles.select(who)
-    groups = [(family, torch.as_tensor(index, device=device)) for family, index in group_by_family(model_index, library)]
+    groups = [
+        (family, torch.as_tensor(index, device=device)) for family, index in group_by_family(model_index, library)
+    ]
     calm = states.position.new_zeros(samples * n, 6)
     path: list[ObjectStates] = []
     for step in range(steps):
         control = Control(commands[step][who], told, states.position[near], states.linear_velocity[near], known)
         around = Surroundings(control, calm, walls)
+        white = _antithetic(samples, (n, calm.shape[-1]), calm, generator)
         for family, index in groups:
             model = library.models[int(np.flatnonzero(library.family_index == family)[0])]
             part, used = states.select(index), natural[index]
             moved, _ = advance_class(model, part, used, models[index], library, around.select(index), dt_s)
             density = model.process_noise(part, used[:, : len(model.parameter_names)], dt_s)
-            moved = _kicked(moved, density * scale[index].unsqueeze(-1), dt_s, generator)
+            moved = _kicked(moved, density * scale[index].unsqueeze(-1), dt_s, white[index])
             states = _put(states, index, moved)
         path.append(states)
 
@@ -114,12 +117,12 @@ def _start(
     first = np.cumsum([0] + [len(s.model_index) for s in sources])[:n]
     # systematic sampling of hypotheses: as many samples each as its weight says, to within one
     points = (np.arange(samples) + 0.5) / samples
-    pick = np.stack([f + np.searchsorted(np.cumsum(s.weight)[:-1], points) for f, s in zip(first, sources, strict=True)], 1)
+    pick = np.stack(
+        [f + np.searchsorted(np.cumsum(s.weight)[:-1], points) for f, s in zip(first, sources, strict=True)], 1
+    )
     row = torch.as_tensor(pick.reshape(-1), device=stacked.parameters.device)
     root = _root(stacked.covariance)
-    white = torch.randn(
-        samples * n, root.shape[-1], generator=generator, dtype=root.dtype, device=stacked.parameters.device
-    )
+    white = _antithetic(samples, (n, root.shape[-1]), root, generator)
     step = (root[row] @ white.unsqueeze(-1)).squeeze(-1)
     chosen = stacked.select(row)
     states, parameters = retract(chosen.states, chosen.parameters, step)
@@ -134,11 +137,20 @@ def _root(covariance: Float[Tensor, "N X X"]) -> Float[Tensor, "N X X"]:
     return torch.linalg.cholesky_ex(covariance + ridge).L
 
 
+def _antithetic(samples: int, shape: tuple[int, int], like: Tensor, generator: torch.Generator) -> Float[Tensor, "R k"]:
+    """Return standard normal rows, sample-major, the second half of the samples mirroring the first.
+
+    Where the motion is nearly linear, the mean of the samples is then nearly the mean of the future, however few
+    the samples are (Hammersley and Morton 1956).
+    """
+    half = torch.randn((samples + 1) // 2, *shape, generator=generator, dtype=like.dtype, device=like.device)
+    return torch.cat([half, -half[: samples // 2]]).reshape(samples * shape[0], shape[1])
+
+
 def _kicked(
-    states: ObjectStates, density: Float[Tensor, "R 6"], dt_s: float, generator: torch.Generator
+    states: ObjectStates, density: Float[Tensor, "R 6"], dt_s: float, white: Float[Tensor, "R 6"]
 ) -> ObjectStates:
     """Add what white acceleration noise does in a step: a velocity change, and half of it times dt in position."""
-    white = torch.randn(density.shape, generator=generator, dtype=density.dtype, device=density.device)
     kick = (density * dt_s).sqrt() * white
     return ObjectStates(
         states.position + 0.5 * dt_s * kick[:, :3],
@@ -157,4 +169,3 @@ def _put(states: ObjectStates, index: Int[Tensor, " m"], rows: ObjectStates) -> 
         states.angular_velocity.index_copy(0, index, rows.angular_velocity),
         states.extent_m,
     )
-

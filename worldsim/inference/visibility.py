@@ -3,56 +3,53 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.dynamics import quaternion
+from worldsim.types.states import ObjectStates
 
 _POINTS = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.4), (0.4, 0.0, 0.0), (-0.4, 0.0, 0.0), (0.0, 0.4, 0.0), (0.0, -0.4, 0.0))
 _TIGHT = 0.98  # a box a little smaller than believed: grazing rays are not counted as blocked
 
 
 def visible(
-    position: Float[Tensor, "N 3"],
-    orientation_xyzw: Float[Tensor, "N 4"],
-    extent_m: Float[Tensor, "N 3"],
+    states: ObjectStates,
+    rows: Int[Tensor, " n"],
     occluder: Bool[Tensor, " N"],
     viewpoint: Float[Tensor, "K 3"],
     range_m: Float[Tensor, " K"],
-) -> Bool[Tensor, " N"]:
-    """Return whether each object's centre, or most of the other points on it, can be seen from some viewpoint.
+) -> Bool[Tensor, " n"]:
+    """Return whether the centre of each object in `rows`, or most of the other points on it, can be seen.
 
     A sight line is blocked where it crosses the box of another object marked in `occluder` (slab test). No
     viewpoints mean that all is in view.
     """
-    n, k = position.shape[0], viewpoint.shape[0]
-    if k == 0:
-        return torch.ones(n, dtype=torch.bool, device=position.device)
-    offset = position.new_tensor(_POINTS)
-    points = position.unsqueeze(1) + quaternion.rotate(
-        orientation_xyzw.unsqueeze(1), offset * extent_m.unsqueeze(1)
-    )  # [N, R, 3]
+    if viewpoint.shape[0] == 0:
+        return torch.ones(len(rows), dtype=torch.bool, device=viewpoint.device)
+    asked = states.select(rows)
+    offset = viewpoint.new_tensor(_POINTS) * asked.extent_m.unsqueeze(1)
+    points = asked.position.unsqueeze(1) + quaternion.rotate(asked.orientation_xyzw.unsqueeze(1), offset)
     blockers = torch.nonzero(occluder).squeeze(-1)
-    clear = _clear(points, position, orientation_xyzw, extent_m, blockers, viewpoint)  # [N, R, K]
+    clear = _clear(points, rows, states.select(blockers), blockers, viewpoint)  # [n, R, K]
     near = (points.unsqueeze(2) - viewpoint).norm(dim=-1) <= range_m
     seen = clear & near
     return (seen[:, 0] | (seen.float().mean(dim=1) > 0.5)).any(dim=-1)
 
 
 def _clear(
-    points: Float[Tensor, "N R 3"],
-    position: Float[Tensor, "N 3"],
-    orientation_xyzw: Float[Tensor, "N 4"],
-    extent_m: Float[Tensor, "N 3"],
-    blockers: Tensor,
+    points: Float[Tensor, "n R 3"],
+    rows: Int[Tensor, " n"],
+    boxes: ObjectStates,
+    blockers: Int[Tensor, " B"],
     viewpoint: Float[Tensor, "K 3"],
-) -> Bool[Tensor, "N R K"]:
+) -> Bool[Tensor, "n R K"]:
     n, r, _ = points.shape
     k, b = viewpoint.shape[0], blockers.shape[0]
     if b == 0:
         return torch.ones(n, r, k, dtype=torch.bool, device=points.device)
-    inverse = quaternion.conjugate(orientation_xyzw[blockers])  # [B, 4]
-    centre, half = position[blockers], 0.5 * _TIGHT * extent_m[blockers]
+    inverse = quaternion.conjugate(boxes.orientation_xyzw)  # [B, 4]
+    centre, half = boxes.position, 0.5 * _TIGHT * boxes.extent_m
     end = quaternion.rotate(inverse, points.reshape(-1, 1, 3) - centre).reshape(n, r, 1, b, 3)
     start = quaternion.rotate(inverse, viewpoint.reshape(-1, 1, 3) - centre).reshape(1, 1, k, b, 3)
     along = end - start
@@ -61,5 +58,5 @@ def _clear(
     enter = torch.minimum(first, second).amax(-1)
     leave = torch.maximum(first, second).amin(-1)
     hit = (enter < leave) & (leave > 0.0) & (enter < 1.0)  # [N, R, K, B]
-    itself = blockers == torch.arange(n, device=points.device).unsqueeze(-1)  # [N, B]
+    itself = blockers == rows.unsqueeze(-1)  # [n, B]
     return ~(hit & ~itself.reshape(n, 1, 1, b)).any(dim=-1)

@@ -21,6 +21,7 @@ class Support(Interaction):
     reach_m = 0.1
     prior = EdgePrior(log_odds=-1.5, appear_per_s=0.2, vanish_per_s=0.2)
     directed = True
+    reads_motion = False
 
     def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:
         """Compare the vertical gap with that of a thing that stands, and with that of one that does not."""
