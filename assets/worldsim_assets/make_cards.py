@@ -139,7 +139,7 @@ SIZES = ("small", "medium", "large")
 
 BREEDS: tuple[Breed, ...] = (
     # what the warehouse is made of: the first card of each is the starter
-    Breed("wall", "static", (), "box", (8.0, 0.15, 2.5), 4, 0.2, STILL, ("plaster", "brick"), True, 0.6),
+    Breed("wall", "static", (), "box", (6.0, 6.0, 3.0), 4, 0.05, STILL, ("plaster", "brick"), True, 1.0),
     Breed("shelf", "static", (), "box", (2.4, 0.6, 2.2), 8, 0.12, STILL, ("steel", "timber"), True),
     Breed("pillar", "static", (), "box", (0.4, 0.4, 3.0), 6, 0.12, STILL, ("concrete", "steel"), True),
     Breed("station", "static", (), "box", (0.9, 0.6, 0.5), 5, 0.08, STILL, ("belt", "table"), True),
@@ -151,13 +151,13 @@ BREEDS: tuple[Breed, ...] = (
     Breed("parcel", "rigid_body", (4.0, 0.6, 0.1, 0.02), "box", (0.35, 0.35, 0.30), 16, 0.12, PUSHED, ("carton", "foil"), True),
     Breed("barrel", "rigid_body", (25.0, 0.5, 0.25, 0.02), "cylinder", (0.58, 0.58, 0.88), 12, 0.08, PUSHED, ("steel", "plastic"), True),
     Breed("door", "hinge", (-0.7, 0.0, 0.5), "box", (1.4, 0.06, 2.0), 8, 0.05, PUSHED, ("swing", "fire"), True, 0.05),
-    Breed("robot", "vehicle", (3.0, 4.0, 0.05, 0.3), "box", (0.70, 0.50, 0.30), 5, 0.05, (0.6, 1.2, 0.7, 0.6, 0.0, 0.3), ("carrier",), True, 0.06),
-    Breed("agv", "vehicle", (3.0, 4.0, 0.3, 0.3), "box", (1.2, 0.8, 0.5), 8, 0.1, (0.6, 1.0, 0.5, 0.3, 0.0, 0.2), ("tugger", "lifter"), True),
+    Breed("robot", "vehicle", (5.0, 8.0, 0.05, 0.3), "box", (0.70, 0.50, 0.30), 5, 0.05, (0.6, 1.2, 0.7, 0.6, 0.0, 0.3), ("carrier",), True, 0.06),
+    Breed("agv", "vehicle", (2.5, 4.0, 0.15, 0.02), "box", (1.2, 0.8, 0.5), 8, 0.1, (0.6, 1.0, 0.5, 0.3, 0.0, 0.2), ("tugger", "lifter"), True),
     Breed("worker", "person", (1.2, 0.6, 2.0, 1.0, 0.3), "box", (0.45, 0.55, 1.75), 14, 0.06, WALK, ("vest", "overall"), True),
     # what may come in
-    Breed("cat", "cat", (1.8, 4.0, 4.0, 2.5, 1.5), "box", (0.45, 0.16, 0.30), 46, 0.12, (0.7, 2.0, 4.0, 2.5, 0.0, 0.4), ("tabby", "black", "ginger", "white", "grey")),
-    Breed("dog", "dog", (1.6, 1.1, 3.0, 0.4), "box", (0.80, 0.26, 0.60), 46, 0.16, (1.0, 1.8, 2.0, 1.2, 0.0, 0.25), ("shepherd", "terrier", "hound", "retriever")),
-    Breed("ball", "rolling_ball", (0.4, 0.15, 0.5, 0.5), "sphere", (0.32, 0.32, 0.32), 46, 0.35, (1.2, 2.2, 0.4, 5.0, 0.0, 0.1), ("rubber", "leather", "foam", "plastic")),
+    Breed("cat", "cat", (2.2, 2.5, 5.0, 2.5, 2.0), "box", (0.45, 0.16, 0.30), 46, 0.12, (0.7, 2.0, 4.0, 2.5, 0.0, 0.4), ("tabby", "black", "ginger", "white", "grey")),
+    Breed("dog", "dog", (1.6, 1.25, 3.5, 0.3), "box", (0.80, 0.26, 0.60), 46, 0.16, (1.0, 1.8, 2.0, 1.2, 0.0, 0.25), ("shepherd", "terrier", "hound", "retriever")),
+    Breed("ball", "rolling_ball", (0.5, 0.15, 0.65, 0.6), "sphere", (0.32, 0.32, 0.32), 46, 0.35, (1.2, 2.2, 0.4, 5.0, 0.0, 0.1), ("rubber", "leather", "foam", "plastic")),
     Breed("trolley", "trolley", (25.0, 0.3, 0.2, 1.0), "box", (0.90, 0.55, 1.00), 42, 0.12, (0.9, 1.6, 0.4, 0.3, 0.0, 0.15), ("mesh", "platform", "shopping")),
     # what else moves about in such buildings
     Breed("child", "person", (1.1, 0.5, 1.5, 0.8, 0.8), "box", (0.30, 0.36, 1.15), 14, 0.1, (0.9, 2.0, 1.4, 1.0, 0.0, 0.2), ("toddler", "pupil")),
