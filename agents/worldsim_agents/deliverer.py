@@ -28,7 +28,7 @@ _SAME_TIME_S = 1e-3  # times of frames are sums of floats
 _SAME_PLACE_M = 0.4  # small things within this of the place that the task names are what it names
 _DELIVERED_M = 0.5  # a parcel this near to its drop-off is delivered
 _MOVED_M = 0.1  # a task whose place moves by more is a new task
-_STAGING_TOLERANCE = (0.2, 0.35)  # m, rad: good enough to begin the last stretch
+_STAGING_TOLERANCE = (0.3, 0.45)  # m, rad: good enough to begin the last stretch
 _PLACE_TOLERANCE = (0.08, 0.15)  # m, rad: good enough to take or leave the parcel
 _ALIGN_PATIENCE_S, _GRASP_PATIENCE_S, _RETRY_S = 5.0, 1.0, 1.0
 

@@ -22,6 +22,7 @@ from worldsim.types.planning import Preferences
 TERMS = ("progress", "heading", "clearance", "collision", "obstacles", "effort", "smoothness", "stillness")
 
 _STD_FLOOR_M = 0.02  # no position is believed better than this; it also keeps the normal tail finite
+_NOSE_M, _FACING_FROM_M = 0.6, 0.8  # how far ahead the way is measured from, fading in from here to twice here
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,11 @@ def _goal(
     if route is None or preferences.goal_position is None or preferences.hold_still:
         return zero, zero.clone()
     left = route.distance_to_go(own.position)
-    progress = 2.0 * left[:, -1] + 2.0 * left.mean(dim=1)
+    # Far from the goal the way is measured from ahead of the nose, so that the body turns to face where it goes.
+    ahead = torch.stack([torch.cos(own.heading), torch.sin(own.heading)], dim=-1)
+    nose = own.position + ahead * (_NOSE_M * (left / _FACING_FROM_M - 1.0).clamp(0.0, 1.0))[..., None]
+    way = route.distance_to_go(nose)
+    progress = 2.0 * way[:, -1] + 2.0 * way.mean(dim=1)
     if preferences.goal_heading_rad is None:
         return progress, zero
     wrong = 1.0 - torch.cos(own.heading - preferences.goal_heading_rad)
@@ -133,7 +138,7 @@ def _goal(
 def _effort(own: OwnTrajectories) -> Float[Tensor, " S"]:
     """Return the mean squared command, backing counted more: what lies behind was seen longest ago."""
     speed, turn = own.command[..., 0], own.command[..., 1]
-    return 0.05 * (speed.square() + turn.square()).mean(dim=1) + 0.3 * (-speed).clamp(min=0.0).mean(dim=1)
+    return 0.05 * (speed.square() + turn.square()).mean(dim=1) + 0.5 * (-speed).clamp(min=0.0).mean(dim=1)
 
 
 def _smoothness(own: OwnTrajectories) -> Float[Tensor, " S"]:
