@@ -28,6 +28,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("graph", "worldsim.commands.run:graph", "Infer the interaction graph of a scenario and score it."),
     ("registry", "worldsim.commands.registry:app", "Fill, search, fetch, publish, verify and describe a registry."),
     ("data", "worldsim.commands.data:app", "List the recordings, and fetch them."),
+    ("track", "worldsim.commands.track:track", "Run the world model over a recording of the real world."),
     ("bench", "worldsim.commands.bench:bench", "Run one benchmark, as figures beside its baselines."),
     ("view", "worldsim.commands.view:view", "Show a run in the browser."),
 )

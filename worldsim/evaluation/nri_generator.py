@@ -47,7 +47,7 @@ CHARGED = NriLaw(charged=True, strength=1.0, position_std_m=1.0)
 
 
 def draw_starts(
-    law: NriLaw, count: int, balls: int, frames: int, random: np.random.RandomState
+    law: NriLaw, count: int, balls: int, frames: int, rng: np.random.RandomState
 ) -> tuple[Float[np.ndarray, "S 2 N"], Float[np.ndarray, "S 2 N"], Float[np.ndarray, "S N N"]]:
     """Return places (m), velocities (m/s) and edges of `count` sequences.
 
@@ -57,16 +57,16 @@ def draw_starts(
     places, velocities, edges = [], [], []
     for _ in range(count):
         if law.charged:
-            charge = random.choice([-1.0, 0.0, 1.0], size=(balls, 1), p=[0.5, 0.0, 0.5])
+            charge = rng.choice([-1.0, 0.0, 1.0], size=(balls, 1), p=[0.5, 0.0, 0.5])
             edge = charge @ charge.T
         else:
-            edge = np.tril(random.choice([0.0, 0.5, 1.0], size=(balls, balls), p=[0.5, 0.0, 0.5]), -1)
+            edge = np.tril(rng.choice([0.0, 0.5, 1.0], size=(balls, balls), p=[0.5, 0.0, 0.5]), -1)
             edge = edge + edge.T
-        place = random.randn(2, balls) * law.position_std_m
-        velocity = random.randn(2, balls)
+        place = rng.randn(2, balls) * law.position_std_m
+        velocity = rng.randn(2, balls)
         speed = np.sqrt((velocity**2).sum(axis=0)).reshape(1, -1)
         for _ in ("places", "velocities"):
-            random.randn(frames, 2, balls)
+            rng.randn(frames, 2, balls)
         places.append(place)
         velocities.append(velocity * _SPEED_M_S / speed)
         edges.append(edge)
@@ -126,9 +126,9 @@ def _reflect(
 
 
 def _generate(law: NriLaw, balls: int, count: int, progress: Progress) -> dict[str, np.ndarray]:
-    random = np.random.RandomState(_SEED)
+    rng = np.random.RandomState(_SEED)
     splits = {"train": (count, _TRAIN_FRAMES), "valid": (20, _TRAIN_FRAMES), "test": (count, _TEST_FRAMES)}
-    starts = {split: draw_starts(law, size, balls, frames, random) for split, (size, frames) in splits.items()}
+    starts = {split: draw_starts(law, size, balls, frames, rng) for split, (size, frames) in splits.items()}
     total = sum(frames for _, frames in splits.values())
     arrays: dict[str, np.ndarray] = {}
     before = 0

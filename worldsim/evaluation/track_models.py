@@ -40,7 +40,7 @@ def pedestrian() -> Person:
 
     Walking speed: 1.3 m/s (Weidmann 1993), held loosely: people who stroll, slow down or stand are common, so the
     pull to the preferred speed is slow. Avoidance by acceleration is faint at walking distances (steps aside are
-    wander); wander is a change of velocity of about 0.13 m/s in 0.4 s.
+    wander); wander is a change of velocity of about 0.14 m/s in 0.4 s.
     """
     card = ModelCard(
         model_id="person/pedestrian",
@@ -52,7 +52,7 @@ def pedestrian() -> Person:
             ParameterPrior("relaxation_time_s", 60.0, 0.3, "s", "log"),
             ParameterPrior("avoid_strength_m_s2", 0.02, 0.3, "m/s^2", "log"),
             ParameterPrior("avoid_range_m", 0.5, 0.3, "m", "log"),
-            ParameterPrior("wander_noise", 0.04, 0.05, "m^2/s^3", "log"),
+            ParameterPrior("wander_noise", 0.048, 0.05, "m^2/s^3", "log"),
         ),
         shape=Shape("box", (0.45, 0.45, 1.75), (0.06, 0.06, 0.1)),
         provenance="Prior: Weidmann (1993) for the pace; wander as wide as people's changes of pace and direction.",

@@ -161,7 +161,8 @@ class Recording(Physics):
     def detected_bodies(self) -> Int[np.ndarray, " D"]:
         """Return which of the clip's bodies each detection of `observe` is (for scoring)."""
         seen = np.flatnonzero(self._clip.present[self._frame])
-        return np.random.default_rng((self._seed, self._frame)).permutation(seen)
+        rng = np.random.default_rng((self._seed, self._frame))
+        return rng.permutation(seen)
 
     def observe(self) -> Observation:
         """Return the detections of this frame (the same however often it is asked)."""

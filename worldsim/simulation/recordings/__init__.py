@@ -9,7 +9,17 @@ from worldsim.simulation.recordings.crowd import CALIBRATION_SHARE, load_crowd
 from worldsim.simulation.recordings.planar import load_double_pendulum, load_planar_drops
 from worldsim.simulation.recordings.tosses import load_cube_tosses, load_elbow_tosses
 
-__all__ = ["CALIBRATION_SHARE", "LOADERS", "Clip", "load_clips"]
+__all__ = [
+    "CALIBRATION_SHARE",
+    "LOADERS",
+    "Clip",
+    "load_clips",
+    "load_crowd",
+    "load_cube_tosses",
+    "load_double_pendulum",
+    "load_elbow_tosses",
+    "load_planar_drops",
+]
 
 LOADERS: Mapping[str, Callable[[Path], tuple[Clip, ...]]] = {
     "cube-toss": load_cube_tosses,

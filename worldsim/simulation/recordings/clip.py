@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -95,6 +96,24 @@ class Clip:
     def present(self) -> np.ndarray:
         """[T, N] whether the body was in view."""
         return np.isfinite(self.position[..., 0])
+
+    def first(self, frames: int) -> Clip:
+        """Return the first `frames` frames, without the bodies that come later."""
+        seen = np.isfinite(self.position[:frames, :, 0]).any(axis=0)
+        rows = np.flatnonzero(seen).tolist()
+        return dataclasses.replace(
+            self,
+            time_s=self.time_s[:frames],
+            bodies=tuple(self.bodies[row] for row in rows),
+            kinds=tuple(self.kinds[row] for row in rows),
+            position=self.position[:frames, seen],
+            orientation_xyzw=self.orientation_xyzw[:frames, seen],
+            linear_velocity=self.linear_velocity[:frames, seen],
+            angular_velocity=self.angular_velocity[:frames, seen],
+            extent_m=self.extent_m[seen],
+            covariance=self.covariance[seen],
+            signals={name: values[:frames] for name, values in self.signals.items()},
+        )
 
     @property
     def duration_s(self) -> float:
