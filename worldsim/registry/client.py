@@ -182,6 +182,10 @@ class HttpRegistry(Registry):
                     self._remember(card)
                 return found
 
+    def ping(self) -> None:
+        """Ask the server whether it is alive; StorageError where it does not answer."""
+        self._ask("GET", "/health")
+
     def __len__(self) -> int:
         """Return the number of models."""
         return int(self._ask("GET", "/ready").json()["models"])

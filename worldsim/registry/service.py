@@ -214,7 +214,10 @@ def _add_reading(app: APIRouter, registry: StoredRegistry) -> None:
 
 
 def _add_writing(app: FastAPI, registry: StoredRegistry, writer: Callable[[Request], None]) -> None:
-    body = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}, "required": True}
+    body = {
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        "required": True,
+    }
 
     @app.post(
         "/v1/models", tags=["registry"], status_code=201, dependencies=[Depends(writer)],
@@ -272,9 +275,8 @@ def _add_hub(app: APIRouter, registry: StoredRegistry) -> None:
         _, files, _ = found(namespace, name, revision)
         return [{"type": "file", "path": f, "size": len(d), "oid": sha256_of(d)[:40]} for f, d in files.items()]
 
-    @app.api_route(
-        "/{namespace}/{name}/resolve/{revision}/{file}", methods=["GET", "HEAD"], tags=["hub"], response_class=Response
-    )
+    @app.head("/{namespace}/{name}/resolve/{revision}/{file}", tags=["hub"], include_in_schema=False)
+    @app.get("/{namespace}/{name}/resolve/{revision}/{file}", tags=["hub"], response_class=Response)
     def resolve(namespace: Namespace, name: ModelName, revision: Revision, file: str, request: Request) -> Response:
         """Return one file, or a part of it by ``Range``."""
         _, files, commit = found(namespace, name, revision)

@@ -80,7 +80,7 @@ class StoredRegistry(Registry):
 
     def cards(self, tag: str | None = None) -> list[ModelCard]:
         """Return the newest version of every card (with `tag`, where given), ordered by id."""
-        query = sa.select(cards.c.body).join(models, models.c.row == cards.c.row).order_by(cards.c.model_id)
+        query = sa.select(cards.c.body).join(models, models.c.row == cards.c.row).order_by(models.c.model_id)
         if tag is not None:
             query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
         with self.database.reading() as connection:
@@ -100,6 +100,11 @@ class StoredRegistry(Registry):
         query = sa.select(cards.c.version).where(cards.c.model_id == model_id).order_by(cards.c.version)
         with self.database.reading() as connection:
             return list(connection.execute(query).scalars())
+
+    def cards_at(self, rows: Sequence[int]) -> list[ModelCard]:
+        """Return the cards that lie at `rows` of the table, without those that do not exist."""
+        with self.database.reading() as connection:
+            return list(self._cards_at(connection, rows).values())
 
     def card_page(self, after: str = "", limit: int = 200, tag: str | None = None) -> list[ModelCard]:
         """Return at most `limit` newest cards with ids beyond `after`, ordered by id."""
@@ -298,11 +303,11 @@ class StoredRegistry(Registry):
         return found
 
     def _card(self, connection: Connection, model_id: str, version: int | None) -> ModelCard:
-        query = sa.select(cards.c.body).where(cards.c.model_id == model_id)
-        if version is None:
-            query = query.join(models, models.c.row == cards.c.row)
+        if version is None:  # by the pointer's own key, which both databases find directly
+            query = sa.select(cards.c.body).join_from(models, cards, models.c.row == cards.c.row)
+            query = query.where(models.c.model_id == model_id)
         else:
-            query = query.where(cards.c.version == version)
+            query = sa.select(cards.c.body).where(cards.c.model_id == model_id, cards.c.version == version)
         body = connection.execute(query).scalar()
         if body is None:
             wanted = model_id if version is None else f"{model_id}@{version}"
