@@ -38,6 +38,31 @@ class Radial(ForceKind):
         return torch.stack([direction * distance**power for power in POWERS], dim=-1)
 
 
+class RadialPower(Radial):
+    """One column of the basis as a kind of its own: what a scene of unknown laws is read with.
+
+    Attributes:
+        power: exponent of the distance.
+    """
+
+    def __init__(self, power: int) -> None:
+        """Fix the exponent."""
+        self.power = power
+        self.kind = f"radial_{power}"  # type: ignore[misc]  # instances of one class stand for different kinds
+
+    def __repr__(self) -> str:
+        """Return the exponent."""
+        return f"RadialPower({self.power})"
+
+    def force_columns(
+        self, displacement_m: Float[Tensor, "E D"], relative_velocity_m_s: Float[Tensor, "E D"]
+    ) -> Float[Tensor, "E D 1"]:
+        """Return the column along the line to the target."""
+        del relative_velocity_m_s
+        direction, distance = direction_and_distance(displacement_m, CORE_M)
+        return (direction * distance**self.power)[..., None]
+
+
 class LearnedRadial(Radial):
     """A central law that was learned: fixed coefficients of the basis, one unknown strength around 1.
 
@@ -48,8 +73,8 @@ class LearnedRadial(Radial):
     kind: ClassVar[str] = "learned_radial"
     signed: ClassVar[bool] = False
 
-    def __init__(self, coefficients: tuple[float, ...]) -> None:
-        """Fix the law.
+    def __init__(self, coefficients: tuple[float, ...], name: str = "learned_radial") -> None:
+        """Fix the law and its name.
 
         Raises:
             ConfigurationError: the number of coefficients is not the basis's.
@@ -58,11 +83,12 @@ class LearnedRadial(Radial):
             raise ConfigurationError(
                 f"LearnedRadial: got {len(coefficients)} coefficients, expected {len(POWERS)}, one a power of {POWERS}."
             )
+        self.kind = name  # type: ignore[misc]  # instances of one class stand for different kinds
         self.coefficients = tuple(float(c) for c in coefficients)
 
     def __repr__(self) -> str:
         """Return the law."""
-        return f"LearnedRadial({self.coefficients})"
+        return f"LearnedRadial({self.coefficients}, name={self.kind!r})"
 
     def force_columns(
         self, displacement_m: Float[Tensor, "E D"], relative_velocity_m_s: Float[Tensor, "E D"]

@@ -68,7 +68,7 @@ class NodeEvidence:
         Args:
             mean, variance: [N, d] of the prior.
         """
-        factor = torch.linalg.cholesky(self.precision + torch.diag_embed(1.0 / variance))
+        factor = stable_cholesky(self.precision + torch.diag_embed(1.0 / variance))
         information = self.information + mean / variance
         return torch.cholesky_solve(information[..., None], factor)[..., 0], factor
 
@@ -76,6 +76,19 @@ class NodeEvidence:
 def covariance_of(factor: Float[Tensor, "*B d d"]) -> Float[Tensor, "*B d d"]:
     """Return the covariance whose precision has the Cholesky `factor`."""
     return torch.cholesky_inverse(factor)
+
+
+def stable_cholesky(precision: Float[Tensor, "*B d d"]) -> Float[Tensor, "*B d d"]:
+    """Return the Cholesky factor, with a little of the largest entry added to those matrices alone that need it.
+
+    Information grows with the square of what noise-free data tell, and can outrun float64 where columns are collinear.
+    """
+    factor, failed = torch.linalg.cholesky_ex(precision)
+    largest = precision.diagonal(dim1=-2, dim2=-1).amax(-1)
+    extra = torch.where(failed > 0, 1e-13 * largest, torch.zeros_like(largest))[..., None, None]
+    identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+    again = torch.linalg.cholesky_ex(precision + extra * identity)[0]
+    return torch.where((failed > 0)[..., None, None], again, factor)
 
 
 def jittered(covariance: Float[Tensor, "*B d d"]) -> Float[Tensor, "*B d d"]:

@@ -11,9 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worldsim.errors import ConfigurationError, ObservationError
-from worldsim.graph.joint.agreement import Agreement, Task, agree_by_messages, agree_by_scene
+from worldsim.graph.joint.agreement import Agreement, Task, agree_by_messages, agree_by_scene, pooled
 from worldsim.graph.joint.charges import charge_posterior
-from worldsim.graph.joint.evidence import NodeEvidence, Prediction, Transition, correct, covariance_of, log_predictive, predict
+from worldsim.graph.joint.evidence import NodeEvidence, Prediction, Transition, correct, covariance_of, log_predictive, predict, stable_cholesky
 from worldsim.graph.joint.paths import CUBIC_STIFFNESS, Frame, Integrals, cubic_end_accelerations, hermite_paths, integrate_forces
 from worldsim.graph.joint.posterior import EdgePosterior
 from worldsim.graph.joint.settings import ForceLaw, JointSettings
@@ -364,13 +364,7 @@ class JointGraphFilter:
         belief = self._belief
         if belief is None or self._group is None or self._prior_strengths is None:
             raise ObservationError("JointGraphFilter: no frame was observed yet, so there is no posterior.")
-        row = self._likeliest(belief)
-        node = torch.arange(len(row), device=row.device)
-        scale = self._noise_scale(belief, row, node)
-        evidence = (
-            belief.evidence.precision[row, node] / scale[:, None, None],
-            belief.evidence.information[row, node] / scale[:, None],
-        )
+        row, evidence = self._read(belief)
         reverse, mutual = self.slots.ends(len(self.laws))
         other = torch.where(mutual, belief.violence.flatten()[reverse], torch.zeros_like(belief.violence))
         against = torch.zeros_like(self._prior_strengths.sites(self._group, self.slots.neighbour.shape[1]).mean)
@@ -384,6 +378,26 @@ class JointGraphFilter:
         self._strengths = found.strengths
         bank = row % len(self.settings.noise_bank_m)
         return EdgePosterior.of(self.laws, self.slots, marginals, bank, self.frames)
+
+    def _read(self, belief: _Belief) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return which row of the bank each node is read from, and its likelihood there, noise scale refined."""
+        row = self._likeliest(belief)
+        node = torch.arange(len(row), device=row.device)
+        scale = self._noise_scale(belief, row, node)
+        precision = belief.evidence.precision[row, node] / scale[:, None, None]
+        return row, (precision, belief.evidence.information[row, node] / scale[:, None])
+
+    def scene_likelihood(self) -> tuple[Float[Tensor, "G d d"], Float[Tensor, "G d"]]:
+        """Return precision and information of each scene's coefficients, pair-major: what laws are opened from.
+
+        Raises:
+            ObservationError: nothing was observed yet.
+        """
+        if self._belief is None or self._group is None:
+            raise ObservationError("JointGraphFilter: no frame was observed yet, so there is no likelihood.")
+        _, evidence = self._read(self._belief)
+        pairs = Pairs.of(self.slots, self._group, self.strengths.mean.shape[0])
+        return pooled(evidence, pairs, self._group, len(self.laws))
 
     def _agree(self, evidence: tuple[Tensor, Tensor], tilt: Tensor) -> Agreement:
         assert self._group is not None and self._prior_strengths is not None
@@ -440,7 +454,7 @@ class JointGraphFilter:
         evidence = belief.evidence
         precision = evidence.precision[row, node]
         total = precision + torch.diag_embed(1.0 / variance)
-        factor = torch.linalg.cholesky(total)
+        factor = stable_cholesky(total)
         information = evidence.information[row, node] + mean / variance
         solved = torch.cholesky_solve(torch.cat([information[..., None], precision], -1), factor)
         chi_square = evidence.quadratic[row, node] + (mean.square() / variance).sum(-1) - (information * solved[..., 0]).sum(-1)

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from worldsim.graph.joint.evidence import stable_cholesky
+
 
 @dataclass(frozen=True, slots=True)
 class Sites:
@@ -63,7 +65,7 @@ def enumerate_states(
     """
     slots = sites.mean.shape[1]
     base = 4.0 * (sites.variance + sites.mean.square()).amax(-1)  # wider than any state, so the swap is proper
-    covariance = torch.cholesky_inverse(torch.linalg.cholesky(precision + torch.diag_embed(1.0 / base)))
+    covariance = torch.cholesky_inverse(stable_cholesky(precision + torch.diag_embed(1.0 / base)))
     order = (covariance.diagonal(dim1=-2, dim2=-1) / base).argsort(-1)
     across = order[:, None].expand(-1, slots, -1)
     covariance = covariance.gather(1, across.mT).gather(2, across)
@@ -114,7 +116,7 @@ def _moments(precision: Tensor, information: Tensor, sites: Sites, assigned: Ten
     state = assigned.long()
     variance = sites.variance[:, None].expand(-1, state.shape[1], -1, -1).gather(-1, state[..., None])[..., 0]
     centre = sites.mean[:, None].expand(-1, state.shape[1], -1, -1).gather(-1, state[..., None])[..., 0]
-    factor = torch.linalg.cholesky(precision[:, None] + torch.diag_embed(1.0 / variance))
+    factor = stable_cholesky(precision[:, None] + torch.diag_embed(1.0 / variance))
     told = information[:, None] + centre / variance
     mean = torch.cholesky_solve(told[..., None], factor)[..., 0]
     root = torch.linalg.solve_triangular(factor, torch.eye(told.shape[-1], dtype=told.dtype, device=told.device), upper=False)

@@ -1,0 +1,231 @@
+"""``worldsim bench graph``: online edge inference on relational-inference data, beside simple rules and an oracle.
+
+"After k frames" means that frames 0 to k-1 were seen, k-1 intervals; one sequence at a time, no training. Assumed, and
+not by the neural methods that the same data are known from: observed velocities, additive pair forces on unit masses,
+recognisable walls, and (but for the law-unknown part) the law's family; strengths, noise and rates are inferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.bench_graph_baselines import baselines
+from worldsim.evaluation.bench_graph_cost import exponent, largest_change, milliseconds_a_frame
+from worldsim.evaluation.bench_graph_data import Scenes, read_scenes, strangers
+from worldsim.evaluation.bench_graph_opening import discover, second_encounter
+from worldsim.evaluation.bench_graph_scoring import Score, coverage, feed, new_filter, run, score
+from worldsim.evaluation.calibration import expected_calibration_error
+from worldsim.evaluation.datasets import find_data
+from worldsim.evaluation.statistics import Estimate, bootstrap
+
+NOISE_M = 1e-3
+CLEAN_BARS = {
+    "springs5": {3: 0.99, 10: 1.0},
+    "charged5": {10: 0.985, 49: 0.99},
+    "springs10": {20: 0.99},
+    "charged10": {20: 0.975},
+    "springcharge5": {10: 0.99},
+}
+NOISY_BARS = {"springs5": {10: 0.98}, "charged5": {10: 0.98}}
+SWITCH_BAR, SWITCH_FRAMES = 0.95, 5
+UNKNOWN_BAR, UNKNOWN_FRAMES = 0.95, 3
+LAW_ERROR_BAR = 0.02
+ECE_BARS = {"clean": 0.02, "noise 0.001": 0.05}
+COVERAGE = (0.85, 0.95)
+CHANGE_BAR = 1e-5
+EXPONENT_BAR = 1.1
+CALIBRATED_FROM = 10
+LATEST = 49
+
+
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """How much is run: scenes a set, sizes timed, scenes for opening kinds."""
+
+    scenes: int
+    sizes: tuple[int, ...]
+    dense_sizes: tuple[int, ...]
+    opened: int
+    strangers: int
+
+    @classmethod
+    def of(cls, quick: bool) -> _Budget:
+        if quick:
+            return cls(16, (100, 300, 1000), (30, 60), 8, 24)
+        return cls(10_000, (100, 300, 1000, 3000, 10_000), (30, 60, 120, 200), 60, 200)
+
+
+def bench_graph(options: BenchOptions) -> list[Figure]:
+    """Return a figure for each promise about edges; with ``options.data``, the figures of that file alone."""
+    budget = _Budget.of(options.quick)
+    rng = np.random.default_rng(options.seed)
+    if options.data is not None:
+        return _one_file(read_scenes(options.data).first(budget.scenes), options, rng)
+    figures: list[Figure] = []
+    pools: dict[str, list[Score]] = {"clean": [], "noise 0.001": []}
+    for name, bars in CLEAN_BARS.items():
+        options.tell(f"graph: {name}")
+        scenes = _shipped(name, budget.scenes)
+        found, pool = _accuracy_figures(scenes, bars, 0.0, options, rng)
+        figures += found
+        pools["clean"] += pool
+        if name in NOISY_BARS:
+            noisy = scenes.noisy(NOISE_M, options.seed)
+            found, pool = _accuracy_figures(noisy, NOISY_BARS[name], NOISE_M, options, rng)
+            figures += found
+            pools["noise 0.001"] += pool
+    for label, pool in pools.items():
+        figures += _calibration_figures(label, pool)
+    options.tell("graph: change, classes that never met, unknown laws")
+    figures.append(_switch_figure(_shipped("springs5-switch", budget.scenes).noisy(NOISE_M, options.seed), rng))
+    figures += _stranger_figures(budget, options.seed)
+    figures += _opening_figures(budget, rng)
+    options.tell("graph: symmetry and cost")
+    return figures + _symmetry_figures(budget, options.seed) + _cost_figures(budget, options.seed)
+
+
+def _shipped(name: str, count: int) -> Scenes:
+    return read_scenes(find_data(f"nri-{name}")).first(count)
+
+
+def _one_file(scenes: Scenes, options: BenchOptions, rng: np.random.Generator) -> list[Figure]:
+    """Score one file in the format, by the bars of its family where there are any."""
+    if scenes.edges_after is not None:
+        return [_switch_figure(scenes.noisy(NOISE_M, options.seed), rng)]
+    figures, pool = _accuracy_figures(scenes, CLEAN_BARS.get(scenes.family, {}), 0.0, options, rng)
+    figures += _calibration_figures("clean", pool)
+    if scenes.family in NOISY_BARS:
+        noisy = scenes.noisy(NOISE_M, options.seed)
+        more, pool = _accuracy_figures(noisy, NOISY_BARS[scenes.family], NOISE_M, options, rng)
+        figures += more + _calibration_figures("noise 0.001", pool)
+    return figures
+
+
+def _estimate(values: Sequence[float] | np.ndarray, rng: np.random.Generator) -> Estimate:
+    return bootstrap([np.asarray(values, dtype=np.float64)], lambda sample: float(np.mean(sample)), rng)
+
+
+def _accuracy_figures(
+    scenes: Scenes, bars: dict[int, float], noise: float, options: BenchOptions, rng: np.random.Generator
+) -> tuple[list[Figure], list[Score]]:
+    """Return the accuracy after each number of frames that has a bar, and the scores that calibration pools."""
+    frames = sorted({k for k in (*bars, 3, 10, 20, LATEST) if k <= scenes.frames})
+    scores = run(scenes, frames)
+    figures = []
+    for k in frames:
+        value = _estimate(scores[k].by_scene, rng)
+        words = f"{scenes.name}: edges right after {k} frames"
+        rest = {"interval": value.interval, "n": value.n}
+        if k in bars:
+            options.tell(f"graph: {words}: {value.value:.4f}")
+            beside = baselines(scenes, k, noise)
+            figures.append(Figure.at_least(words, value.value, bars[k], **rest, baselines=beside))
+        else:
+            figures.append(Figure.told(words, value.value, **rest))
+    return figures, [scores[k] for k in frames if k >= CALIBRATED_FROM]
+
+
+def _calibration_figures(label: str, scores: Sequence[Score]) -> list[Figure]:
+    if not scores:
+        return []
+    confidence = torch.cat([one.confidence.flatten() for one in scores]).clamp(0.0, 1.0).numpy()
+    right = torch.cat([one.right.flatten() for one in scores]).numpy()
+    error = expected_calibration_error(confidence, right)
+    words = f"expected calibration error from frame {CALIBRATED_FROM} on, {label}"
+    figures = [Figure.at_most(words, error, ECE_BARS[label], n=len(right))]
+    share, count = coverage(scores)
+    words = f"strengths inside their 90 % intervals from frame {CALIBRATED_FROM} on, {label}"
+    return [*figures, Figure.within(words, share, *COVERAGE, n=count)]
+
+
+def _switch_figure(scenes: Scenes, rng: np.random.Generator) -> Figure:
+    """Return the share of changed edges that are right within a few frames of the change."""
+    after = scenes.edges_after
+    assert after is not None
+    graph = new_filter(scenes)
+    seen = scenes.change_frame + 1
+    feed(graph, scenes, 0, seen)
+    before = score(scenes, graph.posterior())
+    feed(graph, scenes, seen, seen + SWITCH_FRAMES)
+    now = score(scenes, graph.posterior(), after=True)
+    upper = torch.triu_indices(scenes.size, scenes.size, 1)
+    changed = (scenes.edges["spring"] != after)[:, upper[0], upper[1]]
+    shares = [float(c[m].double().mean()) for c, m in zip(now.correct, changed, strict=True) if bool(m.any())]
+    value = _estimate(shares, rng)
+    beside = {
+        "all edges, just before the change": float(before.correct.double().mean()),
+        "all edges, then": float(now.correct.double().mean()),
+        "no change detection (the old graph kept)": 0.0,
+    }
+    words = f"{scenes.name}: changed edges right {SWITCH_FRAMES} frames after the whole graph was redrawn"
+    return Figure.at_least(words, value.value, SWITCH_BAR, interval=value.interval, n=value.n, baselines=beside)
+
+
+def _stranger_figures(budget: _Budget, seed: int) -> list[Figure]:
+    """Return calibration where the strength of the class pair was never seen and instances deviate."""
+    scenes = strangers(budget.strangers, 20, seed).noisy(NOISE_M, seed)
+    scores = run(scenes, [10, 20])
+    confidence = torch.cat([one.confidence.flatten() for one in scores.values()]).numpy()
+    right = torch.cat([one.right.flatten() for one in scores.values()]).numpy()
+    error = expected_calibration_error(confidence, right)
+    share, count = coverage(list(scores.values()))
+    label = "class pairs that never met, noise 0.001"
+    return [
+        Figure.at_most(f"expected calibration error, {label}", error, ECE_BARS["noise 0.001"], n=len(right)),
+        Figure.within(f"strengths inside their 90 % intervals, {label}", share, *COVERAGE, n=count),
+    ]
+
+
+def _opening_figures(budget: _Budget, rng: np.random.Generator) -> list[Figure]:
+    figures = []
+    for name in ("springs5", "charged5"):
+        scenes = _shipped(name, budget.opened + 1)
+        found = discover(scenes, LATEST)
+        if name == "springs5":
+            value = _estimate(second_encounter(scenes, found, UNKNOWN_FRAMES), rng)
+            words = f"{name}, law unknown: edges right in the second sequence after {UNKNOWN_FRAMES} frames"
+            rest = {"interval": value.interval, "n": value.n}
+            figures.append(Figure.at_least(words, value.value, UNKNOWN_BAR, **rest))
+        error = _estimate(found.law_error, rng)
+        words = f"{name}, law unknown: relative error of the recovered laws, one sequence"
+        figures.append(
+            Figure.at_most(words, error.value, LAW_ERROR_BAR, interval=error.interval, n=error.n)
+        )
+        number = _estimate(found.right_number.astype(float), rng)
+        words = f"{name}, law unknown: sequences with the right number of kinds opened"
+        figures.append(Figure.at_least(words, number.value, 0.9, interval=number.interval, n=number.n))
+    return figures
+
+
+def _symmetry_figures(budget: _Budget, seed: int) -> list[Figure]:
+    scenes = _shipped("springs5", min(budget.scenes, 40))
+    charged = _shipped("charged5", min(budget.scenes, 40))
+    figures = []
+    for name, each in (("springs5", scenes), ("charged5", charged)):
+        change = largest_change(each.noisy(NOISE_M, seed), (3, 10), seed)
+        told = change.pop("rotation, rounded to float32")
+        for what, value in change.items():
+            words = f"{name}, noise 0.001: largest change of a probability under {what}"
+            beside = {"after rounding the turned data to float32": told} if what == "rotation" else {}
+            figures.append(Figure.at_most(words, value, CHANGE_BAR, n=len(each), baselines=beside))
+    return figures
+
+
+def _cost_figures(budget: _Budget, seed: int) -> list[Figure]:
+    times = {count: milliseconds_a_frame(count, seed) for count in budget.sizes}
+    dense = {count: milliseconds_a_frame(count, seed, width=count - 1) for count in budget.dense_sizes}
+    figures = [
+        Figure.told(f"time of a frame, {count} bodies, 8 neighbours", value, unit="ms", n=3)
+        for count, value in times.items()
+    ]
+    slope = exponent(list(times), list(times.values()))
+    steep = exponent(list(dense), list(dense.values()))
+    beside: dict[str, float | None] = {"exponent of the dense form": steep}
+    beside |= {f"dense form, {count} bodies (ms)": value for count, value in dense.items()}
+    words = f"growth exponent of the time of a frame, {budget.sizes[0]} to {budget.sizes[-1]} bodies"
+    return [*figures, Figure.at_most(words, slope, EXPONENT_BAR, n=len(times), baselines=beside)]
