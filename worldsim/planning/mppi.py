@@ -23,7 +23,7 @@ _REST_STD_M = 0.15  # known to better than this at its end: stands, for now
 _HEADROOM_M = 0.25  # what hangs higher than this above the hull cannot be touched within the horizon
 _REACH_M = 4.0  # what stays farther off than this (give or take two standard deviations) cannot be met
 _MAX_STANDING, _MAX_MOVING = 12, 8  # nearest boxes looked at; bounds the time of a plan
-_BLOCKAGE_REVIEW_S, _HINDRANCE_REVIEW_S = 0.5, 1.0  # a route is not reconsidered more often than this
+_BLOCKAGE_REVIEW_S, _REVIEW_S = 0.5, 1.5  # a blocked route, and any other, is not reconsidered more often
 _NOISE_STD = (0.5, 0.6)  # of the sampled commands, in units of the limits
 
 # Whole-horizon commands always among the samples: stop, straight on and back, arcs and turns to either side.
@@ -117,14 +117,17 @@ class MPPI(Planner):
         low = at.long().clamp(max=self.steps - 2)
         return torch.lerp(self._last[low], self._last[low + 1], (at - low)[:, None])
 
-    def _route_is_stale(self, route: Route, goal: tuple[float, float], obstacles: Obstacles, time_s: float) -> bool:
-        """Return whether to look for a new route; changes of the belief come in bursts and are gathered."""
-        if not route.leads_to(goal):
-            return True
-        age_s = time_s - self._route_time_s
-        if age_s >= _HINDRANCE_REVIEW_S:
-            return not route.obstacles.resembles(obstacles)
-        return age_s >= _BLOCKAGE_REVIEW_S and not route.obstacles.blocked_alike(obstacles)
+    def _see_to_route(self, situation: Situation, goal: tuple[float, float], obstacles: Obstacles) -> Route:
+        """Return the route to the goal: the last one while it holds, for looking for one takes a frame's time."""
+        own, route, now = situation.own, self.route, situation.time_s
+        radius = min(own.extent_m[:2]) / 2 + self.objective.contact_margin_m
+        if route is not None and route.leads_to(goal):
+            age_s = now - self._route_time_s
+            blocked = age_s >= _BLOCKAGE_REVIEW_S and not route.is_clear(obstacles.blocking, radius)
+            if not blocked and (age_s < _REVIEW_S or route.obstacles.resembles(obstacles)):
+                return route
+        self._route_time_s = now
+        return find_route(obstacles, own.position, goal, radius)
 
     def _sample(self, start: Float[Tensor, "T 2"], rng: np.random.Generator) -> Float[Tensor, "S T 2"]:
         knots = rng.standard_normal((self.samples, self._knots.shape[1], 2), dtype=np.float32)
@@ -169,10 +172,7 @@ class MPPI(Planner):
             self.route = None
         else:
             goal = (float(preferences.goal_position[0]), float(preferences.goal_position[1]))
-            obstacles = Obstacles(standing, _lingering(moving))
-            if self.route is None or self._route_is_stale(self.route, goal, obstacles, situation.time_s):
-                radius = min(own.extent_m[:2]) / 2 + self.objective.contact_margin_m
-                self.route, self._route_time_s = find_route(obstacles, own.position, goal, radius), situation.time_s
+            self.route = self._see_to_route(situation, goal, Obstacles(standing, _lingering(moving)))
         here = torch.tensor(own.position)
         near_standing = _nearest(standing, here, _MAX_STANDING)
         return Surroundings(offsets, radii, near_standing, _nearest(moving, here, _MAX_MOVING), self.route)

@@ -37,11 +37,7 @@ class Obstacles:
 
     def resembles(self, other: Obstacles) -> bool:
         """Return whether `other` is the same to within noise."""
-        return self.blocked_alike(other) and _alike(self.hindering, other.hindering)
-
-    def blocked_alike(self, other: Obstacles) -> bool:
-        """Return whether the same is blocked in `other`, to within noise, whatever hinders."""
-        return _alike(self.blocking, other.blocking)
+        return _alike(self.blocking, other.blocking) and _alike(self.hindering, other.hindering)
 
 
 def _alike(a: Boxes, b: Boxes) -> bool:
@@ -84,6 +80,22 @@ class Route:
         """Return whether this is the goal of the route, to within 2 cm."""
         return abs(goal[0] - self.goal[0]) < 0.02 and abs(goal[1] - self.goal[1]) < 0.02
 
+    def is_clear(self, blocking: Boxes, radius_m: float) -> bool:
+        """Return whether a disc can still follow the waypoints, to within a cell; False where there are none."""
+        if not self.reachable:
+            return False
+        if len(blocking) == 0:
+            return True
+        legs = np.diff(self.waypoints, axis=0)
+        count = max(2, int(self.length_m / self.cell_m))
+        share = np.linspace(0.0, len(legs) - 1e-9, count)
+        leg = share.astype(int)
+        points = self.waypoints[leg] + legs[leg] * (share - leg)[:, None]
+        # both ends may lie close to something: there the body stands already, or is asked to stand
+        points = points[(_far(points, self.waypoints[0])) & (_far(points, self.waypoints[-1]))]
+        gap = blocking.signed_distance(torch.from_numpy(points).float()[None])
+        return bool((gap > radius_m - self.cell_m).all())
+
     def distance_to_go(self, position: Float[Tensor, "... 2"]) -> Float[Tensor, "..."]:
         """Return the remaining distance (m) from each position, by bilinear interpolation of the field.
 
@@ -109,7 +121,7 @@ def find_route(
     start: tuple[float, float],
     goal: tuple[float, float],
     radius_m: float,
-    cell_m: float = 0.1,
+    cell_m: float = 0.125,
 ) -> Route:
     """Return the shortest route for a disc of `radius_m` from `start` to `goal`.
 
@@ -137,6 +149,10 @@ def find_route(
     length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
     field = torch.from_numpy(_fill(to_go, cell_m)).float().contiguous()
     return Route(goal, True, length, path, field, (float(low[0]), float(low[1])), cell_m, obstacles)
+
+
+def _far(points: Float[np.ndarray, "n 2"], end: Float[np.ndarray, "2"]) -> Bool[np.ndarray, " n"]:
+    return np.linalg.norm(points - end, axis=1) > _NEAR_M
 
 
 def _corners(boxes: Boxes) -> Float[Tensor, "n 2"]:
