@@ -29,6 +29,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("registry", "worldsim.commands.registry:app", "Fill, search, fetch, publish, verify and describe a registry."),
     ("data", "worldsim.commands.data:app", "List the recordings, and fetch them."),
     ("track", "worldsim.commands.track:track", "Run the world model over a recording of the real world."),
+    ("transfer", "worldsim.commands.transfer:transfer", "Sim-to-real: models beside engines on recordings."),
     ("bench", "worldsim.commands.bench:bench", "Run one benchmark, as figures beside its baselines."),
     ("view", "worldsim.commands.view:view", "Show a run in the browser."),
 )

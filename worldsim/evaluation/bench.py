@@ -30,6 +30,7 @@ __all__ = [
 
 BENCHMARKS: dict[str, str] = {
     "cat": "worldsim.evaluation.bench_cat:bench_cat",
+    "transfer-cube-toss": "worldsim.evaluation.transfer_cube:transfer_cube_toss",
 }
 """Name -> ``module:function``, imported when it is run."""
 

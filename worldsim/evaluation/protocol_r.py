@@ -16,13 +16,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from worldsim.dynamics import quaternion
-from worldsim.errors import DataError
+from worldsim.errors import DataError, UnknownNameError
 from worldsim.inference.identification import Windows
 from worldsim.inference.rigid_rollout import BoxStart
 
 __all__ = ["SPLITS", "TossErrors", "Tosses", "load_tosses", "protocol_start", "score", "windows"]
 
-SPLITS = {"train": 0, "dev": 1, "test": 2}
+SPLITS: dict[str, tuple[int, ...]] = {"train": (0,), "dev": (1,), "test": (2,), "held-out": (1, 2)}
+"""Split name -> codes in the file; duplicates (-1) belong to none."""
 
 _COLUMNS = ("pos", "quat_wxyz", "vel", "angvel_body", "offsets", "split")
 
@@ -58,16 +59,25 @@ class Tosses:
     def select(self, index: np.ndarray) -> Tosses:
         """Return the tosses at `index`, cut to the longest of them."""
         length = int(self.frames[index].max())
-        arrays = (self.position, self.orientation_xyzw, self.linear_velocity, self.angular_velocity)
-        return Tosses(*(a[:length, index] for a in arrays), self.frames[index], self.rate_hz)
+        return Tosses(
+            self.position[:length, index],
+            self.orientation_xyzw[:length, index],
+            self.linear_velocity[:length, index],
+            self.angular_velocity[:length, index],
+            self.frames[index],
+            self.rate_hz,
+        )
 
 
-def load_tosses(path: Path, split: str | None) -> Tosses:
-    """Return the tosses of one split ("train", "dev", "test"; None for all) of a file in the cube's format.
+def load_tosses(path: Path, split: str) -> Tosses:
+    """Return the tosses of one split (a name in `SPLITS`) of a file in the cube's format.
 
     Raises:
+        UnknownNameError: no such split.
         DataError: the file is missing, of another format, or has no toss in the split.
     """
+    if split not in SPLITS:
+        raise UnknownNameError("split", split, SPLITS)
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in (*_COLUMNS, "meta") if name not in file]
@@ -77,10 +87,8 @@ def load_tosses(path: Path, split: str | None) -> Tosses:
             rate_hz = float(json.loads(str(file["meta"]))["rate_hz"])
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path}: cannot be read as recorded tosses ({error}).") from error
-    offsets, wanted = arrays["offsets"], arrays["split"]
-    # A file of another source may hold one split only; its tosses are all wanted then.
-    chosen = np.arange(len(wanted)) if split is None else np.flatnonzero(wanted == SPLITS[split])
-    chosen = chosen[wanted[chosen] >= 0]
+    offsets = arrays["offsets"]
+    chosen = np.flatnonzero(np.isin(arrays["split"], SPLITS[split]))
     if len(chosen) == 0:
         raise DataError(f"{path}: no toss of the {split} split.")
     frames = np.diff(offsets)[chosen]

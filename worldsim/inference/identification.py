@@ -118,12 +118,12 @@ class Identifier:
         priors: what is believed before the first toss.
     """
 
-    particles: int = 96
-    horizons: tuple[int, ...] = (8, 16, 24, 32)
-    temperature: float = 0.25
+    particles: int = 128
+    horizons: tuple[int, ...] = (10, 20, 35, 50)
+    temperature: float = 0.04
     least_effective: float = 0.4
     rounds: int = 2
-    shrinkage: float = 0.98
+    shrinkage: float = 0.95
     settings: ContactSettings = field(default_factory=lambda: ContactSettings(substeps=2, iterations=8))
     priors: tuple[ParameterPrior, ...] = CUBE_PRIORS
 

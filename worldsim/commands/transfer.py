@@ -1,0 +1,35 @@
+"""``worldsim transfer``: what was learned or built here, scored on recorded reality beside the engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worldsim.commands.bench import bench
+from worldsim.commands.options import Json, Out, Seed
+from worldsim.errors import UnknownNameError
+
+__all__ = ["SUITES", "transfer"]
+
+SUITES = {"cube-toss": "transfer-cube-toss"}
+"""Suite -> the benchmark that runs it."""
+
+
+def transfer(
+    suite: Annotated[str, typer.Argument(help=f"One of: {', '.join(SUITES)}.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smaller version; its figures are not the published ones.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Score the dev and test tosses of this file; nothing is fitted to it.")
+    ] = None,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Learn from the train split alone, score the held-out recordings; exit status 0 if every figure holds, else 3."""
+    if suite not in SUITES:
+        raise UnknownNameError("transfer suite", suite, SUITES)
+    bench(SUITES[suite], quick=quick, seeds=None, data=data, json=json, seed=seed, out=out)
