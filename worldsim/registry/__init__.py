@@ -9,6 +9,7 @@ from __future__ import annotations
 from worldsim.registry.artefact import TestStream, from_pretrained, save_pretrained
 from worldsim.registry.client import HttpRegistry
 from worldsim.registry.opening import open_registry, open_stored
+from worldsim.registry.pooling import pool_cards
 from worldsim.registry.store import StoredRegistry
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "from_pretrained",
     "open_registry",
     "open_stored",
+    "pool_cards",
     "save_pretrained",
 ]

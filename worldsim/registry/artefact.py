@@ -272,10 +272,13 @@ def _check_tensors(tensors: Mapping[str, np.ndarray], card: ModelCard, where: st
             raise CardError(
                 f"{where}: tensor {name!r} is {got.dtype} {list(got.shape)}, expected float64 {list(value.shape)}."
             )
-        if not (np.abs(got - value) <= _AGREEMENT * (1.0 + np.abs(value))).all():  # also false for NaN
-            raise CardError(
-                f"{where}: tensor {name!r} holds {got[:4]}, its card says {value[:4]}; they do not belong together."
-            )
+    said, held = (np.concatenate([source[name] for name in expected]) for source in (expected, tensors))
+    if not (np.abs(held - said) <= _AGREEMENT * (1.0 + np.abs(said))).all():  # also false for NaN
+        name = next(n for n in expected if not np.allclose(tensors[n], expected[n], rtol=_AGREEMENT, atol=_AGREEMENT))
+        raise CardError(
+            f"{where}: tensor {name!r} holds {tensors[name][:4]}, its card says {expected[name][:4]}; they do not "
+            "belong together."
+        )
     return _check_stream(stream, where) if stream else None
 
 

@@ -24,6 +24,9 @@ PACK_BYTES = 1 << 30
 """A pack that has reached this size is left alone and the next one begun."""
 
 T = TypeVar("T")
+_PLACES = sa.select(blobs.c.sha256, blobs.c.pack, blobs.c.start, blobs.c.length).where(
+    blobs.c.sha256.in_(sa.bindparam("keys", expanding=True))
+)
 _LOOKUP = 500  # keys in one IN list; SQLite's oldest limit on variables is 999
 
 
@@ -122,9 +125,7 @@ class PackedBlobs(BlobStore):
         """Look up where the blobs lie and read them."""
         found: dict[str, bytes] = {}
         for part in _parts(keys):
-            rows = connection.execute(
-                sa.select(blobs.c.sha256, blobs.c.pack, blobs.c.start, blobs.c.length).where(blobs.c.sha256.in_(part))
-            )
+            rows = connection.execute(_PLACES, {"keys": list(part)})
             for key, pack, start, length in rows:
                 found[key] = self.read(pack, start, length)
         return found

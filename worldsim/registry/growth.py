@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 import sqlalchemy as sa
@@ -37,10 +38,10 @@ def grow(registry: StoredRegistry, count: int, seed: int = 0, progress: Progress
     before = done
     while done < count:
         take = min(BATCH - done % BATCH, count - done)
-        models = list(synthetic_models(archetypes, done // BATCH, seed))
         start = done % BATCH
+        models = list(islice(synthetic_models(archetypes, done // BATCH, seed), start, start + take))
         with registry.database.writing() as connection:
-            registry.store_within(connection, models[start : start + take])
+            registry.store_within(connection, models)
             connection.execute(meta.delete().where(meta.c.key == key))
             connection.execute(meta.insert(), {"key": key, "value": str(done + take)})
         done += take

@@ -17,6 +17,11 @@ __all__ = ["ExactIndex", "Nearest", "pack_vector", "select_diverse", "unpack_vec
 
 _TWIN_WEIGHT = 2.0  # for each equal already taken, a candidate counts as this much farther away
 _READ_ROWS = 20_000
+_SINCE = (
+    sa.select(descriptors.c.row, descriptors.c.replaces, descriptors.c.kind, descriptors.c.vector)
+    .where(descriptors.c.row > sa.bindparam("row"))
+    .order_by(descriptors.c.row)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,8 @@ class ExactIndex:
     def refresh(self, connection: Connection) -> list[int]:
         """Take in what was published since the last call; return the rows that it replaces."""
         gone: list[int] = []
-        query = (
-            sa.select(descriptors.c.row, descriptors.c.replaces, descriptors.c.kind, descriptors.c.vector)
-            .where(descriptors.c.row > self.last_row)
-            .order_by(descriptors.c.row)
-        )
-        for rows in connection.execute(query).partitions(_READ_ROWS):
+        found = connection.execute(_SINCE, {"row": self.last_row})
+        for rows in found.partitions(_READ_ROWS):
             self._append(
                 np.array([r.row for r in rows], dtype=np.int64),
                 [r.kind for r in rows],
@@ -83,6 +84,9 @@ class ExactIndex:
     ) -> Nearest:
         """Return the `n` nearest, of one `kind` where asked, without rows in `exclude`, of rows `only` where given."""
         count = self._count
+        if count == 0:
+            nothing = np.zeros((0, DIM), dtype=np.float32)
+            return Nearest(self._row[:0], np.zeros(0, np.float32), self._kind[:0], nothing, nothing)
         wanted: Bool[np.ndarray, " N"] = self._alive[:count].copy()
         if kind is not None:
             wanted &= self._kind[:count] == self._kinds.get(kind, -1)

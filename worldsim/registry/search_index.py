@@ -23,7 +23,7 @@ __all__ = ["EXACT_BELOW", "SearchIndex"]
 EXACT_BELOW = 50_000
 """With fewer models every search is exact; a comparison with all of them takes a few milliseconds."""
 
-_SHORTLIST = 384  # candidates of the inverted file that are compared exactly
+_SHORTLIST = 256  # candidates of the inverted file that are compared exactly
 _STALE_SHARE = 0.05  # a file that lacks more than this share of the models is built anew
 _log = logging.getLogger(__name__)
 
@@ -87,7 +87,8 @@ class SearchIndex:
             self._follow(connection)
             found = self._recent.nearest(query, n, kind, exclude, only)
             if self._file is not None:
-                found = _merged(found, self._from_file(self._file, query, n, kind, exclude, only), n)
+                large = self._from_file(self._file, query, n, kind, exclude, only)
+                found = _merged(found, large, n) if len(found.row) else large
         return found
 
     def _follow(self, connection: Connection) -> None:

@@ -31,6 +31,14 @@ MAX_CANDIDATES = 64
 
 _POOL = 512  # nearest cards among which the diverse ones are chosen
 
+# built once: SQLAlchemy keeps what it works out about a statement with the statement
+_ID: sa.BindParameter[str] = sa.bindparam("id")
+_CARDS_AT = sa.select(cards.c.row, cards.c.body).where(cards.c.row.in_(sa.bindparam("rows", expanding=True)))
+_CARD_OF_VERSION = sa.select(cards.c.body).where(cards.c.model_id == _ID, cards.c.version == sa.bindparam("version"))
+_NEWEST_CARD = (  # by the pointer's own key, which both databases find directly
+    sa.select(cards.c.body).join_from(models, cards, models.c.row == cards.c.row).where(models.c.model_id == _ID)
+)
+
 
 class StoredRegistry(Registry):
     """A registry in a database and a blob store. Safe to use from several threads; close it when done."""
@@ -303,12 +311,10 @@ class StoredRegistry(Registry):
         return found
 
     def _card(self, connection: Connection, model_id: str, version: int | None) -> ModelCard:
-        if version is None:  # by the pointer's own key, which both databases find directly
-            query = sa.select(cards.c.body).join_from(models, cards, models.c.row == cards.c.row)
-            query = query.where(models.c.model_id == model_id)
+        if version is None:
+            body = connection.execute(_NEWEST_CARD, {"id": model_id}).scalar()
         else:
-            query = sa.select(cards.c.body).where(cards.c.model_id == model_id, cards.c.version == version)
-        body = connection.execute(query).scalar()
+            body = connection.execute(_CARD_OF_VERSION, {"id": model_id, "version": version}).scalar()
         if body is None:
             wanted = model_id if version is None else f"{model_id}@{version}"
             there = list(connection.execute(sa.select(cards.c.version).where(cards.c.model_id == model_id)).scalars())
@@ -329,8 +335,8 @@ class StoredRegistry(Registry):
         return found
 
     def _cards_at(self, connection: Connection, rows: Sequence[int]) -> dict[int, ModelCard]:
-        query = sa.select(cards.c.row, cards.c.body).where(cards.c.row.in_(rows))
-        return {row: card_from_json(body) for row, body in connection.execute(query)}
+        found = connection.execute(_CARDS_AT, {"rows": list(rows)})
+        return {row: card_from_json(body) for row, body in found}
 
     def _rows_of(self, connection: Connection, model_ids: frozenset[str]) -> set[int]:
         if not model_ids:
