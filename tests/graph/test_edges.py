@@ -1,0 +1,129 @@
+"""Candidate pairs, edge evidence and the typed posterior."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.contracts import EdgePrior, Interaction, PairFrame
+from worldsim.graph.candidates import box_gap, candidate_pairs
+from worldsim.graph.edges import EdgeTable, after_waiting, as_graph, infer, without
+from worldsim.interactions.attach import Attach
+from worldsim.interactions.contact import Contact
+from worldsim.interactions.support import Support
+from worldsim.types import ObjectStates
+
+DTYPE = torch.float64
+
+
+def frame_of(
+    source: tuple[float, float, float],
+    target: tuple[float, float, float],
+    moved: tuple[tuple[float, float, float], tuple[float, float, float]] = ((0, 0, 0), (0, 0, 0)),
+    command: float = 0.0,
+) -> PairFrame:
+    """One pair of half-metre boxes; `moved` is how far each has come in the frame."""
+
+    def at(position: tuple[float, float, float], shift: tuple[float, float, float] = (0, 0, 0)) -> ObjectStates:
+        here = torch.tensor([position], dtype=DTYPE) - torch.tensor([shift], dtype=DTYPE)
+        return ObjectStates.at_rest(here, torch.full_like(here, 0.5))
+
+    std = torch.tensor([2e-3], dtype=DTYPE)
+    return PairFrame(
+        at(source), at(target), at(source, moved[0]), at(target, moved[1]), std, std, 0.05,
+        torch.tensor([command], dtype=DTYPE),
+    )  # fmt: skip
+
+
+def after(kind: Interaction, frame: PairFrame, frames: int) -> float:
+    table = EdgeTable.empty()
+    for _ in range(frames):
+        table = infer(table, 0, kind, np.array([[1, 2]]), frame)
+    return float(as_graph(table, (kind.kind,), (1, 2), ("a", "b")).probability[0]) if len(table.source) else 0.0
+
+
+def test_what_stands_on_another_is_supported_and_what_stands_beside_is_not() -> None:
+    assert after(Support(), frame_of((0, 0, 0.25), (0, 0, 0.75)), 10) > 0.95
+    assert after(Support(), frame_of((0, 0, 0.25), (0, 0, 1.05)), 10) < 0.05
+    assert after(Support(), frame_of((0, 0, 0.25), (0.9, 0, 0.75)), 10) < 0.05
+
+
+def test_boxes_that_touch_are_in_contact_and_boxes_a_hand_apart_are_not() -> None:
+    assert after(Contact(), frame_of((0, 0, 0.25), (0.5, 0, 0.25)), 10) > 0.9
+    assert after(Contact(), frame_of((0, 0, 0.25), (0.58, 0, 0.25)), 10) < 0.1
+
+
+def test_co_motion_attaches_and_standing_still_teaches_nothing() -> None:
+    along = frame_of((0, 0, 0.25), (0.5, 0, 0.25), ((0.05, 0, 0), (0.05, 0, 0)))
+    assert after(Attach(), along, 6) > 0.95
+    left = frame_of((0, 0, 0.25), (0.5, 0, 0.25), ((0.05, 0, 0), (0, 0, 0)))
+    assert after(Attach(), left, 6) < 0.01
+    still = Attach().log_evidence(frame_of((0, 0, 0.25), (0.5, 0, 0.25)))
+    assert float(still[0]) == 0.0
+
+
+def test_the_own_command_to_hold_and_to_release_counts() -> None:
+    assert after(Attach(), frame_of((0, 0, 0.25), (0.5, 0, 0.25), command=1.0), 8) > 0.8
+    assert float(Attach().log_evidence(frame_of((0, 0, 0.25), (0.5, 0, 0.25), command=-1.0))[0]) < 0.0
+
+
+def test_an_edge_out_of_sight_returns_to_its_stationary_odds() -> None:
+    prior = EdgePrior(log_odds=0.0, appear_per_s=1.0, vanish_per_s=3.0)
+    late = after_waiting(np.array([5.0, -5.0]), prior, 100.0)
+    # stationary odds of the two-state chain after one long look: 1 - exp(-100) each way lands on the flip
+    assert late[0] < 0.0 < late[1]
+    p = 1 / (1 + np.exp(-after_waiting(np.array([3.0]), prior, 1e-3)))
+    assert float(p[0]) == pytest.approx(1 / (1 + np.exp(-3.0)), abs=4e-3)
+
+
+def test_permuting_the_candidates_changes_no_edge() -> None:
+    rng = np.random.default_rng(0)
+    ids = np.sort(rng.choice(100, (20, 2), replace=False), axis=1)
+
+    class Listener(Contact):
+        def log_evidence(self, frame: PairFrame) -> torch.Tensor:
+            return frame.source_std_m  # stands for any evidence: one number a pair
+
+    def frame(order: np.ndarray) -> PairFrame:
+        one = torch.zeros(20, 3, dtype=DTYPE)
+        states = ObjectStates.at_rest(one, one + 0.5)
+        value = torch.tensor(np.linspace(-1, 1, 20)[order])
+        return PairFrame(states, states, states, states, value, value, 0.05, value)
+
+    order = rng.permutation(20)
+    a = infer(EdgeTable.empty(), 0, Listener(), ids, frame(np.arange(20)))
+    b = infer(EdgeTable.empty(), 0, Listener(), ids[order], frame(order))
+    assert np.array_equal(a.keys(), b.keys())
+    assert np.allclose(a.log_odds, b.log_odds)
+
+
+def test_the_dead_leave_no_edges() -> None:
+    table = infer(EdgeTable.empty(), 0, Contact(), np.array([[1, 2]]), frame_of((0, 0, 0.25), (0.5, 0, 0.25)))
+    assert len(without(table, np.array([2])).source) == 0
+
+
+def test_candidates_are_exactly_the_near_pairs_with_a_mover() -> None:
+    rng = np.random.default_rng(3)
+    n = 60
+    position = rng.uniform(-4, 4, (n, 3))
+    yaw = rng.uniform(-3, 3, n)
+    orientation = np.stack([np.zeros(n), np.zeros(n), np.sin(yaw / 2), np.cos(yaw / 2)], axis=1)
+    extent = rng.uniform(0.2, 0.8, (n, 3))
+    extent[:3] = (9.0, 0.2, 3.0)  # walls
+    movable = rng.random(n) < 0.5
+    movable[:3] = False
+    pairs, gap = candidate_pairs(position, orientation, extent, movable, 0.1)
+    every = np.array([(i, j) for i in range(n) for j in range(i + 1, n) if movable[i] or movable[j]])
+    all_gaps = box_gap(position, orientation, extent, every)
+    expected = every[all_gaps < 0.1]
+    assert {tuple(p) for p in pairs} == {tuple(p) for p in expected}
+    assert (gap < 0.1).all()
+
+
+def test_the_export_is_a_multigraph_with_a_key_a_kind() -> None:
+    table = infer(EdgeTable.empty(), 0, Contact(), np.array([[1, 2]]), frame_of((0, 0, 0.25), (0.5, 0, 0.25)))
+    graph = as_graph(table, ("contact",), (1, 2, 3), ("a", "b", "c")).to_networkx(threshold=0.0)
+    assert set(graph.nodes) == {1, 2, 3}
+    assert list(graph.edges(keys=True)) == [(1, 2, "contact")]
+    assert 0.0 < graph.edges[1, 2, "contact"]["p"] < 1.0

@@ -1,0 +1,164 @@
+"""The stages of a step, each by itself."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.errors import ObservationError
+from worldsim.filtering.correct import Innovation
+from worldsim.inference.associate import associate
+from worldsim.inference.lifecycle import existence_after
+from worldsim.inference.observe import check
+from worldsim.inference.sensor_model import SensorModel
+from worldsim.inference.surprise import accumulate, pose_surprise
+from worldsim.inference.visibility import visible
+from worldsim.types import Detections, ObjectStates, Observation, Viewpoints
+
+DTYPE = torch.float64
+RNG_SEED = 5
+
+
+def detections(position: np.ndarray, *, extent: float = 0.4, look: float = 0.5) -> Detections:
+    n = len(position)
+    upright = np.tile([0.0, 0.0, 0.0, 1.0], (n, 1))
+    covariance = np.tile(np.diag([1e-4] * 3 + [1e-3] * 3), (n, 1, 1))
+    return Detections(
+        position, upright, np.full((n, 3), extent), np.full((n, 3), 0.5), np.full((n, 12), look), covariance
+    )
+
+
+def matched(position: np.ndarray, seen: Detections, manoeuvre_m: float = 0.1) -> np.ndarray:
+    n = len(position)
+    return associate(
+        position,
+        np.tile(1e-4 * np.eye(3), (n, 1, 1)),
+        np.full((n, 3), 0.4),
+        np.full((n, 12), 0.5),
+        np.ones(n, dtype=bool),
+        seen,
+        manoeuvre_m,
+    )
+
+
+def test_shuffled_detections_find_their_objects() -> None:
+    rng = np.random.default_rng(RNG_SEED)
+    here = rng.uniform(-5, 5, (30, 3))
+    order = rng.permutation(30)
+    found = matched(here, detections(here[order] + rng.normal(0, 0.01, (30, 3))))
+    assert np.array_equal(order[found], np.arange(30))
+
+
+def test_a_detection_far_from_everything_is_nobodys() -> None:
+    found = matched(np.zeros((1, 3)), detections(np.array([[3.0, 0, 0]])))
+    assert found.tolist() == [-1]
+
+
+def test_what_looks_different_loses_to_what_looks_alike() -> None:
+    here = np.array([[0.0, 0, 0]])
+    seen = detections(np.array([[0.05, 0, 0], [0.06, 0, 0]]))
+    look = seen.appearance.copy()
+    look[0] = 0.9
+    found = matched(here, Detections(seen.position, seen.orientation_xyzw, seen.extent_m, seen.colour, look, seen.covariance))
+    assert found.tolist() == [1]
+
+
+def test_no_detections_match_nothing() -> None:
+    assert matched(np.zeros((2, 3)), Detections.empty()).tolist() == [-1, -1]
+
+
+def boxes(*position: tuple[float, float, float]) -> ObjectStates:
+    here = torch.tensor(position, dtype=DTYPE)
+    return ObjectStates.at_rest(here, torch.full_like(here, 0.5))
+
+
+def test_a_box_behind_a_box_is_not_in_view_and_one_beside_it_is() -> None:
+    states = boxes((2.0, 0, 0), (4.0, 0, 0), (4.0, 3.0, 0))
+    asked = torch.tensor([1, 2])
+    occluder = torch.tensor([True, False, False])
+    seen = visible(states, asked, occluder, torch.zeros(1, 3, dtype=DTYPE), torch.tensor([10.0], dtype=DTYPE))
+    assert seen.tolist() == [False, True]
+
+
+def test_nothing_is_in_view_beyond_the_range_and_all_is_without_viewpoints() -> None:
+    states = boxes((4.0, 0, 0))
+    asked, nobody = torch.tensor([0]), torch.tensor([False])
+    eye = torch.zeros(1, 3, dtype=DTYPE)
+    assert visible(states, asked, nobody, eye, torch.tensor([3.0], dtype=DTYPE)).tolist() == [False]
+    assert visible(states, asked, nobody, eye[:0], torch.zeros(0, dtype=DTYPE)).tolist() == [True]
+
+
+def test_a_miss_in_plain_view_lowers_existence_and_a_hidden_one_does_not() -> None:
+    half = torch.tensor([0.5, 0.5, 0.5], dtype=DTYPE)
+    seen = torch.tensor([True, False, False])
+    view = torch.tensor([True, True, False])
+    near = torch.tensor([5.0, 0.0, 0.0], dtype=DTYPE)
+    after = existence_after(half, seen, view, near, SensorModel())
+    assert float(after[0]) > 0.99
+    # by hand: 0.5 * 0.05 / (1 - 0.5 * 0.95)
+    assert float(after[1]) == pytest.approx(0.5 * 0.05 / (1 - 0.5 * 0.95), rel=1e-9)
+    assert float(after[2]) == 0.5
+
+
+def innovations(residual: torch.Tensor) -> Innovation:
+    n = len(residual)
+    covariance = torch.diag(torch.tensor([1e-4] * 3 + [4e-4] * 3, dtype=DTYPE)).repeat(n, 1, 1)
+    return Innovation(residual, covariance, residual.square().sum(-1))
+
+
+def test_the_e_value_is_at_most_one_in_expectation_while_the_model_is_right() -> None:
+    rng = np.random.default_rng(RNG_SEED)
+    std = np.array([1e-2] * 3 + [2e-2] * 3)
+    residual = torch.tensor(rng.standard_t(8, size=(200_000, 6)) * math.sqrt(6 / 8) * std)
+    rare = torch.full((len(residual),), 1e-6, dtype=DTYPE)
+    e = pose_surprise(innovations(residual), rare).log_e.exp()
+    # Monte Carlo error of the mean, three standard errors
+    assert float(e.mean()) < 1.0 + 3.0 * float(e.std()) / math.sqrt(len(e))
+
+
+def test_false_alarms_are_rarer_than_promised() -> None:
+    """200,000 frames of a right model: at W > exp(8) the mean time to a false alarm is at least 2,981 frames."""
+    rng = np.random.default_rng(RNG_SEED)
+    std = np.array([1e-2] * 3 + [2e-2] * 3)
+    residual = torch.tensor(rng.normal(size=(2000, 100, 6)) * std)
+    rare = torch.full((100,), 1e-6, dtype=DTYPE)
+    value, alarms = torch.zeros(100, dtype=DTYPE), 0
+    for frame in residual:
+        value = accumulate(value, pose_surprise(innovations(frame), rare).log_e, torch.ones(100, dtype=torch.bool))
+        alarms += int((value > 8.0).sum())
+        value = torch.where(value > 8.0, torch.zeros_like(value), value)
+    assert alarms <= 200_000 / math.exp(8.0)
+
+
+def test_a_wrong_model_alarms_within_a_few_frames() -> None:
+    residual = torch.tensor([[0.08, 0, 0, 0, 0, 0]], dtype=DTYPE)  # eight standard deviations, again and again
+    value, rare = torch.zeros(1, dtype=DTYPE), torch.full((1,), 1e-6, dtype=DTYPE)
+    frames = 0
+    while float(value) < 18.0 and frames < 20:
+        value = accumulate(value, pose_surprise(innovations(residual), rare).log_e, torch.tensor([True]))
+        frames += 1
+    assert frames <= 4
+
+
+def test_one_push_beside_a_mover_is_no_evidence_and_many_are() -> None:
+    far = torch.tensor([[0.3, 0, 0, 0, 0, 0]], dtype=DTYPE)
+    once = pose_surprise(innovations(far), torch.tensor([0.05], dtype=DTYPE)).log_e
+    assert 0.0 < float(once) <= math.log(1 / 0.05) + 1e-9
+
+
+def test_what_is_not_usable_is_counted_and_the_rest_is_kept() -> None:
+    seen = detections(np.array([[0.0, 0, 0], [1.0, 0, 0], [2.0, 0, 0]]))
+    seen.position[1, 0] = np.nan
+    frame = check(Observation(0.5, seen, Viewpoints.everywhere()), 0.0, torch.device("cpu"), DTYPE)
+    assert frame.rejected == 1
+    assert frame.source_index.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(("time_s", "message"), [(-0.1, "time runs forward"), (math.nan, "finite time")])
+def test_time_that_runs_backwards_or_is_no_time_is_refused(time_s: float, message: str) -> None:
+    observation = Observation(time_s, Detections.empty(), Viewpoints.everywhere())
+    with pytest.raises(ObservationError, match=message):
+        check(observation, 0.0, torch.device("cpu"), DTYPE)
