@@ -21,6 +21,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("train", "worldsim.commands.run:train", "Train a learning agent on a scenario."),
     ("graph", "worldsim.commands.run:graph", "Infer the interaction graph of a scenario and score it."),
     ("track", "worldsim.commands.track:track", "Run the closed loop on recorded real data."),
+    ("transfer", "worldsim.commands.transfer:transfer", "Measure sim-to-real transfer: worlds by models."),
     ("registry", "worldsim.commands.registry:app", "Fill, search, fetch, publish, verify and describe a registry."),
     ("data", "worldsim.commands.data:app", "Recorded and reference data: list them, fetch them."),
     ("run", "worldsim.commands.run:run", "Run a scenario with an agent and a world model."),

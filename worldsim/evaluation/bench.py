@@ -30,6 +30,8 @@ __all__ = [
 
 BENCHMARKS: dict[str, str] = {
     "cat": "worldsim.evaluation.bench_cat:bench_cat",
+    "graph": "worldsim.evaluation.bench_graph:bench_graph",
+    "registry": "worldsim.evaluation.bench_registry:bench_registry",
     "transfer-cube-toss": "worldsim.evaluation.transfer_cube:transfer_cube_toss",
 }
 """Name -> ``module:function``, imported when it is run."""
@@ -90,7 +92,7 @@ class Figure:
         return cls._of(name, value, None, True, **rest)
 
     @classmethod
-    def _of(  # noqa: PLR0913 - the fields of a figure, with their defaults in one place
+    def _of(
         cls,
         name: str,
         value: float,
