@@ -59,10 +59,10 @@ def test_too_narrow_a_door_is_no_route_and_no_exception():
 
 
 def test_a_corridor_between_shelves_is_followed():
-    shelves = tuple(Thing((x, y), (2.4, 0.6, 2.2)) for x in (0.0, 2.4, 4.8) for y in (-0.8, 0.8))
+    shelves = tuple(Thing((x, y), (2.4, 0.6, 2.2)) for x in (0.0, 2.4, 4.8) for y in (-1.0, 1.0))
     found = route((-2.5, 0.0), (7.5, 0.0), *shelves)
     assert found.reachable
-    assert np.abs(found.waypoints[:, 1]).max() < 0.8 - 0.3 - RADIUS_M + 0.1
+    assert np.abs(found.waypoints[:, 1]).max() < 1.0 - 0.3 - RADIUS_M + 0.1
     assert found.length_m == pytest.approx(10.0, rel=0.02)
 
 
