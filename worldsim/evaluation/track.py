@@ -19,7 +19,7 @@ from worldsim.simulation.recording import Recording
 from worldsim.simulation.recordings import Clip
 from worldsim.types.card import ModelCard
 from worldsim.types.observation import Observation
-from worldsim.types.record import Event, EventKind, StepRecord
+from worldsim.types.record import Event, StepRecord
 
 __all__ = ["ParameterBelief", "Track", "TrackedClip", "follow", "make_world_model"]
 
@@ -52,8 +52,8 @@ class Track:
         nis: [T] normalised innovation squared of the pose; nis_dof: its degrees of freedom.
         excess_nats: [T] excess surprisal; log_e: [T] the e-detector after the frame; threshold_nats: its alarm level.
         alarmed: [T] under alarm or test.
-        parameters: belief by name when the body was last seen, or, where another model ran it by then, at the last
-            alarm before; empty where no known model ever did.
+        parameters: the last belief by name under the model that it was told of; later ones of another model are not
+            told.
         kind: what it was taken for when last seen.
     """
 
@@ -199,16 +199,11 @@ class _Book:
         self.dof, self.threshold = int(surprise.nis_dof[rows[0]]), surprise.alarm_threshold_nats
 
     def note_objects(self, model: WorldModel, world: Recording, record: StepRecord) -> None:
-        """Write down what is believed of the bodies whose last frame this is, and of those that raise an alarm."""
-        clip, t = world.clip, world.frame
-        ending = clip.present[t] & ~(clip.present[t + 1 :].any(axis=0))
-        alarmed = {event.object_id for event in record.events if event.kind == EventKind.ALARM}
+        """Keep the latest belief of each matched body by the models that it was told of, and its kind."""
         bodies = world.detected_bodies()
         for object_id, detection in zip(record.association.object_id, record.association.detection, strict=True):
-            if detection < 0:
-                continue
-            body = int(bodies[detection])
-            if ending[body] or object_id in alarmed:  # another model may take over after an alarm
+            if detection >= 0:
+                body = int(bodies[detection])
                 kind, parameters = _belief_of(model, int(object_id), self.cards)
                 self.last[body] = (kind, parameters or self.last.get(body, ("", {}))[1])
 

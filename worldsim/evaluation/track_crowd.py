@@ -162,9 +162,13 @@ def crowd_figures(scene: TrackedScene, rng: np.random.Generator) -> list[Figure]
         ),
         Figure.within(f"{name}: coverage of 90 % regions 1.2 s ahead", float(scored.inside.mean()), 0.85, 0.95,
                       interval=_by_walker(scored.inside.astype(np.float64), scored.walker, rng), n=n),
-        Figure.told(f"{name}: excess surprisal where people turn, stop or start, median", float(np.median(turned)),
-                    unit="nats", n=len(turned), baselines={"where they go on": float(np.median(steady))}),
+        Figure.told(f"{name}: excess surprisal where people turn, stop or start, median", _median(turned),
+                    unit="nats", n=len(turned), baselines={"where they go on": _median(steady)}),
     ]  # fmt: skip
+
+
+def _median(values: Float[np.ndarray, " n"]) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
 
 
 def _by_walker(

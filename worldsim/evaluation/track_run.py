@@ -76,7 +76,7 @@ class TrackResult:
         }
 
 
-def track_recording(  # noqa: PLR0913 - keyword options of one run
+def track_recording(
     recording: str,
     *,
     split: str | None = None,

@@ -142,15 +142,15 @@ def flight_figures(tosses: Sequence[Toss], rng: np.random.Generator) -> list[Fig
 def impact_figures(tosses: Sequence[Toss]) -> list[Figure]:
     """Return how surprising impacts were beside free flight."""
     struck = [toss for toss in tosses if toss.impact is not None]
-    peaks = [_peak(toss) for toss in struck]
+    peaks = np.array([_peak(toss) for toss in struck])
     flying = np.concatenate([toss.track.excess_nats[toss.flight] for toss in tosses])
     alarmed = [bool(toss.track.alarmed.any()) for toss in struck]
     early = [bool(toss.track.alarmed[: toss.impact].any()) for toss in tosses]
     return [
-        Figure.told("excess surprisal at the first impact, median", float(np.nanmedian(peaks)), unit="nats",
-                    n=len(peaks), baselines={"in free flight": float(np.median(flying))}),
-        Figure.told("share of tosses with an alarm at or after an impact", float(np.mean(alarmed)), n=len(alarmed)),
-        Figure.told("share of tosses with an alarm before the first impact", float(np.mean(early)), n=len(early)),
+        Figure.told("excess surprisal at the first impact, median", _median(peaks), unit="nats",
+                    n=len(peaks), baselines={"in free flight": _median(flying)}),
+        Figure.told("share of tosses with an alarm at or after an impact", _share(alarmed), n=len(alarmed)),
+        Figure.told("share of tosses with an alarm before the first impact", _share(early), n=len(early)),
     ]  # fmt: skip
 
 
@@ -166,6 +166,15 @@ def _last_displacement(toss: Toss) -> Float[np.ndarray, " n"]:
     error = np.full(len(place), np.nan)
     error[2:] = np.linalg.norm(place[2:] - 2.0 * place[1:-1] + place[:-2], axis=-1)
     return error[toss.flight]
+
+
+def _median(values: Float[np.ndarray, " n"]) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
+def _share(yes: Sequence[bool]) -> float:
+    return float(np.mean(yes)) if len(yes) else float("nan")
 
 
 def _mean(values: Float[np.ndarray, " n"]) -> float:

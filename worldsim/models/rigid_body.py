@@ -44,4 +44,4 @@ class RigidBody(ObjectModel):
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
         """Return a small density: what pushes a passive body is other things, not itself."""
         del parameters, dt_s
-        return torch.cat([torch.full_like(state.position, 2e-4), torch.full_like(state.position, 0.2)], dim=-1)
+        return torch.cat([torch.full_like(state.position, 1.6e-4), torch.full_like(state.position, 0.17)], dim=-1)
