@@ -75,6 +75,7 @@ class WorldModel:
         self._state = initial_state(registry, loaded, settings, interactions, torch.device(device), surprise, seed)
         self._record: StepRecord | None = None
 
+    @torch.inference_mode()
     def reset(self, observation: Observation | Mapping[str, np.ndarray]) -> StepRecord:
         """Forget every object and start anew from one observation. What was learned of models stays.
 
@@ -90,6 +91,7 @@ class WorldModel:
         self._record = reports.first_record(self._state)
         return self._record
 
+    @torch.inference_mode()
     def step(
         self, observation: Observation | Mapping[str, np.ndarray], action: Float[np.ndarray, " U"] | None = None
     ) -> StepRecord:
@@ -135,6 +137,7 @@ class WorldModel:
         self._record = reports.finish(state, draft)
         return self._record
 
+    @torch.inference_mode()
     def forecast(self, horizon_s: float, dt_s: float, object_ids: Sequence[int] | None = None) -> Forecast:
         """Return where everything but the own body is expected to be, the own body going on as it was told last.
 
@@ -148,6 +151,7 @@ class WorldModel:
         only = None if object_ids is None else tuple(int(i) for i in object_ids)
         return foresight.forecast(self._state, horizon_s, dt_s, only)
 
+    @torch.inference_mode()
     def imagine(
         self,
         actions: Float[np.ndarray, "T U"],

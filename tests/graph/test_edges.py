@@ -40,7 +40,8 @@ def after(kind: Interaction, frame: PairFrame, frames: int) -> float:
     table = EdgeTable.empty()
     for _ in range(frames):
         table = infer(table, 0, kind, np.array([[1, 2]]), frame)
-    return float(as_graph(table, (kind.kind,), (1, 2), ("a", "b")).probability[0]) if len(table.source) else 0.0
+    graph = as_graph(table, (kind.kind,), (1, 2), ("a", "b"))
+    return float(graph.probability[0]) if len(graph) else 0.0  # all but excluded edges are not listed
 
 
 def test_what_stands_on_another_is_supported_and_what_stands_beside_is_not() -> None:

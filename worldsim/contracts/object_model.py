@@ -27,6 +27,8 @@ class ObjectModel(abc.ABC):
         parameter_names: columns of `parameters`, in order; a card lists priors for exactly these.
         moves: False for what never moves of itself and is never pushed (a shelf): it is held still, cheaply.
         collides: contacts with the floor and with neighbours are resolved after `dynamics`.
+        stands: `dynamics` itself keeps it on the floor, so that contacts need solving only where it may bump into
+            something, or while it is in the air.
         reacts: `dynamics` reads ``control.neighbour_*``.
     """
 
@@ -34,6 +36,7 @@ class ObjectModel(abc.ABC):
     parameter_names: ClassVar[tuple[str, ...]] = ()
     moves: ClassVar[bool] = True
     collides: ClassVar[bool] = True
+    stands: ClassVar[bool] = False
     reacts: ClassVar[bool] = False
 
     def __init__(self, card: ModelCard) -> None:

@@ -62,7 +62,13 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
         "waiting": sorted(state.waiting),
         "started": record is not None,
         "trials": [
-            {"object_id": t.object_id, "opened_s": t.opened_s, "frames": t.frames, "borrowed": list(t.borrowed)}
+            {
+                "object_id": t.object_id,
+                "opened_s": t.opened_s,
+                "frames": t.frames,
+                "borrowed": list(t.borrowed),
+                "believed": t.believed,
+            }
             for t in state.trials.values()
         ],
     }
@@ -170,6 +176,7 @@ def _trial(head: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Trial:
         part("log_weight").cpu().numpy(),
         head["frames"],
         tuple(head["borrowed"]),
+        head["believed"],
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from worldsim.contracts.object_model import ObjectModel
-from worldsim.engine.state import EngineState
+from worldsim.engine.state import STARTER_TAG, EngineState
 from worldsim.engine.tracking import Matched, Predicted
 from worldsim.errors import PluginError, RegistryError
 from worldsim.filtering.attributes import attribute_log_evidence
@@ -20,6 +20,7 @@ from worldsim.inference.slots import density_of
 from worldsim.types.query import Candidates, Query
 from worldsim.types.record import EventKind
 
+_STUBBORN_NOISE, _STUBBORN_PAUSE_S = 3.0, 8.0  # of an object whose kind was confirmed after an alarm
 _RETRY_FRAMES = 20  # between two calls to a registry that did not answer
 
 
@@ -105,6 +106,7 @@ def _ask(state: EngineState, slot: int, now_s: float) -> None:
             return
     state.waiting.discard(object_id)
     believed = int(state.model_index[slot])
+    believed_id = state.library.model_ids[believed]
     state.tell(EventKind.QUERY, object_id, motion=dict(query.motion), extent_m=query.extent_m)
     present = set(state.library.model_ids)
     borrowed = [m for m in models if m.card.model_id not in present]
@@ -129,6 +131,7 @@ def _ask(state: EngineState, slot: int, now_s: float) -> None:
         _attributes(state, slot),
         state.library,
         tuple(m.card.model_id for m in borrowed),
+        believed_id,
         state.settings.trial,
     )
 
@@ -175,13 +178,16 @@ def _conclude(state: EngineState, trial: Trial, verdict: Verdict, now_s: float) 
     row = state.index(np.array([slot]))
     winner = int(trial.model_index[verdict.row])
     best = trial.density.select(state.index(np.array([verdict.row])))
+    kinds = dict(zip(state.library.model_ids, state.library.kinds, strict=True))
+    # the kind that raised the alarm has won: it is right about what, and was too sure about how
+    confirmed = verdict.outcome == "adopt" and kinds.get(trial.believed) == state.library.kinds[winner]
     density = density_of(state.belief).put(row, best)
     belief = slot_table.put(
         slot_table.with_density(state.belief, density),
         row,
         model_index=state.index(np.array([winner])),
         log_e_value=state.belief.existence.new_zeros(1),
-        noise_scale=state.belief.existence.new_ones(1),
+        noise_scale=state.belief.existence.new_full((1,), _STUBBORN_NOISE if confirmed else 1.0),
     )
     state.belief = belief
     posterior = _named_posterior(state, trial)
@@ -201,8 +207,11 @@ def _conclude(state: EngineState, trial: Trial, verdict: Verdict, now_s: float) 
             frames=trial.frames,
         )
     del state.trials[trial.object_id]
-    state.verdict_s[trial.object_id] = now_s
+    state.verdict_s[trial.object_id] = now_s + (_STUBBORN_PAUSE_S if confirmed else 0.0)
     returned = [i for i in trial.borrowed if not (verdict.outcome == "adopt" and i == name)]
+    before = next((m.card for m in state.library.models if m.card.model_id == trial.believed), None)
+    if before is not None and trial.believed != name and STARTER_TAG not in before.tags:
+        returned.append(trial.believed)  # adopted earlier, and now better explained
     state.unload(returned)
     state.tell(EventKind.RETURN, trial.object_id, model_ids=returned)
 

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from worldsim.dynamics import Obstacles
 from worldsim.engine.state import EngineState
 from worldsim.engine.tracking import carried
 from worldsim.filtering.density import Density
@@ -21,6 +20,8 @@ from worldsim.types.planning import Forecast, Rollout
 
 _EXISTS = 0.5
 _SLIDES_M_S = 0.3  # a passive thing slower than this will be where it is
+_FAR_M = 7.0  # twice what two bodies at full speed close in two seconds
+_FAR_ACCELERATION_PSD = 0.3  # (m/s^2)^2 s, a walker's
 _INNER_STEP_S = 0.2  # futures are stepped this coarsely and interpolated: movers hardly turn in it
 
 
@@ -48,6 +49,10 @@ def forecast(state: EngineState, horizon_s: float, dt_s: float, only: tuple[int,
     variance = torch.diagonal(belief.joint_covariance[row, :3, :3], dim1=1, dim2=2).clamp_min(0.0)
     std = variance.sqrt().unsqueeze(0).repeat(steps, 1, 1)
     movers = movers_and_own(state)
+    if only is None:
+        far = movers[_far_away(state, movers)]
+        position, std = _straight_on(state, position, std, state.index(np.searchsorted(slots, far)), far, dt_s)
+        movers = np.setdiff1d(movers, far)
     wanted = np.intersect1d(movers, slots)
     if len(wanted):
         if only is not None:
@@ -71,6 +76,32 @@ def forecast(state: EngineState, horizon_s: float, dt_s: float, only: tuple[int,
         torch.as_tensor(state.library.moves[state.model_index[slots]], device=state.device),
         dt_s,
     )
+
+
+def _far_away(state: EngineState, movers: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Return which movers are so far from the own body that straight on is good enough for whoever plans."""
+    own = state.own_slot
+    if own is None:
+        return np.zeros(len(movers), dtype=bool)
+    here = state.belief.position.cpu().numpy()
+    return np.linalg.norm(here[movers] - here[own], axis=1) > _FAR_M
+
+
+def _straight_on(
+    state: EngineState,
+    position: Float[Tensor, "T N 3"],
+    std: Float[Tensor, "T N 3"],
+    place: Int[Tensor, " m"],
+    slots: Int[np.ndarray, " m"],
+    dt_s: float,
+) -> tuple[Float[Tensor, "T N 3"], Float[Tensor, "T N 3"]]:
+    """Return the forecast with some objects going straight on, their spread growing with their velocity's."""
+    row = state.index(slots)
+    times = dt_s * torch.arange(1, len(position) + 1, dtype=state.dtype, device=state.device).reshape(-1, 1, 1)
+    speed_std = torch.diagonal(state.belief.joint_covariance[row, 6:9, 6:9], dim1=1, dim2=2).clamp_min(0.0).sqrt()
+    gone = position[:, place] + state.belief.linear_velocity[row] * times
+    wide = (std[:, place] ** 2 + (speed_std * times) ** 2 + _FAR_ACCELERATION_PSD * times**3 / 3.0).sqrt()
+    return position.index_copy(1, place, gone), std.index_copy(1, place, wide)
 
 
 def _interpolated(path: Float[Tensor, "J n 3"], at: Float[Tensor, " T"]) -> Float[Tensor, "T n 3"]:
@@ -143,7 +174,7 @@ def _sample(
         slot = state.belief.slot_of(trial.object_id)
         if slot is not None:
             colliding[slot] = True
-    walls = stimuli.obstacles(state.belief, colliding) if colliding.any() else Obstacles.only_floor(state.belief.position)
+    walls = stimuli.obstacles(state.belief, colliding) if colliding.any() else None
     own = state.own_slot
     generator = torch.Generator(device=state.device)
     generator.manual_seed(state.seed * 1_000_003 + state.frames)  # the same forecast however often it is asked for
@@ -151,7 +182,7 @@ def _sample(
         [_source(state, density, int(slot)) for slot in movers],
         state.index(place[nearest.cpu().numpy()[movers]]),
         known[rows],
-        walls.select(rows),
+        None if walls is None else walls.select(rows),
         commands,
         torch.as_tensor(movers == (-1 if own is None else own), device=state.device),
         state.library,

@@ -128,8 +128,10 @@ def settle(state: EngineState) -> None:
     row = state.index(slots)
     found = lifecycle.recognise(state.belief, row, state.library, state.broad)
     state.ledger.settled[slots] = True
-    unknown = found.log_e > loop.alarm_threshold_nats if loop.surprise else np.zeros(len(slots), dtype=bool)
-    log_e = torch.as_tensor(found.log_e.clip(0.0), dtype=state.dtype, device=state.device)
+    unknown = found.log_e > loop.unknown_threshold_nats if loop.surprise else np.zeros(len(slots), dtype=bool)
+    # what nothing explains is an alarm at once; what something explains poorly starts with that against it
+    value = np.where(unknown, np.maximum(found.log_e, loop.alarm_threshold_nats + 1.0), found.log_e.clip(0.0))
+    log_e = torch.as_tensor(value, dtype=state.dtype, device=state.device)
     state.belief = slot_table.put(state.belief, row, log_e_value=log_e)
     known = ~unknown
     state.belief = lifecycle.take_model(

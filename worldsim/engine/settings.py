@@ -33,6 +33,8 @@ class LoopSettings:
         surprise: False switches alarms, queries and trials off (an ablation).
         alarm_threshold_nats: the e-detector's log W above which an alarm is raised. If the model of an object is
             right, the mean time to a false alarm is at least exp(threshold) of its frames.
+        unknown_threshold_nats: log evidence of the generic model over every loaded one above which a new object is
+            taken for unknown when it is first looked at: a single test an object, so its limit is lower.
         confirm_existence: existence probability that an object needs before it can alarm.
         settle_frames: frames for which a new object is tracked with the generic model before it is recognised.
         candidates: how many models are asked of the registry.
@@ -47,7 +49,8 @@ class LoopSettings:
     """
 
     surprise: bool = True
-    alarm_threshold_nats: float = 18.0
+    alarm_threshold_nats: float = 24.0
+    unknown_threshold_nats: float = 14.0
     confirm_existence: float = 0.97
     settle_frames: int = 4
     candidates: int = 8

@@ -12,7 +12,7 @@ from worldsim.contracts.interaction import Interaction
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
 from worldsim.engine.settings import WorldModelSettings
-from worldsim.engine.state import GENERIC_MODEL, EngineState
+from worldsim.engine.state import GENERIC_MODEL, STARTER_TAG, EngineState
 from worldsim.errors import ConfigurationError
 from worldsim.filtering.library import LoadedModels
 from worldsim.graph.edges import EdgeTable
@@ -21,7 +21,6 @@ from worldsim.inference.ledger import Ledger
 from worldsim.plugins import load_plugin, plugin_names
 from worldsim.types.card import ParameterPrior
 
-STARTER_TAG = "starter"
 _DTYPE = torch.float64  # joint covariances need it (docs/decisions)
 
 

@@ -25,6 +25,8 @@ from worldsim.types.record import Event, EventKind
 from worldsim.types.states import ObjectStates
 
 GENERIC_MODEL = "generic/unknown"
+STARTER_TAG = "starter"
+"""Cards with this tag are what a new world model loads."""
 _PASSIVE = ("static", "rigid_body", "hinge")
 
 

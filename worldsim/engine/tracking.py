@@ -28,7 +28,7 @@ from worldsim.types.states import ObjectStates
 
 _GRIP_M, _GRIP_RAD = 4e-3, 1e-2  # play of a carried thing in its grip, a frame
 _GRIP_SPEED = 0.1
-_CHANGE_OF_MIND, _PUSHED, _OUT_OF_THE_BLUE = 0.01, 0.05, 1e-6  # probabilities a frame
+_CHANGE_OF_MIND, _PUSHED, _OUT_OF_THE_BLUE = 0.02, 0.1, 1e-5  # probabilities a frame
 _PUSH_REACH_M = 0.5  # between hulls: somebody that near may push it, directly or through another thing
 _WAKE_NIS = 27.9  # chi-square with 6 degrees of freedom: once in 10,000 frames by chance
 _WAKE_M, _WAKE_RAD = 0.05, 0.1  # a thing that has begun to move may be this far from where it slept
@@ -64,6 +64,10 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     moving = awake & library.moves[models]
     colliding = awake & library.collides[models]
     colliding[[target for _, target in loads]] = False
+    standing = np.flatnonzero(colliding & library.stands[models])
+    colliding[standing] = stimuli.may_bump(belief, standing, dt_s)
+    # hypotheses about an object need the contacts that any of them may have
+    colliding[[int(np.flatnonzero(ids == i)[0]) for i in state.trials]] = True
     around = stimuli.surroundings(belief, moving, colliding, state.own_slot, state.command)
     density = slot_table.density_of(lifecycle.dream(belief, belief.alive & ~belief.awake))
     touching = torch.zeros_like(belief.alive)

@@ -35,7 +35,7 @@ class LoadedModels:
         extent_mean, extent_std: [L, 3] m.
         appearance_mean, appearance_std: [L, A].
         shape_index: [L] into `SHAPES`.
-        moves, collides, reacts: [L] as the class says, on the host.
+        moves, collides, stands, reacts: [L] as the class says, on the host.
         body_columns: [L, 3] columns of mass, friction and restitution in the parameters, -1 where absent.
     """
 
@@ -52,6 +52,7 @@ class LoadedModels:
     shape_index: Int[Tensor, " L"]
     moves: Bool[np.ndarray, " L"]
     collides: Bool[np.ndarray, " L"]
+    stands: Bool[np.ndarray, " L"]
     reacts: Bool[np.ndarray, " L"]
     body_columns: Int[Tensor, "L 3"]
 
@@ -85,6 +86,7 @@ class LoadedModels:
             torch.tensor([SHAPES.index(c.shape.kind) for c in cards], dtype=torch.int64, device=device),
             np.array([m.moves for m in models], dtype=bool),
             np.array([m.collides for m in models], dtype=bool),
+            np.array([m.stands for m in models], dtype=bool),
             np.array([m.reacts for m in models], dtype=bool),
             torch.tensor(columns, dtype=torch.int64, device=device).reshape(len(models), 3),
         )

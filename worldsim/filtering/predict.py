@@ -97,7 +97,8 @@ def advance_class(
     """Return the mean motion of N rows of one class, contacts included, and which touched something."""
     used = natural[:, : len(model.parameter_names)]
     free = model.dynamics(states, used, surroundings.wrench, surroundings.control, dt_s)
-    if not model.collides:
+    obstacles = surroundings.obstacles
+    if not model.collides or obstacles is None:
         return free, torch.zeros(len(states), dtype=torch.bool, device=natural.device)
     bodies = ContactBodies(
         mass_kg=library.body_parameter(natural, model_index, "mass_kg"),
@@ -106,7 +107,7 @@ def advance_class(
         shape_index=library.shape_index.index_select(0, model_index),
     )
     result = resolve_contacts(
-        states, free.linear_velocity, free.angular_velocity, bodies, surroundings.obstacles, dt_s
+        states, free.linear_velocity, free.angular_velocity, bodies, obstacles, dt_s, surroundings.contact
     )
     return result.states, result.gate
 

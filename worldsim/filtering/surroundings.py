@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from worldsim.dynamics import Obstacles
+from worldsim.dynamics import ContactSettings, Obstacles
 from worldsim.types.control import Control
 
 
@@ -18,16 +18,19 @@ class Surroundings:
     Attributes:
         control: commands and the nearest mover.
         wrench: [N, 6] N and N m from interactions, world frame.
-        obstacles: what may be bumped into.
+        obstacles: what may be bumped into, None where contacts are out of the question this step.
+        contact: how contacts are resolved.
     """
 
     control: Control
     wrench: Float[Tensor, "N 6"]
-    obstacles: Obstacles
+    obstacles: Obstacles | None
+    contact: ContactSettings = ContactSettings()
 
     def select(self, index: Tensor) -> Surroundings:
         """Return the rows at `index`."""
-        return Surroundings(self.control.select(index), self.wrench.index_select(0, index), self.obstacles.select(index))
+        obstacles = None if self.obstacles is None else self.obstacles.select(index)
+        return Surroundings(self.control.select(index), self.wrench.index_select(0, index), obstacles, self.contact)
 
     @classmethod
     def empty(cls, position: Float[Tensor, "N 3"]) -> Surroundings:

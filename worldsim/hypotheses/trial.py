@@ -54,6 +54,7 @@ class Trial:
         log_weight: [H] log prior plus log predictive density so far (prequential), nats.
         frames: frames weighed.
         borrowed: ids that were loaded for this trial and go back if they lose.
+        believed: id of the model that raised the alarm.
     """
 
     object_id: int
@@ -63,6 +64,7 @@ class Trial:
     log_weight: Float[np.ndarray, " H"]
     frames: int
     borrowed: tuple[str, ...]
+    believed: str
 
     def posterior(self) -> Float[np.ndarray, " H"]:
         """Return the posterior probability of each hypothesis."""
@@ -87,6 +89,7 @@ def open_trial(
     attribute_evidence: Float[np.ndarray, " L"],
     library: LoadedModels,
     borrowed: tuple[str, ...],
+    believed: str,
     settings: TrialSettings,
 ) -> Trial:
     """Start a trial of `candidates` and the generic model from the object's present belief.
@@ -100,6 +103,7 @@ def open_trial(
         attribute_evidence: [L] log evidence of size and appearance by model: seen before any motion was.
         library: the loaded models, candidates included.
         borrowed: ids to return if they lose.
+        believed: id of the model that raised the alarm.
         settings: priors and limits.
     """
     index = np.array([*candidates, generic], dtype=np.int64)
@@ -115,7 +119,7 @@ def open_trial(
     density = Density(row.states.select(torch.zeros_like(models)), parameters, covariance)
     share = (1.0 - settings.generic_prior) / max(h - 1, 1)
     prior = np.array([share] * (h - 1) + [settings.generic_prior if h > 1 else 1.0])
-    return Trial(object_id, now_s, index, density, np.log(prior) + attribute_evidence[index], 0, borrowed)
+    return Trial(object_id, now_s, index, density, np.log(prior) + attribute_evidence[index], 0, borrowed, believed)
 
 
 def weigh(

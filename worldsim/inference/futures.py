@@ -10,13 +10,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from worldsim.dynamics import Obstacles
+from worldsim.dynamics import ContactSettings, Obstacles
 from worldsim.filtering.density import Density, retract
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.predict import advance_class, group_by_family
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
+
+_ROUGH = ContactSettings(substeps=1, iterations=3, max_contacts=4)  # a bounce's direction, not its fine detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def sample_futures(
     sources: Sequence[Source],
     neighbour: Int[Tensor, " n"],
     neighbour_known: Bool[Tensor, " n"],
-    obstacles: Obstacles,
+    obstacles: Obstacles | None,
     commands: Float[Tensor, "T n U"],
     commanded: Bool[Tensor, " n"],
     library: LoadedModels,
@@ -67,7 +69,7 @@ def sample_futures(
         sources: n objects.
         neighbour: [n] which of the n objects each one responds to.
         neighbour_known: [n] False where there is none.
-        obstacles: what each of the n objects may bump into, held where it is.
+        obstacles: what each of the n objects may bump into, held where it is; None for nothing at all.
         commands: known commands; commanded: [n] whose they are.
         library: the loaded models.
         samples: S.
@@ -83,7 +85,7 @@ def sample_futures(
     who = rows % n
     near = (rows // n) * n + neighbour[who]
     known, told = neighbour_known[who], commanded[who]
-    walls = obstacles.select(who)
+    walls = None if obstacles is None else obstacles.select(who)
     groups = [
         (family, torch.as_tensor(index, device=device)) for family, index in group_by_family(model_index, library)
     ]
@@ -91,7 +93,7 @@ def sample_futures(
     path: list[ObjectStates] = []
     for step in range(steps):
         control = Control(commands[step][who], told, states.position[near], states.linear_velocity[near], known)
-        around = Surroundings(control, calm, walls)
+        around = Surroundings(control, calm, walls, _ROUGH)
         white = _antithetic(samples, (n, calm.shape[-1]), calm, generator)
         for family, index in groups:
             model = library.models[int(np.flatnonzero(library.family_index == family)[0])]

@@ -6,15 +6,20 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from worldsim.dynamics import Obstacles
+from worldsim.dynamics import ContactSettings, Obstacles
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.types.belief import WorldBelief
 from worldsim.types.control import COMMAND_DIM, Control
 
 _STIMULUS_REACH_M = 8.0
-_BOXES_NEAR = 8
+_BOXES_NEAR = 4
+# among many things contacts are rough anyway, and the filter corrects them at once; a lone toss is worth more
+_AMONG_BOXES = ContactSettings(substeps=2, iterations=4, max_contacts=6)
+_BUMP_MARGIN_M = 0.1
+_FLOOR_MARGIN_M, _FLOOR_SPEED_M_S = 0.05, 0.5
 
 
 def surroundings(
@@ -47,7 +52,9 @@ def surroundings(
         belief.linear_velocity.index_select(0, nearest),
         known,
     )
-    return Surroundings(control, position.new_zeros(belief.capacity, 6), obstacles(belief, colliders))
+    near = obstacles(belief, colliders) if colliders.any() else None
+    settings = _AMONG_BOXES if near is not None and near.boxes else ContactSettings()
+    return Surroundings(control, position.new_zeros(belief.capacity, 6), near, settings)
 
 
 def nearest_mover(
@@ -66,6 +73,26 @@ def nearest_mover(
         index = slots[order[np.arange(len(here)), pick]]
         known = distance[np.arange(len(here)), pick] < _STIMULUS_REACH_M
     return torch.as_tensor(index, device=position.device), torch.as_tensor(known, device=position.device)
+
+
+def may_bump(belief: WorldBelief, slots: Int[np.ndarray, " n"], dt_s: float) -> Bool[np.ndarray, " n"]:
+    """Return which of the bodies in `slots` are in the air, or so near another that they may touch it in `dt_s`."""
+    if len(slots) == 0:
+        return np.zeros(0, dtype=bool)
+    here, size = belief.position.cpu().numpy(), belief.extent_m.cpu().numpy()
+    velocity = belief.linear_velocity.cpu().numpy()[slots]
+    flying = here[slots, 2] - 0.5 * size[slots, 2] > _FLOOR_MARGIN_M
+    flying |= np.abs(velocity[:, 2]) > _FLOOR_SPEED_M_S
+    others = np.flatnonzero(belief.alive.cpu().numpy())
+    turn = Rotation.from_quat(belief.orientation_xyzw.cpu().numpy()[others]).inv()
+    speed = np.linalg.norm(velocity, axis=1)
+    reach = 0.5 * np.linalg.norm(size[slots, :2], axis=1) + _BUMP_MARGIN_M + 1.5 * dt_s * speed
+    near = np.zeros(len(slots), dtype=bool)
+    for row, slot in enumerate(slots):  # the few bodies that roll
+        outside = np.abs(turn.apply(here[slot] - here[others])) - 0.5 * size[others]
+        gap = np.linalg.norm(outside.clip(0.0), axis=1)
+        near[row] = bool(((gap < reach[row]) & (others != slot)).any())
+    return flying | near
 
 
 def obstacles(belief: WorldBelief, colliders: Bool[np.ndarray, " C"]) -> Obstacles:

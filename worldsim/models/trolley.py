@@ -17,6 +17,7 @@ class Trolley(ObjectModel):
 
     family = "trolley"
     parameter_names = ("mass_kg", "rolling_deceleration_m_s2", "restitution", "yaw_damping_per_s")
+    stands = True
 
     def dynamics(
         self,
