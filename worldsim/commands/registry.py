@@ -65,7 +65,7 @@ def init(
 
 
 @app.command()
-def serve(  # noqa: PLR0913 - one option a choice
+def serve(
     url: Annotated[str, typer.Argument(help="The registry to serve.")] = "sqlite:///registry.db",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8766,
