@@ -35,7 +35,8 @@ def both(
         np.array([spin]),
     )
     engine, _ = toss_in_bullet(CUBE, *start, np.array([FRAMES]), RATE_HZ)
-    state = ObjectStates(*(torch.tensor(a) for a in start), torch.full((1, 3), EDGE_M, dtype=torch.float64))
+    position, orientation, linear, angular = (torch.tensor(a) for a in start)
+    state = ObjectStates(position, orientation, linear, angular, torch.full((1, 3), EDGE_M, dtype=torch.float64))
     one = torch.ones(1, dtype=torch.float64)
     cube = ContactBodies(one, 0.3 * one, 0.0 * one, torch.zeros(1, dtype=torch.int64))
     settings = ContactSettings(substeps=2, iterations=20, engine_step_s=1.0 / (2 * RATE_HZ))

@@ -59,7 +59,8 @@ def write(path: Path, tosses: Tosses, split: list[int]) -> Path:
         "angvel_body": tosses.angular_velocity.transpose(1, 0, 2).reshape(-1, 3),
     }
     offsets = np.arange(count + 1) * length
-    np.savez(path, **flat, offsets=offsets, split=np.array(split), meta=json.dumps({"rate_hz": RATE_HZ}))
+    meta = np.array(json.dumps({"rate_hz": RATE_HZ}))
+    np.savez(path, allow_pickle=False, **flat, offsets=offsets, split=np.array(split), meta=meta)
     return path
 
 

@@ -19,7 +19,7 @@ from worldsim.evaluation.datasets import find_data
 from worldsim.evaluation.protocol_r import TossErrors, Tosses, load_tosses, protocol_start, score, windows
 from worldsim.evaluation.statistics import bootstrap, paired_bootstrap
 from worldsim.inference.identification import Identifier, ParameterCloud
-from worldsim.inference.toss_prediction import Calibration, StartNoise, TossPrediction, predict
+from worldsim.inference.toss_prediction import GAUSSIAN_FACTOR, Calibration, StartNoise, TossPrediction, predict
 from worldsim.simulation.toss_engine import CubeInBullet, start_velocities, toss_in_bullet
 
 __all__ = ["Adapted", "adapt", "engine_errors", "identify_engine", "transfer_cube_toss"]
@@ -229,7 +229,7 @@ def _energy_figures(
     rng: np.random.Generator,
 ) -> list[Figure]:
     """Return the mean energy score of 20 samples over the compared horizons, beside the engine's noisy ensemble."""
-    widened = np.maximum(calibration.factors(len(prediction.position)) / 1.645, 1.0)[:, None, None]
+    widened = np.maximum(calibration.factors(len(prediction.position)) / GAUSSIAN_FACTOR, 1.0)[:, None, :]
     ours = prediction.position + widened * (prediction.samples[::2] - prediction.position)
     theirs = np.stack([_toss(fitted, noisy)[0] for noisy in _noisy_starts(tosses, rng)])
     scores = {

@@ -107,20 +107,24 @@ class Calibration:
         error = np.abs(position[:length] - prediction.position) / _scale(prediction.spread_m)
         return Calibration(self.level, (*self.ratios, np.where(scored[:length, :, None], error, np.nan)))
 
-    def factors(self, frames: int) -> Float[np.ndarray, " T"]:
-        """Return, for every frame, the multiple of the spread that holds `level` of the observations.
+    def factors(self, frames: int) -> Float[np.ndarray, "T 3"]:
+        """Return, for every frame and axis, the multiple of the spread that holds `level` of the observations.
 
-        Each frame pools its neighbours within a tenth of a second at 148 Hz; beyond the longest toss watched the
-        last well-observed value stays. With nothing watched it is the Gaussian's.
+        The two horizontal axes are pooled; the vertical one stands for itself, since the floor bounds it. Each frame
+        pools its neighbours within a twentieth of a second at 148 Hz; beyond the longest toss watched the last
+        well-observed value stays. With nothing watched it is the Gaussian's.
         """
         if not self.ratios:
-            return np.full(frames, GAUSSIAN_FACTOR)
+            return np.full((frames, 3), GAUSSIAN_FACTOR)
         length = max(len(r) for r in self.ratios)
-        pooled = np.concatenate(
-            [np.pad(r, ((0, length - len(r)), (0, 0), (0, 0)), constant_values=np.nan) for r in self.ratios], axis=1
-        ).reshape(length, -1)
-        found = np.empty(frames)
-        value = GAUSSIAN_FACTOR
+        padded = [np.pad(r, ((0, length - len(r)), (0, 0), (0, 0)), constant_values=np.nan) for r in self.ratios]
+        pooled = np.concatenate(padded, axis=1)
+        horizontal = self._quantiles(pooled[..., :2].reshape(length, -1), frames)
+        vertical = self._quantiles(pooled[..., 2], frames)
+        return np.stack([horizontal, horizontal, vertical], axis=-1)
+
+    def _quantiles(self, pooled: Float[np.ndarray, "T n"], frames: int) -> Float[np.ndarray, " F"]:
+        found, value = np.empty(frames), GAUSSIAN_FACTOR
         for frame in range(frames):
             near = pooled[max(0, frame - POOLED_FRAMES) : frame + POOLED_FRAMES + 1]
             near = near[np.isfinite(near)]
@@ -132,10 +136,10 @@ class Calibration:
     def half_width(self, prediction: TossPrediction) -> Float[np.ndarray, "T n 3"]:
         """Return the half width (m) of the intervals of `level`, axis by axis."""
         factors = self.factors(len(prediction.position))
-        return np.asarray(factors[:, None, None] * _scale(prediction.spread_m))
+        return np.asarray(factors[:, None, :] * _scale(prediction.spread_m))
 
 
-GAUSSIAN_FACTOR, POOLED_FRAMES, LEAST_POOLED = 1.645, 7, 300
+GAUSSIAN_FACTOR, POOLED_FRAMES, LEAST_POOLED = 1.645, 7, 200
 LEAST_SPREAD_M = 3e-4
 """Spread that a prediction has at least: the samples of a body at rest agree better than its model deserves."""
 
