@@ -62,7 +62,9 @@ def resolve_contacts(
 
     Args:
         before: states at the start.
-        free_linear_velocity: [N, 3] m/s of the centre of the box at the end, world frame.
+        free_linear_velocity: [N, 3] m/s at the end, world frame: the velocity of ``before`` plus what forces add to
+            the body's motion. Where the centre of mass is off the box's centre, the swing of the one about the
+            other is this function's to add.
         free_angular_velocity: [N, 3] rad/s at the end, world frame.
         bodies: contact properties.
         obstacles: what may be hit.
