@@ -193,9 +193,7 @@ def _opening_figures(budget: _Budget, rng: np.random.Generator) -> list[Figure]:
             figures.append(Figure.at_least(words, value.value, UNKNOWN_BAR, **rest))
         error = _estimate(found.law_error, rng)
         words = f"{name}, law unknown: relative error of the recovered laws, one sequence"
-        figures.append(
-            Figure.at_most(words, error.value, LAW_ERROR_BAR, interval=error.interval, n=error.n)
-        )
+        figures.append(Figure.at_most(words, error.value, LAW_ERROR_BAR, interval=error.interval, n=error.n))
         number = _estimate(found.right_number.astype(float), rng)
         words = f"{name}, law unknown: sequences with the right number of kinds opened"
         figures.append(Figure.at_least(words, number.value, 0.9, interval=number.interval, n=number.n))

@@ -29,7 +29,9 @@ def baselines(scenes: Scenes, frames: int, noise: float = 0.0) -> dict[str, floa
 
 def oracle(scenes: Scenes, frames: int, noise: float) -> float:
     """Return the accuracy of the joint filter that is told the true strength and the true noise."""
-    scale = torch.tensor([float(torch.as_tensor(v).double().mean()) for v in scenes.strength.values()], dtype=torch.float64)
+    scale = torch.tensor(
+        [float(torch.as_tensor(v).double().mean()) for v in scenes.strength.values()], dtype=torch.float64
+    )
     signed = [LAWS[name].signed for name in scenes.edges]
     states = 3 if any(signed) else 2
     counts = torch.tensor([[1.0, 0.5, 0.5] if s else [1.0, 1.0, 0.0][:states] for s in signed], dtype=torch.float64)
@@ -64,7 +66,10 @@ def _proximity(scenes: Scenes, frames: int) -> dict[str, Float[Tensor, "S n n"]]
     place = scenes.position[:, :frames].double()
     distance = (place[:, :, :, None] - place[:, :, None]).norm(dim=-1).mean(1)
     nearness = _centred(-distance)
-    return {name: -nearness if name == "charge" and bool((edge < 0).any()) else nearness for name, edge in scenes.edges.items()}
+    return {
+        name: -nearness if name == "charge" and bool((edge < 0).any()) else nearness
+        for name, edge in scenes.edges.items()
+    }
 
 
 def _accelerations(scenes: Scenes, frames: int) -> Float[Tensor, "S T n D"]:

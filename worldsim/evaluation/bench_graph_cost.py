@@ -73,7 +73,9 @@ def largest_change(scenes: Scenes, frames: tuple[int, ...], seed: int) -> dict[s
     rounded = replace(scenes, position=position.float(), velocity=velocity.float())
     plain = _probabilities(scenes, frames)
     changes = {
-        "permutation": [a[:, order][:, :, order] - b for a, b in zip(plain, _probabilities(permuted, frames), strict=True)],
+        "permutation": [
+            a[:, order][:, :, order] - b for a, b in zip(plain, _probabilities(permuted, frames), strict=True)
+        ],
         "rotation": [a - b for a, b in zip(plain, _probabilities(turned, frames), strict=True)],
         "rotation, rounded to float32": [a - b for a, b in zip(plain, _probabilities(rounded, frames), strict=True)],
     }

@@ -58,7 +58,11 @@ class Scenes:
     @property
     def family(self) -> str:
         """Return ``springs5`` and the like: the layers, then the number of bodies."""
-        layers = "springcharge" if len(self.edges) > 1 else {"spring": "springs", "charge": "charged"}[next(iter(self.edges))]
+        layers = (
+            "springcharge"
+            if len(self.edges) > 1
+            else {"spring": "springs", "charge": "charged"}[next(iter(self.edges))]
+        )
         return f"{layers}{self.size}" + ("_switch" if self.edges_after is not None else "")
 
     def first(self, count: int, frames: int | None = None) -> Scenes:
@@ -144,4 +148,6 @@ def strangers(count: int, frames: int, seed: int, deviation: tuple[float, float]
     found = simulate_nri(replace(SPRINGS, strength=1.0), (place, velocity, edges * strength), frames)
     position, speed = (torch.from_numpy(part).transpose(2, 3) for part in found)
     truth = torch.from_numpy(edges).long()
-    return Scenes("springs of classes that never met", position, speed, {"spring": truth}, {"spring": torch.from_numpy(strength)})
+    return Scenes(
+        "springs of classes that never met", position, speed, {"spring": truth}, {"spring": torch.from_numpy(strength)}
+    )

@@ -96,9 +96,7 @@ def score(scenes: Scenes, posterior: EdgePosterior, *, after: bool = False) -> S
     upper = torch.triu_indices(size, size, 1)
     here = state[:, upper[0], upper[1]]
     right = here.argmax(-1) == truth[:, upper[0], upper[1]]
-    return Score(
-        right.all(-1), here.amax(-1), right, _strength_errors(scenes, posterior, layers), state
-    )
+    return Score(right.all(-1), here.amax(-1), right, _strength_errors(scenes, posterior, layers), state)
 
 
 def _strength_errors(scenes: Scenes, posterior: EdgePosterior, layers: Sequence[Tensor]) -> Tensor:

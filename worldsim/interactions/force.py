@@ -49,9 +49,7 @@ class ForceKind(Interaction):
 
     def features(self, source: ObjectStates, target: ObjectStates) -> Float[Tensor, "E 6 Q"]:
         """Return the regressors of the wrench on the source (no torque: the force acts at the centres)."""
-        force = self.force_columns(
-            target.position - source.position, target.linear_velocity - source.linear_velocity
-        )
+        force = self.force_columns(target.position - source.position, target.linear_velocity - source.linear_velocity)
         return torch.cat([force, torch.zeros_like(force)], dim=-2)
 
     def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:

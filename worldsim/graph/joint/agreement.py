@@ -97,26 +97,37 @@ def agree_by_scene(task: Task, pairs: Pairs, strengths: ClassStrengths, rounds: 
     groups, width = pairs.used.shape
     group, column = task.group, pairs.columns(kinds)
     total = pooled(task.evidence, pairs, group, kinds)
-    scene = torch.arange(groups, device=group.device)
     tilt = task.tilt.new_zeros(groups, width * kinds, task.tilt.shape[-1])
     tilt[group[:, None], column] = task.tilt
-    for left in reversed(range(rounds)):
-        prior = strengths.sites(scene, width)
-        sites = replace(prior, log_weight=prior.log_weight + tilt)
-        marginals = enumerate_states(total[0], total[1], sites, max(task.beam // (4 if left else 1), 2))
-        told = extrinsic(sites, marginals)
-        shape = (groups, width, kinds, sites.mean.shape[-1])
-        strengths = learn(
-            strengths,
-            scene,
-            marginals.log_weight.exp().view(shape),
-            (told.precision.view(shape), told.information.view(shape)),
-            pairs.used.to(total[1].dtype),
-        )
+    used = pairs.used.to(total[1].dtype)
+    narrow = max(task.beam // 4, 2)
+    best, evidence = strengths, total[1].new_full((groups,), -torch.inf)
+    for start in strengths.starts():  # a few guesses of the order of magnitude, the best by evidence
+        found = start
+        for _ in range(rounds):
+            found, marginals, _, _ = _scene_round(total, tilt, used, found, kinds, narrow)
+        best = found.where(marginals.log_evidence > evidence, best)
+        evidence = torch.maximum(marginals.log_evidence, evidence)
+    learned, _, prior, told = _scene_round(total, tilt, used, best, kinds, task.beam)
     place = (group[:, None], column)
     likelihood = Messages(told.log_weight[place], told.precision[place], told.information[place])
-    here = Sites(prior.log_weight[place], prior.mean[place], prior.variance[place])
-    return Agreement(here, likelihood, strengths)
+    return Agreement(Sites(prior.log_weight[place], prior.mean[place], prior.variance[place]), likelihood, learned)
+
+
+def _scene_round(
+    total: Evidence, tilt: Tensor, used: Tensor, strengths: ClassStrengths, kinds: int, beam: int
+) -> tuple[ClassStrengths, SlotMarginals, Sites, Messages]:
+    """Enumerate once and learn from it; return also the prior that was used and what the evidence says."""
+    groups, width = used.shape
+    scene = torch.arange(groups, device=used.device)
+    prior = strengths.sites(scene, width)
+    sites = replace(prior, log_weight=prior.log_weight + tilt)
+    marginals = enumerate_states(total[0], total[1], sites, beam)
+    told = extrinsic(sites, marginals)
+    shape = (groups, width, kinds, sites.mean.shape[-1])
+    share = marginals.log_weight.exp().view(shape)
+    learned = learn(strengths, scene, share, (told.precision.view(shape), told.information.view(shape)), used)
+    return learned, marginals, prior, told
 
 
 def agree_by_messages(task: Task, slots: Slots, strengths: ClassStrengths) -> Agreement:

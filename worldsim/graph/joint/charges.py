@@ -35,7 +35,7 @@ def charge_posterior(
         log_likelihood: symmetric, of each pair's state; the diagonal is ignored.
         log_rates: prior of the states where signs are free.
     """
-    groups, size = log_likelihood.shape[:2]
+    size = log_likelihood.shape[1]
     free = log_likelihood + log_rates[:, None, None]
     off = ~torch.eye(size, dtype=torch.bool, device=free.device)
     evidence_free = 0.5 * (torch.logsumexp(free, -1) * off).sum((1, 2))

@@ -16,9 +16,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
-
 
 REANCHOR = 1e6
 """Variance of a coordinate that starts anew, over that of its observation."""
@@ -45,9 +44,7 @@ class NodeEvidence:
     degrees: Float[Tensor, "B N"]
 
     @classmethod
-    def start(
-        cls, state: Float[Tensor, "N P"], noise: Float[Tensor, "B N P P"], coefficients: int
-    ) -> NodeEvidence:
+    def start(cls, state: Float[Tensor, "N P"], noise: Float[Tensor, "B N P P"], coefficients: int) -> NodeEvidence:
         """Return the evidence after one frame: the state as observed, nothing known of w."""
         banks, count, size = noise.shape[:3]
         return cls(
@@ -138,6 +135,15 @@ class Prediction:
     covariance: Float[Tensor, "B N P P"]
     innovation: Float[Tensor, "B N P"]
 
+    def rows(self, row: Int[Tensor, " N"], node: Int[Tensor, " N"]) -> Prediction:
+        """Return one hypothesis a node, as a bank of one."""
+        return Prediction(
+            self.state[row, node][None],
+            self.columns[row, node][None],
+            self.covariance[row, node][None],
+            self.innovation[row, node][None],
+        )
+
 
 def predict(evidence: NodeEvidence, frame: Transition) -> Prediction:
     """Carry the state at w = 0 and its sensitivity over a frame."""
@@ -173,7 +179,11 @@ def correct(evidence: NodeEvidence, frame: Transition, expected: Prediction) -> 
 
 
 def log_predictive(
-    expected: Prediction, frame: Transition, mean: Float[Tensor, "B N d"], covariance: Float[Tensor, "B N d d"], limit: float
+    expected: Prediction,
+    frame: Transition,
+    mean: Float[Tensor, "B N d"],
+    covariance: Float[Tensor, "B N d d"],
+    limit: float,
 ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N"]]:
     """Return by what factor a frame is worse measured than assumed, and its log density with that factor.
 

@@ -13,8 +13,17 @@ from torch import Tensor
 from worldsim.errors import ConfigurationError, ObservationError
 from worldsim.graph.joint.agreement import Agreement, Task, agree_by_messages, agree_by_scene, pooled
 from worldsim.graph.joint.charges import charge_posterior
-from worldsim.graph.joint.evidence import NodeEvidence, Prediction, Transition, correct, covariance_of, log_predictive, predict, stable_cholesky
-from worldsim.graph.joint.paths import CUBIC_STIFFNESS, Frame, Integrals, cubic_end_accelerations, hermite_paths, integrate_forces
+from worldsim.graph.joint.encounters import Surroundings, integrate_beliefs, process_noise, violence_nats
+from worldsim.graph.joint.evidence import (
+    NodeEvidence,
+    Transition,
+    correct,
+    covariance_of,
+    log_predictive,
+    predict,
+    stable_cholesky,
+)
+from worldsim.graph.joint.paths import Frame
 from worldsim.graph.joint.posterior import EdgePosterior
 from worldsim.graph.joint.settings import ForceLaw, JointSettings
 from worldsim.graph.joint.slots import Pairs, Slots, all_pairs
@@ -30,16 +39,7 @@ LARGEST_TILT_NATS = 6.0
 BEAM_WORK = 8_000_000
 """Cap of (branches x slots^3) a scene, so that the beam narrows as the scene grows."""
 
-VIOLENT_SHARE = 100.0
-"""An edge's own noise over everything else's beyond which a frame counts as too wild to be measured."""
-
 LARGEST_VIOLENCE_NATS = 30.0
-
-KINK_STIFFNESS = 30.0
-"""A wall turns the acceleration a of a body round, which bends its unfolded path by about a h^2 over this number."""
-
-WARINESS = 25.0
-"""Accelerations that are believed bend a path only if they stand out of their doubt by the root of this."""
 
 SCALE_WEIGHT = 20.0
 """Degrees of freedom that the noise bank's own value counts for when the residuals refine the noise scale."""
@@ -103,9 +103,7 @@ class JointGraphFilter:
         self._belief: _Belief | None = None
         self._pairs: Pairs | None = None
 
-    def observe(
-        self, positions: Float[Tensor, "N D"], velocities: Float[Tensor, "N D"], dt_s: float
-    ) -> EdgePosterior:
+    def observe(self, positions: Float[Tensor, "N D"], velocities: Float[Tensor, "N D"], dt_s: float) -> EdgePosterior:
         """Take in one frame and return the posterior after it."""
         self.assimilate(positions, velocities, dt_s)
         return self.posterior()
@@ -178,7 +176,9 @@ class JointGraphFilter:
             self._prior_strengths = self._strengths
         runs = self.settings.run_lengths
         evidence = NodeEvidence.start(
-            torch.cat([position, velocity], -1), noise.repeat(runs, 1, 1, 1), self._slots.neighbour.shape[1] * len(self.laws)
+            torch.cat([position, velocity], -1),
+            noise.repeat(runs, 1, 1, 1),
+            self._slots.neighbour.shape[1] * len(self.laws),
         )
         log_weight = position.new_full((runs, len(noise), count), -torch.inf)
         log_weight[0] = 0.0
@@ -187,28 +187,39 @@ class JointGraphFilter:
 
     def _step(self, position: Tensor, velocity: Tensor, noise: Tensor, dt_s: float) -> None:
         belief = self._belief
-        assert belief is not None and self._inverse_mass is not None
+        assert belief is not None
+        assert self._inverse_mass is not None
         frame = Frame(
-            belief.position, belief.velocity, position, velocity, dt_s, self.settings.substep_s, self.settings.arena_half_m
+            belief.position,
+            belief.velocity,
+            position,
+            velocity,
+            dt_s,
+            self.settings.substep_s,
+            self.settings.arena_half_m,
         )
         prior_mean, prior_variance = self._coefficient_prior()
         mean, factor = belief.evidence.posterior(prior_mean, prior_variance)
         if self.settings.run_lengths > 1:
             belief, mean, factor = self._branch(belief, mean, factor, prior_mean, prior_variance)
         covariance = covariance_of(factor)
-        integrals, square, path_variance = self._integrals(frame, belief, mean, covariance)
+        row = self._likeliest(belief)
+        node = torch.arange(len(row), device=row.device)
+        around = Surroundings(self.laws, self.slots, self._inverse_mass)
+        spread = covariance[row, node].diagonal(dim1=-2, dim2=-1)
+        forces = integrate_beliefs(around, frame, mean[row, node], spread)
         hit = frame.bounced()
         transition = Transition(
-            integrals.design,
+            forces.integrals.design,
             torch.cat([position, velocity], -1),
-            self._process_noise(frame, integrals, square, path_variance),
+            process_noise(around, frame, forces, self.settings),
             noise.repeat(self.settings.run_lengths, 1, 1, 1),
             torch.cat([hit, hit], -1),
             dt_s,
         )
         expected = predict(belief.evidence, transition)
         worse, log_density = log_predictive(expected, transition, mean, covariance, self.settings.outlier_nis)
-        violence = self._violence(frame, belief, integrals, (square, path_variance), expected, mean)
+        violence = violence_nats(around, frame, forces, expected.rows(row, node), self.settings.outlier_share)
         runs = log_density.view(self.settings.run_lengths, -1, log_density.shape[-1])
         floor = runs.amax(0, keepdim=True) + math.log(self.settings.outlier_share)
         log_density = torch.maximum(runs, floor).flatten(0, 1)
@@ -277,84 +288,6 @@ class JointGraphFilter:
         run = weight.gather(1, bank.expand(runs, 1, -1))[:, 0].argmax(0)
         return run * weight.shape[1] + bank
 
-    def _integrals(self, frame: Frame, belief: _Belief, mean: Tensor, covariance: Tensor) -> tuple[Integrals, Tensor, Tensor]:
-        """Integrate the forces along cubic paths, then along paths bent by what is believed of the forces.
-
-        Returns the integrals, [N, d] the expected square of each coefficient, and [N] the variance of the path, m^2.
-        """
-        assert self._inverse_mass is not None
-        row = self._likeliest(belief)
-        node = torch.arange(len(row), device=row.device)
-        believed = mean[row, node]
-        variance = covariance[row, node].diagonal(dim1=-2, dim2=-1)
-        neighbour, used = self.slots.neighbour, self.slots.used
-        first = integrate_forces(self.laws, frame, hermite_paths(frame), neighbour, used, self._inverse_mass)
-        square = believed.square() + variance
-        model = (first.end_forces @ believed[None, :, :, None])[..., 0]
-        doubt = (first.end_forces.square() @ variance[None, :, :, None])[..., 0].sum(-1, keepdim=True)
-        cubic = torch.stack(cubic_end_accelerations(frame))
-        gap = model - cubic
-        trust = gap.square().sum(-1, keepdim=True)
-        trust = trust / (trust + WARINESS * doubt).clamp_min(1e-300)
-        trust = torch.where(frame.bounced().any(-1, keepdim=True)[None], torch.zeros_like(trust), trust)
-        bent = cubic + trust * gap
-        path = hermite_paths(frame, (bent[0], bent[1]))
-        second = integrate_forces(self.laws, frame, path, neighbour, used, self._inverse_mass)
-        share = trust.mean((0, 2))
-        bend = (square * second.wobble.square()).sum(-1)
-        wrong = doubt.mean((0, 2)) * (frame.dt_s**2 / CUBIC_STIFFNESS) ** 2
-        kink = frame.bounced().any(-1) * (model.square().sum(-1).mean(0) + doubt.mean((0, 2)))
-        kink = kink * (frame.dt_s**2 / KINK_STIFFNESS) ** 2
-        return second, square, (1.0 - share).square() * bend[0] + share.square() * (bend[1] + wrong) + kink
-
-    def _process_noise(self, frame: Frame, integrals: Integrals, square: Tensor, own: Tensor) -> Tensor:
-        """Return [B, N, 2D, 2D] the covariance of what the integrals miss: the paths are not quite where they seem."""
-        kinds = len(self.laws)
-        neighbour = self.slots.neighbour.repeat_interleave(kinds, dim=1)
-        bank = frame.position_after.new_tensor(self.settings.noise_bank_m).square()[:, None, None]
-        path = own[:, None] + own[neighbour] + bank
-        velocity = (square * integrals.gradient.square() * path).sum(-1)
-        h, dimension = frame.dt_s, frame.position_after.shape[-1]
-        shape = velocity.new_tensor([[h * h / 3.0, h / 2.0], [h / 2.0, 1.0]])
-        block = torch.kron(shape, torch.eye(dimension, dtype=velocity.dtype, device=velocity.device))
-        return (velocity[..., None, None] * block).repeat(self.settings.run_lengths, 1, 1, 1)
-
-    def _violence(
-        self,
-        frame: Frame,
-        belief: _Belief,
-        integrals: Integrals,
-        uncertain: tuple[Tensor, Tensor],
-        expected: Prediction,
-        mean: Tensor,
-    ) -> Tensor:
-        """Return [N, d] what a frame says against the absence of each edge by its sheer violence, nats (<= 0).
-
-        In a close encounter the integrals fail and their noise is raised, so the Gaussian evidence is silent. But
-        were the edge not there, neither would that noise be: a jump that only the edge's own uncertainty can hold
-        speaks for it, up to what one outlier may say.
-        """
-        square, own = uncertain
-        row = self._likeliest(belief)
-        node = torch.arange(len(row), device=row.device)
-        half = frame.position_after.shape[-1]
-        neighbour = self.slots.neighbour.repeat_interleave(len(self.laws), dim=1)
-        single = square * integrals.wobble[0].square()
-        mine = square * integrals.gradient.square() * (own[:, None] + own[neighbour])
-        without = (mine.sum(-1, keepdim=True) - mine) * (1.0 - single / single.sum(-1, keepdim=True).clamp_min(1e-300))
-        columns = expected.columns[row, node][:, half:]
-        believed = mean[row, node]
-        residual = expected.innovation[row, node][:, half:] - (columns @ believed[..., None])[..., 0]
-        floor = expected.covariance[row, node].diagonal(dim1=-2, dim2=-1)[:, half:].mean(-1, keepdim=True)
-        spread = floor - mine.sum(-1, keepdim=True)
-        spread = spread.clamp_min(1e-12)
-        absent = (residual[..., None] + columns * believed[:, None]).square().sum(1)
-        present = residual.square().sum(-1, keepdim=True)
-        low, high = spread + without, spread + mine.sum(-1, keepdim=True)
-        gain = -0.5 * (absent / low - present / high + half * (low / high).log())
-        seen = ~frame.bounced().any(-1, keepdim=True) & (mine > VIOLENT_SHARE * spread)
-        return torch.where(seen, gain.clamp(math.log(self.settings.outlier_share), 0.0), torch.zeros_like(gain))
-
     def posterior(self) -> EdgePosterior:
         """Return the typed posterior over all candidate edges, and remember what it teaches about the classes.
 
@@ -400,7 +333,8 @@ class JointGraphFilter:
         return pooled(evidence, pairs, self._group, len(self.laws))
 
     def _agree(self, evidence: tuple[Tensor, Tensor], tilt: Tensor) -> Agreement:
-        assert self._group is not None and self._prior_strengths is not None
+        assert self._group is not None
+        assert self._prior_strengths is not None
         strengths, settings = self._prior_strengths, self.settings
         shape = (*evidence[1].shape, strengths.rates.shape[-1])
         task = Task(evidence, self._group, len(self.laws), settings.beam, tilt.to(evidence[1]).expand(shape))
@@ -438,9 +372,9 @@ class JointGraphFilter:
                 continue
             dense = likelihood.new_zeros(count, size, shape[-1])
             dense[node[:, None], inner] = likelihood[:, :, kind]
-            states = charge_posterior(
-                dense.view(-1, size, size, shape[-1]), found.strengths.rates[:, kind].log()
-            ).view(count, size, -1)
+            states = charge_posterior(dense.view(-1, size, size, shape[-1]), found.strengths.rates[:, kind].log()).view(
+                count, size, -1
+            )
             log_weight[:, :, kind] = states[node[:, None], inner]
             known = log_weight[:, :, kind] - likelihood[:, :, kind] - found.prior.log_weight.view(shape)[:, :, kind]
             known = known - known.amax(-1, keepdim=True)
@@ -457,7 +391,9 @@ class JointGraphFilter:
         factor = stable_cholesky(total)
         information = evidence.information[row, node] + mean / variance
         solved = torch.cholesky_solve(torch.cat([information[..., None], precision], -1), factor)
-        chi_square = evidence.quadratic[row, node] + (mean.square() / variance).sum(-1) - (information * solved[..., 0]).sum(-1)
+        chi_square = (
+            evidence.quadratic[row, node] + (mean.square() / variance).sum(-1) - (information * solved[..., 0]).sum(-1)
+        )
         spent = solved[..., 1:].diagonal(dim1=-2, dim2=-1).sum(-1)
         sums = chi_square.new_zeros(self.strengths.mean.shape[0], 2)
         sums.index_add_(0, self._group, torch.stack([chi_square, evidence.degrees[row, node] - spent], -1))

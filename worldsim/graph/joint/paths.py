@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from worldsim.contracts import Interaction
+from worldsim.graph.joint.settings import ForceLaw
 from worldsim.types import ObjectStates
 
 LOBATTO_NODES = (0.0, 0.1726731646460114, 0.5, 0.8273268353539886, 1.0)
@@ -156,7 +156,7 @@ class Integrals:
 
 
 def integrate_forces(
-    kinds: Sequence[Interaction],
+    kinds: Sequence[ForceLaw],
     frame: Frame,
     path: tuple[Float[Tensor, "G N D"], Float[Tensor, "G N D"]],
     neighbours: Int[Tensor, "N K"],
@@ -168,9 +168,10 @@ def integrate_forces(
     Velocity: v1 - v0 = int a dt. Position: p1 - p0 - h v0 = int (h - t) a dt.
     """
     position, velocity = path
-    force = _columns(kinds, position, velocity, neighbours) * (inverse_mass[:, None, None] * present[..., None])[
-        None, :, :, None, :
-    ]
+    force = (
+        _columns(kinds, position, velocity, neighbours)
+        * (inverse_mass[:, None, None] * present[..., None])[None, :, :, None, :]
+    )
     nodes = force.new_tensor(LOBATTO_NODES)
     weights = force.new_tensor(LOBATTO_WEIGHTS)
     h = frame.dt_s
@@ -190,7 +191,7 @@ def integrate_forces(
     )
 
 
-def _columns(kinds: Sequence[Interaction], position: Tensor, velocity: Tensor, neighbours: Tensor) -> Tensor:
+def _columns(kinds: Sequence[ForceLaw], position: Tensor, velocity: Tensor, neighbours: Tensor) -> Tensor:
     """Return the force per unit coefficient, [G, N, K, D, Q], through the public contract of the kinds."""
     nodes, count, dimension = position.shape
     slots = neighbours.shape[1]
@@ -203,7 +204,7 @@ def _columns(kinds: Sequence[Interaction], position: Tensor, velocity: Tensor, n
 
 
 def _gradient(
-    kinds: Sequence[Interaction], position: Tensor, velocity: Tensor, neighbours: Tensor, force: Tensor, dt_s: float
+    kinds: Sequence[ForceLaw], position: Tensor, velocity: Tensor, neighbours: Tensor, force: Tensor, dt_s: float
 ) -> Tensor:
     """Return [N, K, Q] the root-mean-square over the frame of |d force / d distance| times the frame's length."""
     del velocity  # only positions are displaced: what velocity-dependent kinds lose is the next order
@@ -215,7 +216,10 @@ def _gradient(
     target = _states(position[:, neighbours], torch.zeros_like(apart))
     still = _states(position[:, :, None].expand_as(apart), torch.zeros_like(apart))
     shift = torch.cat(
-        [kind.features(moved, target)[:, : apart.shape[-1]] - kind.features(still, target)[:, : apart.shape[-1]] for kind in kinds],
+        [
+            kind.features(moved, target)[:, : apart.shape[-1]] - kind.features(still, target)[:, : apart.shape[-1]]
+            for kind in kinds
+        ],
         dim=-1,
     ).reshape(force.shape)
     slope = shift.norm(dim=-2) / step

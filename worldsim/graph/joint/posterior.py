@@ -38,7 +38,9 @@ class EdgePosterior:
     frames: int
 
     @classmethod
-    def of(cls, laws: Sequence[ForceLaw], slots: Slots, edge: SlotMarginals, bank: Tensor, frames: int) -> EdgePosterior:
+    def of(
+        cls, laws: Sequence[ForceLaw], slots: Slots, edge: SlotMarginals, bank: Tensor, frames: int
+    ) -> EdgePosterior:
         """Return the posterior in the shape of nodes, neighbours, kinds."""
         count, width = slots.neighbour.shape
         shape = (count, width, len(laws), edge.mean.shape[-1])

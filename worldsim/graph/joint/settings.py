@@ -89,11 +89,12 @@ class JointSettings:
         """
         if self.run_lengths < 1 or self.rounds < 1 or self.beam < 2:
             raise ConfigurationError(
-                f"JointSettings: run_lengths {self.run_lengths} and rounds {self.rounds} must be at least 1, beam {self.beam} at least 2."
+                f"JointSettings: run_lengths {self.run_lengths} and rounds {self.rounds} must be at least 1, "
+                f"beam {self.beam} at least 2."
             )
         if not self.noise_bank_m or min(self.noise_bank_m) < 0.0:
             raise ConfigurationError(
-                f"JointSettings: noise_bank_m is {self.noise_bank_m}, expected one or more standard deviations >= 0 (m)."
+                f"JointSettings: noise_bank_m is {self.noise_bank_m}, expected one or more standard deviations >= 0, m."
             )
         if not 0.0 < self.change_hazard < 1.0:
             raise ConfigurationError(f"JointSettings: change_hazard is {self.change_hazard}, expected within (0, 1).")
@@ -116,5 +117,7 @@ class JointSettings:
         place = (bank**2 + (rounding * position.norm(dim=-1)) ** 2).clamp_min(LEAST_VARIANCE)
         speed = (bank * self.velocity_noise_per_s) ** 2 + (rounding * velocity.norm(dim=-1)) ** 2
         speed = speed.clamp_min(LEAST_VARIANCE)
-        variances = torch.cat([place[..., None].expand(-1, -1, dimension), speed[..., None].expand(-1, -1, dimension)], -1)
+        variances = torch.cat(
+            [place[..., None].expand(-1, -1, dimension), speed[..., None].expand(-1, -1, dimension)], -1
+        )
         return torch.diag_embed(variances)

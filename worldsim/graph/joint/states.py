@@ -119,7 +119,9 @@ def _moments(precision: Tensor, information: Tensor, sites: Sites, assigned: Ten
     factor = stable_cholesky(precision[:, None] + torch.diag_embed(1.0 / variance))
     told = information[:, None] + centre / variance
     mean = torch.cholesky_solve(told[..., None], factor)[..., 0]
-    root = torch.linalg.solve_triangular(factor, torch.eye(told.shape[-1], dtype=told.dtype, device=told.device), upper=False)
+    root = torch.linalg.solve_triangular(
+        factor, torch.eye(told.shape[-1], dtype=told.dtype, device=told.device), upper=False
+    )
     return mean, root.square().sum(-2)
 
 

@@ -7,11 +7,12 @@ are sums over edges (information form), so sources can be added, discounted and 
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.graph.joint.states import Sites
@@ -22,11 +23,21 @@ DEVIATION = 0.05
 DEVIATION_WEIGHT = 2.0
 """Number of edges that `DEVIATION` counts for."""
 
-NULL_SHARE = 0.02
-"""Practical null: an edge weaker than about this share of its class's strength is none."""
+NULL_SHARE = 0.003
+"""Practical null: standard deviation of what a pair without an edge may still do, over the prior mean of its class."""
 
 MINIMUM_DEVIATION = 0.01
 """Instances of a class are never taken to be more alike than this."""
+
+
+LEAST_STRENGTH = 0.02
+"""A class weaker than this share of its prior's mean is no class: it would be the null under another name."""
+
+START_FACTORS = (1.0, 0.15)
+"""Guesses of a strength over its prior scale from which learning begins."""
+
+START_DOUBT = 0.05
+"""Squared coefficient of variation of a prior beyond which more than one guess is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,36 @@ class ClassStrengths:
         rates = (counts / counts.sum(-1, keepdim=True)).expand(groups, *counts.shape).clone()
         return cls(mean, variance, DEVIATION**2 * variance, rates, mean, variance, counts)
 
+    def starts(self) -> list[ClassStrengths]:
+        """Return where to begin learning: this belief, and smaller ones where only an order of magnitude is known."""
+        broad = (self.prior_variance > START_DOUBT * self.prior_mean.square()).all(0).tolist()
+        starts = []
+        for factors in itertools.product(*[START_FACTORS if open_ else (1.0,) for open_ in broad]):
+            scale = self.mean.new_tensor(factors)
+            starts.append(
+                replace(
+                    self,
+                    mean=self.mean * scale,
+                    variance=self.variance * scale.square(),
+                    deviation_variance=self.deviation_variance * scale.square(),
+                )
+            )
+        return starts
+
+    def where(self, chosen: Bool[Tensor, " G"], other: ClassStrengths) -> ClassStrengths:
+        """Return this belief in the `chosen` groups and `other` elsewhere."""
+
+        def pick(a: Tensor, b: Tensor) -> Tensor:
+            return torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b)
+
+        return replace(
+            self,
+            mean=pick(self.mean, other.mean),
+            variance=pick(self.variance, other.variance),
+            deviation_variance=pick(self.deviation_variance, other.deviation_variance),
+            rates=pick(self.rates, other.rates),
+        )
+
     def spread(self) -> Float[Tensor, "G Q"]:
         """Return the predictive variance of one more edge's strength."""
         return self.variance + self.deviation_variance
@@ -70,8 +111,8 @@ class ClassStrengths:
     def sites(self, group: Int[Tensor, " N"], slots: int) -> Sites:
         """Return the prior of the states of `slots` neighbours x Q kinds for nodes in `group`."""
         mean = self.mean[group]
-        magnitude = (mean.square() + self.variance[group]).sqrt()
-        null = (NULL_SHARE * magnitude).square()
+        # fixed by the prior: a null that followed the class would reward shrinking the class
+        null = (NULL_SHARE * self.prior_mean[group]).square()
         spread = self.spread()[group]
         states = self.rates.shape[-1]
         means = torch.stack([torch.zeros_like(mean), mean, -mean][:states], -1)
@@ -97,7 +138,7 @@ def learn(
         likelihood: precision and information of the coefficient given the state, without its prior.
         weight: [N, K] of each slot: 1/2 where both ends list the edge, 1 where one does, 0 for padding.
     """
-    groups, kinds = strengths.mean.shape
+    groups = len(strengths.mean)
     precision, information = likelihood
 
     def pool(value: Tensor) -> Tensor:
@@ -108,19 +149,22 @@ def learn(
     signs = precision.new_tensor([0.0, 1.0, -1.0][: share.shape[-1]])
     tau = strengths.deviation_variance[group][:, None, :, None]
     # a Gaussian likelihood N(w; i/p, 1/p) under w ~ N(mu, tau) tells mu with precision p / (1 + p tau)
-    told = share * signs.abs() / (1.0 + precision * tau)
+    # pairs that are more likely without an edge say nothing: a small share of many precise zeros would pull mu to 0
+    sure = torch.where(share > 0.5, share, torch.zeros_like(share)) * signs.abs()
+    told = sure / (1.0 + precision * tau)
     total = pool(told * precision).sum(-1) + 1.0 / strengths.prior_variance
     # of a kind with both signs the magnitude is learned, or the labels of the signs could swap
-    both = (strengths.prior_counts[:, -1] > 0.0).view(-1, 1) if share.shape[-1] > 2 else torch.zeros_like(signs[:1], dtype=torch.bool)
+    both = (strengths.prior_counts[:, 2:].sum(-1) > 0.0).view(-1, 1)
     pull = torch.where(both, information.abs(), information * signs)
     mean = (pool(told * pull).sum(-1) + strengths.prior_mean / strengths.prior_variance) / total
+    mean = torch.maximum(mean, LEAST_STRENGTH * strengths.prior_mean)
     centre = (mean[group][:, None, :, None]) * signs
     variance = 1.0 / (1.0 / tau + precision)
     posterior = variance * (centre / tau + information)
     residual = (posterior - centre).square() + variance
-    seen = pool(share * signs.abs()).sum(-1)
+    seen = pool(sure).sum(-1)
     guess = (DEVIATION * mean).square()
-    deviation = (DEVIATION_WEIGHT * guess + pool(share * signs.abs() * residual).sum(-1)) / (DEVIATION_WEIGHT + seen)
+    deviation = (DEVIATION_WEIGHT * guess + pool(sure * residual).sum(-1)) / (DEVIATION_WEIGHT + seen)
     counts = strengths.prior_counts + pool(share)
     return replace(
         strengths,

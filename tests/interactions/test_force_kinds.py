@@ -1,0 +1,77 @@
+"""Kinds of smooth pair force: equal and opposite, with the laws their names say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from worldsim.contracts import PairFrame
+from worldsim.errors import ConfigurationError
+from worldsim.interactions.charge import Charge
+from worldsim.interactions.drag import Drag
+from worldsim.interactions.force import ForceKind
+from worldsim.interactions.radial import POWERS, LearnedRadial, Radial, RadialPower
+from worldsim.interactions.spring import Spring
+from worldsim.types import ObjectStates
+
+KINDS: list[ForceKind] = [Spring(), Charge(), Drag(), Radial(), RadialPower(-1), LearnedRadial((0.1, 0.0, 0.0, 2.0))]
+
+
+def _states(position: torch.Tensor, velocity: torch.Tensor) -> ObjectStates:
+    rest = ObjectStates.at_rest(position, torch.ones_like(position))
+    return ObjectStates(position, rest.orientation_xyzw, velocity, rest.angular_velocity, rest.extent_m)
+
+
+def _pair(seed: int) -> tuple[ObjectStates, ObjectStates]:
+    rng = torch.Generator().manual_seed(seed)
+    parts = [torch.randn(7, 3, generator=rng, dtype=torch.float64) for _ in range(4)]
+    return _states(parts[0], parts[1]), _states(parts[2], parts[3])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=repr)
+def test_forces_are_equal_and_opposite_and_finite(kind: ForceKind) -> None:
+    a, b = _pair(0)
+    forth, back = kind.features(a, b), kind.features(b, a)
+    assert forth.shape[:2] == (7, 6)
+    assert torch.allclose(forth, -back)
+    assert bool(torch.isfinite(kind.features(a, a)).all())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=repr)
+def test_turning_the_world_turns_the_force(kind: ForceKind) -> None:
+    a, b = _pair(1)
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64))[0]
+    turned = kind.features(
+        _states(a.position @ turn.T, a.linear_velocity @ turn.T),
+        _states(b.position @ turn.T, b.linear_velocity @ turn.T),
+    )
+    assert torch.allclose(turned[:, :3], turn @ kind.features(a, b)[:, :3])
+
+
+def test_the_laws_are_what_their_names_say() -> None:
+    zero = torch.zeros(1, 3, dtype=torch.float64)
+    a, b = _states(zero, zero), _states(torch.tensor([[2.0, 0.0, 0.0]], dtype=torch.float64), zero + 1.0)
+    assert Spring().features(a, b)[0, 0, 0] == 2.0
+    assert Charge().features(a, b)[0, 0, 0] == -0.25
+    assert Drag().features(a, b)[0, :3, 0].tolist() == [1.0, 1.0, 1.0]
+    assert Radial().features(a, b)[0, 0].tolist() == [2.0**power for power in POWERS]
+    assert LearnedRadial((1.0, 0.0, 0.0, 4.0)).features(a, b)[0, 0, 0] == 3.0
+
+
+def test_a_law_of_the_wrong_length_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="expected 4"):
+        LearnedRadial((1.0, 2.0))
+
+
+def test_a_pair_that_pulls_together_speaks_for_a_spring() -> None:
+    zero = torch.zeros(1, 3, dtype=torch.float64)
+    there = torch.tensor([[2.0, 0.0, 0.0]], dtype=torch.float64)
+    before = _states(zero, zero), _states(there, zero)
+    pulled = torch.tensor([[0.4, 0.0, 0.0]], dtype=torch.float64)
+
+    def evidence(velocity: torch.Tensor) -> float:
+        one = zero[:, 0] + 1e-3
+        frame = PairFrame(_states(zero, velocity), _states(there, -velocity), *before, one, one, 0.1, zero[:, 0])
+        return float(Spring().log_evidence(frame))
+
+    assert evidence(pulled) > 0.0 > evidence(0.0 * pulled)

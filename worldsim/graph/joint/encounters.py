@@ -1,0 +1,148 @@
+"""What one frame does to the bodies: forces along paths that are only believed, and how far off they may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldsim.graph.joint.evidence import Prediction
+from worldsim.graph.joint.paths import (
+    CUBIC_STIFFNESS,
+    Frame,
+    Integrals,
+    cubic_end_accelerations,
+    hermite_paths,
+    integrate_forces,
+)
+from worldsim.graph.joint.settings import ForceLaw, JointSettings
+from worldsim.graph.joint.slots import Slots
+
+VIOLENT_SHARE = 100.0
+"""An edge's own noise over everything else's beyond which a frame counts as too wild to be measured."""
+
+INTEGRAL_ERROR = 1e-6
+"""Relative error of the integrated forces: a floor under the noise, whatever the data seem to allow."""
+
+KINK_STIFFNESS = 30.0
+"""A wall turns the acceleration a of a body round, which bends its unfolded path by about a h^2 over this number."""
+
+WARINESS = 25.0
+"""Accelerations that are believed bend a path only if they stand out of their doubt by the root of this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Who may act on whom, and by which laws.
+
+    Attributes:
+        laws: kinds of force, one coefficient each.
+        slots: candidate pairs.
+        inverse_mass: [N] 1/kg.
+    """
+
+    laws: Sequence[ForceLaw]
+    slots: Slots
+    inverse_mass: Float[Tensor, " N"]
+
+
+@dataclass(frozen=True, slots=True)
+class BelievedForces:
+    """Forces of one frame, integrated along the paths that are believed.
+
+    Attributes:
+        integrals: per unit of each coefficient.
+        believed: [N, d] mean of each coefficient; square: [N, d] its expected square.
+        path_variance: [N] of each body's path, m^2.
+    """
+
+    integrals: Integrals
+    believed: Float[Tensor, "N d"]
+    square: Float[Tensor, "N d"]
+    path_variance: Float[Tensor, " N"]
+
+
+def integrate_beliefs(
+    around: Surroundings, frame: Frame, believed: Float[Tensor, "N d"], variance: Float[Tensor, "N d"]
+) -> BelievedForces:
+    """Integrate the forces along cubic paths, then along paths bent by what is believed of the forces.
+
+    Args:
+        around: laws and candidate pairs.
+        frame: the two observations.
+        believed, variance: [N, d] of the coefficients before the frame.
+    """
+    neighbour, used, inverse_mass = around.slots.neighbour, around.slots.used, around.inverse_mass
+    first = integrate_forces(around.laws, frame, hermite_paths(frame), neighbour, used, inverse_mass)
+    square = believed.square() + variance
+    model = (first.end_forces @ believed[None, :, :, None])[..., 0]
+    doubt = (first.end_forces.square() @ variance[None, :, :, None])[..., 0].sum(-1, keepdim=True)
+    cubic = torch.stack(cubic_end_accelerations(frame))
+    gap = model - cubic
+    trust = gap.square().sum(-1, keepdim=True)
+    trust = trust / (trust + WARINESS * doubt).clamp_min(1e-300)
+    bounced = frame.bounced().any(-1)
+    trust = torch.where(bounced[None, :, None], torch.zeros_like(trust), trust)
+    bent = cubic + trust * gap
+    second = integrate_forces(
+        around.laws, frame, hermite_paths(frame, (bent[0], bent[1])), neighbour, used, inverse_mass
+    )
+    share = trust.mean((0, 2))
+    bend = (square * second.wobble.square()).sum(-1)
+    wrong = doubt.mean((0, 2)) * (frame.dt_s**2 / CUBIC_STIFFNESS) ** 2
+    kink = bounced * (model.square().sum(-1).mean(0) + doubt.mean((0, 2))) * (frame.dt_s**2 / KINK_STIFFNESS) ** 2
+    path_variance = (1.0 - share).square() * bend[0] + share.square() * (bend[1] + wrong) + kink
+    return BelievedForces(second, believed, square, path_variance)
+
+
+def process_noise(
+    around: Surroundings, frame: Frame, forces: BelievedForces, settings: JointSettings
+) -> Float[Tensor, "B N P P"]:
+    """Return the covariance of what the integrals miss: the paths are not quite where they seem."""
+    neighbour = around.slots.neighbour.repeat_interleave(len(around.laws), dim=1)
+    bank = frame.position_after.new_tensor(settings.noise_bank_m).square()[:, None, None]
+    path = forces.path_variance[:, None] + forces.path_variance[neighbour] + bank
+    velocity = (forces.square * forces.integrals.gradient.square() * path).sum(-1)
+    h, dimension = frame.dt_s, frame.position_after.shape[-1]
+    pushes = forces.integrals.design[:, dimension:].square().sum(1)
+    velocity = velocity + INTEGRAL_ERROR**2 * (forces.square * pushes).sum(-1)
+    shape = velocity.new_tensor([[h * h / 3.0, h / 2.0], [h / 2.0, 1.0]])
+    block = torch.kron(shape, torch.eye(dimension, dtype=velocity.dtype, device=velocity.device))
+    return (velocity[..., None, None] * block).repeat(settings.run_lengths, 1, 1, 1)
+
+
+def violence_nats(
+    around: Surroundings, frame: Frame, forces: BelievedForces, expected: Prediction, outlier_share: float
+) -> Float[Tensor, "N d"]:
+    """Return what a frame says against the absence of each edge by its sheer violence, nats (<= 0).
+
+    In a close encounter the integrals fail and their noise is raised, so the Gaussian evidence is silent. But were
+    the edge not there, neither would that noise be: a jump that only the edge's own uncertainty can hold speaks for
+    it, up to what one outlier may say.
+
+    Args:
+        around, frame, forces: of the frame.
+        expected: one hypothesis a node.
+        outlier_share: probability of a frame that is worse measured than assumed.
+    """
+    half = frame.position_after.shape[-1]
+    neighbour = around.slots.neighbour.repeat_interleave(len(around.laws), dim=1)
+    own = forces.path_variance
+    single = forces.square * forces.integrals.wobble[0].square()
+    mine = forces.square * forces.integrals.gradient.square() * (own[:, None] + own[neighbour])
+    total = mine.sum(-1, keepdim=True)
+    without = (total - mine) * (1.0 - single / single.sum(-1, keepdim=True).clamp_min(1e-300))
+    columns = expected.columns[0, :, half:]
+    residual = expected.innovation[0, :, half:] - (columns @ forces.believed[..., None])[..., 0]
+    floor = expected.covariance[0].diagonal(dim1=-2, dim2=-1)[:, half:].mean(-1, keepdim=True)
+    calm = (floor - total).clamp_min(1e-12)
+    absent = (residual[..., None] + columns * forces.believed[:, None]).square().sum(1)
+    present = residual.square().sum(-1, keepdim=True)
+    low, high = calm + without, calm + total
+    gain = -0.5 * (absent / low - present / high + half * (low / high).log())
+    wild = ~frame.bounced().any(-1, keepdim=True) & (mine > VIOLENT_SHARE * calm)
+    return torch.where(wild, gain.clamp(math.log(outlier_share), 0.0), torch.zeros_like(gain))
