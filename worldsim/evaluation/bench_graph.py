@@ -56,7 +56,7 @@ class _Budget:
     @classmethod
     def of(cls, quick: bool) -> _Budget:
         if quick:
-            return cls(16, (100, 300, 1000), (30, 60), 8, 24)
+            return cls(4, (100, 300, 1000), (20, 30), 3, 12)
         return cls(10_000, (100, 300, 1000, 3000, 10_000), (30, 60, 120, 200), 60, 200)
 
 

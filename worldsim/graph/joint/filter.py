@@ -40,7 +40,6 @@ BEAM_WORK = 8_000_000
 """Cap of (branches x slots^3) a scene, so that the beam narrows as the scene grows."""
 
 LARGEST_VIOLENCE_NATS = 30.0
-
 SCALE_WEIGHT = 20.0
 """Degrees of freedom that the noise bank's own value counts for when the residuals refine the noise scale."""
 
@@ -98,8 +97,7 @@ class JointGraphFilter:
         self.settings = settings or JointSettings()
         self.frames = 0
         self._slots, self._group, self._inverse_mass = slots, group, inverse_mass
-        self._strengths = strengths
-        self._prior_strengths = strengths
+        self._strengths = self._prior_strengths = strengths
         self._belief: _Belief | None = None
         self._pairs: Pairs | None = None
 
@@ -172,7 +170,7 @@ class JointGraphFilter:
         if self._inverse_mass is None:
             self._inverse_mass = position.new_ones(count)
         if self._strengths is None:
-            self._strengths = _broad_strengths(self.laws, int(self._group.max()) + 1, position)
+            self._strengths = ClassStrengths.for_laws(self.laws, int(self._group.max()) + 1, position)
             self._prior_strengths = self._strengths
         runs = self.settings.run_lengths
         evidence = NodeEvidence.start(
@@ -398,9 +396,3 @@ class JointGraphFilter:
         sums = chi_square.new_zeros(self.strengths.mean.shape[0], 2)
         sums.index_add_(0, self._group, torch.stack([chi_square, evidence.degrees[row, node] - spent], -1))
         return ((SCALE_WEIGHT + sums[:, 0]) / (SCALE_WEIGHT + sums[:, 1].clamp_min(0.0)))[self._group]
-
-
-def _broad_strengths(laws: Sequence[ForceLaw], groups: int, like: Tensor) -> ClassStrengths:
-    states = 3 if any(law.signed for law in laws) else 2
-    counts = like.new_tensor([[1.0, 0.5, 0.5] if law.signed else [1.0, 1.0, 0.0][:states] for law in laws])
-    return ClassStrengths.broad(groups, like.new_tensor([law.strength_scale for law in laws]), counts)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from worldsim.graph.joint.settings import ForceLaw
 from worldsim.graph.joint.states import Sites
 
 DEVIATION = 0.05
@@ -73,6 +75,13 @@ class ClassStrengths:
         variance = ((1.0 - 2.0 / math.pi) * scale.square()).expand(groups, -1).clone()
         rates = (counts / counts.sum(-1, keepdim=True)).expand(groups, *counts.shape).clone()
         return cls(mean, variance, DEVIATION**2 * variance, rates, mean, variance, counts)
+
+    @classmethod
+    def for_laws(cls, laws: Sequence[ForceLaw], groups: int, like: Tensor) -> ClassStrengths:
+        """Return broad strengths at the scales of `laws`, on the device and in the precision of `like`."""
+        states = 3 if any(law.signed for law in laws) else 2
+        counts = like.new_tensor([[1.0, 0.5, 0.5] if law.signed else [1.0, 1.0, 0.0][:states] for law in laws])
+        return cls.broad(groups, like.new_tensor([law.strength_scale for law in laws]), counts)
 
     def starts(self) -> list[ClassStrengths]:
         """Return where to begin learning: this belief, and smaller ones where only an order of magnitude is known."""
