@@ -56,13 +56,13 @@ def test_tosses_played_at_once_are_predicted_as_if_alone(tmp_path: Path) -> None
 
 
 def test_walkers_on_straight_lines_are_expected_where_they_go(tmp_path: Path) -> None:
-    clip = load_clips("crowd", write_crowd(tmp_path / "crowd.npz", frames=24, noise_m=0.02))[0]
+    clip = load_clips("crowd", write_crowd(tmp_path / "crowd.npz", frames=100, noise_m=0.02))[0]
     scene = track_scene(clip, 0, lambda line: None)
     figures = {figure.name: figure for figure in crowd_figures(scene, np.random.default_rng(0))}
     error = figures["hall: position error 1.2 s ahead"]
     assert error.holds
     assert error.value < 0.95 * error.baselines["constant velocity (last displacement)"]  # noise is filtered
-    assert error.n == 4 * (24 - 2 - 1 - 3)  # four walkers; two frames calibrate, one gives a velocity, three end it
+    assert error.n == 4 * (100 - 10 - 1 - 3)  # four walkers; ten frames calibrate, one gives a velocity, three end it
 
 
 def test_a_turn_is_a_change_of_velocity_beyond_the_noise(tmp_path: Path) -> None:

@@ -90,10 +90,12 @@ def _draw_impact(ax: Axes, tosses: Sequence[Toss]) -> None:
     table = np.array(rows).reshape(-1, before + after + 1)
     frames = np.arange(-before, after + 1)
     known = np.isfinite(table).any(axis=0)
+    ax.set(xlabel="frames since free flight first ended", ylabel="excess surprisal, nats")
+    if not known.any():  # nothing ever touched the floor
+        return
     low, middle, high = np.nanquantile(table[:, known], [0.1, 0.5, 0.9], axis=0)
     ax.fill_between(frames[known], low, high, color="#f3d3d8", label="10 to 90 % of tosses")
     ax.plot(frames[known], middle, color=_SURPRISE, label="median")
-    ax.set(xlabel="frames since free flight first ended", ylabel="excess surprisal, nats")
     ax.set_yscale("symlog", linthresh=10.0)
     ax.legend(fontsize=8, frameon=False)
 
