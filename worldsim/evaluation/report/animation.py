@@ -149,7 +149,7 @@ def _held_over(frames: Sequence[Frame]) -> list[Frame]:
 def _top_view(log: EpisodeLog, plan_step_s: float, *, wide: bool) -> TopView:
     truth = log.frames[0].truth
     here = truth.position[[name not in truth.absent for name in truth.names], :2]
-    low, high = here.min(axis=0) - 0.4, here.max(axis=0) + 0.4
+    low, high = here.min(axis=0) - 0.6, here.max(axis=0) + 0.6
     width, height = (_SIZE[0] if wide else _SIZE[0] - _CAMERA_PX), _SIZE[1] - _CAPTION_PX
     return TopView(width, height, (float(low[0]), float(low[1])), (float(high[0]), float(high[1])), plan_step_s)
 

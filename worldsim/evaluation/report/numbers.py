@@ -33,16 +33,16 @@ def facts(log: EpisodeLog, score: EpisodeScore) -> list[Fact]:
     """Return the numbers at the top."""
     found = []
     if score.kind != "none":
-        found.append(Fact("The intruder really was", describe_kind(score.kind)))
+        found.append(Fact("It really was", describe_kind(score.kind)))
     if score.alarm_s is not None and score.first_visible_s is not None:
-        found.append(Fact("Noticed after", f"{max(score.alarm_s - score.first_visible_s, 0.0):.2f}", "s in view"))
+        found.append(Fact("Noticed after", f"{max(score.alarm_s - score.first_visible_s, 0.0):.2f}", "s"))
     settled = score.adopted_s if score.adopted_s is not None else score.novel_s
     if settled is not None and score.alarm_s is not None:
-        found.append(Fact("Understood after", f"{settled - score.alarm_s:.2f}", "s of testing"))
+        found.append(Fact("Understood after", f"{settled - score.alarm_s:.2f}", "s"))
     if score.deliveries_wanted:
         found.append(Fact("Parcels delivered", f"{score.deliveries}", f"of {score.deliveries_wanted}"))
     found.append(Fact("False alarms", str(score.false_alarms), f"in {log.duration_s:.0f} s"))
-    found.append(Fact("Speed", f"{log.real_time_factor:.2f}", "x real time"))
+    found.append(Fact("Real-time factor", f"{log.real_time_factor:.2f}"))
     return found
 
 

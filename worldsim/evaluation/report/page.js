@@ -30,17 +30,23 @@
     }
     if (!film.paused) requestAnimationFrame(draw);
   };
+  let untouched = true; // until somebody plays or seeks, the film rests on its most telling moment
+  film.addEventListener("loadedmetadata", () => { if (strip.dataset.show) seek(Number(strip.dataset.show)); });
+  film.addEventListener("play", () => { if (untouched) film.currentTime = 0; untouched = false; });
   const toggle = () => (film.paused ? film.play() : film.pause());
   for (const event of ["play", "pause", "seeked", "timeupdate", "loadedmetadata"]) film.addEventListener(event, draw);
+  if (film.readyState > 0 && strip.dataset.show) seek(Number(strip.dataset.show));
   film.addEventListener("click", toggle);
   play.addEventListener("click", toggle);
   strip.addEventListener("click", (e) => {
+    untouched = false;
     if (e.target.dataset.seek) return;
     const box = strip.getBoundingClientRect();
     seek(start + (end - start) * (e.clientX - box.left) / box.width);
   });
   for (const mark of document.querySelectorAll("[data-seek]")) {
     const go = () => {
+      untouched = false;
       seek(Number(mark.dataset.seek));
       film.closest("figure").scrollIntoView({ block: "nearest" });
     };

@@ -17,10 +17,13 @@ from worldsim.evaluation.jsonable import dump_json
 from worldsim.evaluation.report.numbers import facts, numbers
 from worldsim.evaluation.report.palette import DARK, LIGHT
 from worldsim.evaluation.report.sections import FILM_CAPTION, sections
-from worldsim.evaluation.report.story import headline, tell
+from worldsim.evaluation.report.story import headline, subject, tell
 from worldsim.evaluation.run_folder import atomic_write
+from worldsim.types.record import EventKind
 
 __all__ = ["render_report", "write_report"]
+
+_AFTER_ALARM_S = 0.3
 
 
 def write_report(
@@ -68,6 +71,7 @@ def render_report(
         film_caption=FILM_CAPTION,
         start_s=first_s,
         end_s=max(last_s, first_s + log.dt_s),
+        show_s=_telling_moment(log),
         moments=tell(log),
         sections=sections(log),
         numbers=numbers(log, score),
@@ -79,6 +83,13 @@ def render_report(
 
 def _resource(name: str) -> str:
     return files("worldsim.evaluation.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _telling_moment(log: EpisodeLog) -> float | None:
+    """Return when the subject had just raised its alarm, None where nothing did."""
+    who = subject(log)
+    alarms = [e.time_s for e in log.events() if e.kind is EventKind.ALARM and e.object_id == who]
+    return alarms[0] + _AFTER_ALARM_S if alarms else None
 
 
 def _made(log: EpisodeLog, run: Mapping[str, Any]) -> str:

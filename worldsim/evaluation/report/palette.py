@@ -77,6 +77,7 @@ DARK = MappingProxyType(
 
 KIND_COLOURS = MappingProxyType(
     {
+        "generic": "#64748b",
         "robot": "#2f6fed",
         "agv": "#5b8def",
         "worker": "#e08a2c",
@@ -92,7 +93,7 @@ KIND_COLOURS = MappingProxyType(
         "barrel": "#4f8f9d",
     }
 )
-"""Kinds of the starter set; what is not in it is drawn in `UNKNOWN`."""
+"""Kinds of the starter set, and what is not recognised yet; any other kind came later and is drawn in `UNKNOWN`."""
 
 UNKNOWN = "#d63aa8"
 

@@ -18,6 +18,7 @@ __all__ = ["Moment", "headline", "moments_of_event", "subject", "tell"]
 _STANDING_M_S = 0.05
 _DRIVING_M_S = 0.15
 _STOP_WITHIN_S = 3.0
+_DROVE_WITHIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +199,11 @@ def _ending(log: EpisodeLog) -> Moment:
 
 
 def _stop_after(log: EpisodeLog, time_s: float) -> float | None:
-    """Return when the robot stood still after `time_s`, None where it drove on."""
-    within = [(t, v) for t, v in _speeds(log) if time_s <= t <= time_s + _STOP_WITHIN_S]
+    """Return when the robot stood still after `time_s`, None where it drove on or stood before."""
+    speeds = _speeds(log)
+    if not any(v > _DRIVING_M_S for t, v in speeds if time_s - _DROVE_WITHIN_S <= t <= time_s):
+        return None
+    within = [(t, v) for t, v in speeds if time_s <= t <= time_s + _STOP_WITHIN_S]
     return next((t for t, v in within if v < _STANDING_M_S), None)
 
 
