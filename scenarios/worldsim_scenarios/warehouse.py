@@ -255,6 +255,7 @@ def _robot(rng: np.random.Generator, floorplan: Floorplan, pickup: Point, keep_o
         angle, distance = rng.uniform(-math.pi, math.pi), rng.uniform(low, high)
         place = (pickup[0] + distance * math.cos(angle), pickup[1] + distance * math.sin(angle))
         inside = abs(place[0]) < plan.HALL[0] / 2.0 and abs(place[1]) < plan.HALL[1] / 2.0
+        inside &= place[0] < plan.OFFICE[0] or place[1] < plan.OFFICE[1]  # the robot does not push the door open
         if inside and floorplan.clearance(place) > 0.8 and min(math.dist(place, other) for other in keep_off) > 2.2:
             yaw = math.atan2(pickup[1] - place[1], pickup[0] - place[0]) + rng.uniform(-0.8, 0.8)
             return furnish("robot", "robot", (*place, 0.001), float(yaw), rng, scale=1.0)

@@ -29,6 +29,9 @@ WALLS: tuple[tuple[float, float, float, float], ...] = (
 )
 """Middle and edges of each wall: the hall's four sides (two of them parted by a gate), and the office."""
 
+OFFICE: Point = (5.4, 3.8)
+"""Corner of the office, which reaches from here to the hall's north-east corner, behind the swing door."""
+
 DOOR_FRAMES: tuple[Point, ...] = ((6.44, 3.85), (7.98, 3.85))
 DOOR: Point = (7.21, 3.85)
 
