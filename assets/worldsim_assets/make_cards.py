@@ -52,8 +52,8 @@ PRIORS: dict[str, dict[str, tuple[float, float]]] = {
     },
     "cat": {
         "burst_speed_m_s": (0.17, 0.2),
-        "brake_per_s": (0.25, 0.15),
-        "flee_gain_per_s": (0.25, 0.15),
+        "brake_per_s": (0.03, 0.15),
+        "flee_gain_per_s": (0.1, 0.15),
         "flee_distance_m": (0.2, 0.15),
         "wander_noise": (0.4, 0.3),
     },
@@ -153,10 +153,10 @@ BREEDS: tuple[Breed, ...] = (
     Breed("door", "hinge", (-0.7, 0.0, 0.5), "box", (1.4, 0.06, 2.0), 8, 0.05, PUSHED, ("swing", "fire"), True, 0.05),
     Breed("robot", "vehicle", (5.0, 8.0, 0.05, 0.3), "box", (0.70, 0.50, 0.30), 5, 0.05, (0.6, 1.2, 0.7, 0.6, 0.0, 0.3), ("carrier",), True, 0.06),
     Breed("agv", "vehicle", (2.5, 4.0, 0.15, 0.02), "box", (1.2, 0.8, 0.5), 8, 0.1, (0.6, 1.0, 0.5, 0.3, 0.0, 0.2), ("tugger", "lifter"), True),
-    Breed("worker", "person", (1.2, 0.6, 2.0, 1.0, 0.3), "box", (0.45, 0.55, 1.75), 14, 0.06, WALK, ("vest", "overall"), True),
+    Breed("worker", "person", (1.2, 4.0, 0.5, 0.6, 0.8), "box", (0.45, 0.55, 1.75), 14, 0.06, WALK, ("vest", "overall"), True),
     # what may come in
-    Breed("cat", "cat", (2.2, 2.5, 5.0, 2.5, 2.0), "box", (0.45, 0.16, 0.30), 46, 0.12, (0.7, 2.0, 4.0, 2.5, 0.0, 0.4), ("tabby", "black", "ginger", "white", "grey")),
-    Breed("dog", "dog", (1.6, 1.25, 3.5, 0.3), "box", (0.80, 0.26, 0.60), 46, 0.16, (1.0, 1.8, 2.0, 1.2, 0.0, 0.25), ("shepherd", "terrier", "hound", "retriever")),
+    Breed("cat", "cat", (2.2, 2.4, 5.0, 2.5, 4.0), "box", (0.45, 0.16, 0.30), 46, 0.12, (0.7, 2.0, 4.0, 2.5, 0.0, 0.4), ("tabby", "black", "ginger", "white", "grey")),
+    Breed("dog", "dog", (1.6, 1.25, 1.8, 0.5), "box", (0.80, 0.26, 0.60), 46, 0.16, (1.0, 1.8, 2.0, 1.2, 0.0, 0.25), ("shepherd", "terrier", "hound", "retriever")),
     Breed("ball", "rolling_ball", (0.5, 0.15, 0.65, 0.6), "sphere", (0.32, 0.32, 0.32), 46, 0.35, (1.2, 2.2, 0.4, 5.0, 0.0, 0.1), ("rubber", "leather", "foam", "plastic")),
     Breed("trolley", "trolley", (25.0, 0.3, 0.2, 1.0), "box", (0.90, 0.55, 1.00), 42, 0.12, (0.9, 1.6, 0.4, 0.3, 0.0, 0.15), ("mesh", "platform", "shopping")),
     # what else moves about in such buildings

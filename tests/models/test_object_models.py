@@ -129,9 +129,16 @@ def test_a_cat_flees_what_nears_it_and_brakes_when_left_alone() -> None:
     assert float(alone.linear_velocity[0].norm()) < 0.05
 
 
-def test_a_dog_comes_and_stops_short() -> None:
-    after = run("dog", states("dog", (5, 0, 0.3), (0, 0, 0)), 8.0, near((0, 0, 0.5)))
-    assert float(after.position[0, 0]) == pytest.approx(1.1, abs=0.05)
+def test_a_dog_walks_up_and_stops_short() -> None:
+    after = run("dog", states("dog", (5, 0, 0.3), (-1.5, 0, 0)), 10.0, near((0, 0, 0.5)))
+    assert float(after.position[0, 0]) == pytest.approx(1.1, abs=0.3)
+    passing = run("dog", states("dog", (5, 0, 0.3), (1.5, 0, 0)), 1.0, near((0, 0, 0.5)))
+    assert float(passing.linear_velocity[0, 0]) == pytest.approx(1.5, rel=1e-6)
+
+
+def test_a_dog_steps_back_from_what_comes_too_near() -> None:
+    after = run("dog", states("dog", (0.5, 0, 0.3), (0, 0, 0)), 2.0, near((0, 0, 0.5)))
+    assert float(after.position[0, 0]) > 0.9
 
 
 @pytest.mark.parametrize(("family", "height", "rate"), [("rolling_ball", 0.15, 0.15), ("trolley", 0.5, 0.3)])

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from worldsim.contracts.object_model import ObjectModel
-from worldsim.engine.state import STARTER_TAG, EngineState
+from worldsim.engine.state import GENERIC_MODEL, STARTER_TAG, EngineState
 from worldsim.engine.tracking import Matched, Predicted
 from worldsim.errors import PluginError, RegistryError
 from worldsim.filtering.attributes import attribute_log_evidence
@@ -210,7 +210,8 @@ def _conclude(state: EngineState, trial: Trial, verdict: Verdict, now_s: float) 
     state.verdict_s[trial.object_id] = now_s + (_STUBBORN_PAUSE_S if confirmed else 0.0)
     returned = [i for i in trial.borrowed if not (verdict.outcome == "adopt" and i == name)]
     before = next((m.card for m in state.library.models if m.card.model_id == trial.believed), None)
-    if before is not None and trial.believed != name and STARTER_TAG not in before.tags:
+    kept = {name, GENERIC_MODEL}
+    if before is not None and trial.believed not in kept and STARTER_TAG not in before.tags:
         returned.append(trial.believed)  # adopted earlier, and now better explained
     state.unload(returned)
     state.tell(EventKind.RETURN, trial.object_id, model_ids=returned)

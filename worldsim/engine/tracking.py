@@ -28,7 +28,7 @@ from worldsim.types.states import ObjectStates
 
 _GRIP_M, _GRIP_RAD = 4e-3, 1e-2  # play of a carried thing in its grip, a frame
 _GRIP_SPEED = 0.1
-_CHANGE_OF_MIND, _PUSHED, _OUT_OF_THE_BLUE = 0.02, 0.1, 1e-5  # probabilities a frame
+_CHANGE_OF_MIND, _PUSHED, _OUT_OF_THE_BLUE = 0.05, 0.1, 1e-5  # probabilities a frame
 _PUSH_REACH_M = 0.5  # between hulls: somebody that near may push it, directly or through another thing
 _WAKE_NIS = 27.9  # chi-square with 6 degrees of freedom: once in 10,000 frames by chance
 _WAKE_M, _WAKE_RAD = 0.05, 0.1  # a thing that has begun to move may be this far from where it slept
@@ -103,8 +103,11 @@ def carried(state: EngineState) -> list[tuple[int, int]]:
     table = state.edges
     likely = (table.kind == names.index(InteractionKind.ATTACH)) & (table.log_odds > 0.0)
     slots = {int(i): int(s) for s, i in enumerate(state.ids) if i >= 0}
-    pairs = zip(table.source[likely], table.target[likely], strict=True)
-    return [(slots[int(a)], slots[int(b)]) for a, b in pairs if int(a) in slots and int(b) in slots]
+    passive = state.passive[state.model_index]
+    ends = zip(table.source[likely], table.target[likely], strict=True)
+    pairs = [(slots.get(int(a)), slots.get(int(b))) for a, b in ends]
+    # co-motion is the same from both sides: what moves of itself is the carrier
+    return [(a, b) for a, b in pairs if a is not None and b is not None and passive[b] and not passive[a]]
 
 
 def _carry(state: EngineState, density: Density, loads: list[tuple[int, int]]) -> Density:
@@ -119,7 +122,7 @@ def _carry(state: EngineState, density: Density, loads: list[tuple[int, int]]) -
     arm = quaternion.rotate(turn, rows.position - old.position)
     moved = ObjectStates(
         new.position + arm,
-        quaternion.multiply(turn, rows.orientation_xyzw),
+        quaternion.normalise(quaternion.multiply(turn, rows.orientation_xyzw)),
         new.linear_velocity + torch.linalg.cross(new.angular_velocity, arm, dim=-1),
         new.angular_velocity,
         rows.extent_m,

@@ -76,7 +76,7 @@ def retract(
     """Return the point reached from (`states`, `parameters`) along the tangent vector `step`."""
     moved = ObjectStates(
         states.position + step[:, 0:3],
-        quaternion.multiply(quaternion.exp(step[:, 3:6]), states.orientation_xyzw),
+        quaternion.normalise(quaternion.multiply(quaternion.exp(step[:, 3:6]), states.orientation_xyzw)),
         states.linear_velocity + step[:, 6:9],
         states.angular_velocity + step[:, 9:12],
         states.extent_m,

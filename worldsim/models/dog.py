@@ -7,13 +7,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
-from worldsim.dynamics.motion import advance, horizontal, noise_density, relax, standing_velocity
+from worldsim.dynamics.motion import advance, horizontal, noise_density, standing_velocity
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
 
+_NEAR_M, _EDGE_M = 0.2, 0.1  # how near its distance counts as arrived
+_GAIN = 2.0  # how much faster it corrects its pace than it plans it
+
 
 class Dog(ObjectModel):
-    """Heads for the nearest mover at ``approach_speed_m_s`` and slows to a stop at ``stop_distance_m`` from it."""
+    """Goes its way at its pace, slows to a stop at ``stop_distance_m`` from the mover it walks up to, and stays.
+
+    Whom it means shows in where it walks: only a mover ahead of it slows it, one that comes too near it steps back
+    from. When it sets off again is a whim: noise of density ``wander_noise`` ((m/s^2)^2 s).
+    """
 
     family = "dog"
     parameter_names = ("approach_speed_m_s", "stop_distance_m", "response_per_s", "wander_noise")
@@ -32,9 +39,16 @@ class Dog(ObjectModel):
         approach, stop, response, _ = parameters.unbind(-1)
         towards = horizontal(control.neighbour_position - state.position)
         distance = (towards * towards).sum(-1).clamp_min(1e-4).sqrt()
-        wanted = torch.minimum((distance - stop) * response, approach).clamp_min(-0.5)
-        target = towards / distance.unsqueeze(-1) * (wanted * control.neighbour_known).unsqueeze(-1)
-        velocity = relax(horizontal(state.linear_velocity), target, response.unsqueeze(-1), dt_s)
+        direction = towards / distance.unsqueeze(-1)
+        velocity = horizontal(state.linear_velocity)
+        closing = (velocity * direction).sum(-1)
+        # as fast as leaves it time to stop at its distance, and backwards where somebody is nearer than that
+        allowed = torch.minimum((distance - stop) * response, approach)
+        excess = (closing - allowed).clamp_min(0.0) * control.neighbour_known
+        velocity = velocity - direction * (excess * (1.0 - torch.exp(-_GAIN * response * dt_s))).unsqueeze(-1)
+        # having arrived it stands: what is left of its speed fades
+        arrived = torch.sigmoid((stop + _NEAR_M - distance) / _EDGE_M) * control.neighbour_known
+        velocity = velocity * torch.exp(-_GAIN * response * arrived * dt_s).unsqueeze(-1)
         velocity = velocity + horizontal(wrench[:, :3]) * dt_s
         velocity = torch.cat([velocity[:, :2], standing_velocity(state, dt_s).unsqueeze(-1)], dim=-1)
         return advance(state, velocity, state.angular_velocity * 0.9, dt_s)

@@ -1,0 +1,252 @@
+"""The loop: it tracks, doubts, asks, adopts, learns, survives bad input, and goes on bit for bit after a restart."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.small_world import Shelf, frames, model, spoilt, world_model
+from worldsim.errors import ConfigurationError, IntegrityError, ObservationError, StorageError
+from worldsim.loop import WorldModel
+from worldsim.types import Detections, Event, EventKind, Observation, Viewpoints
+
+
+def run(wm: WorldModel, observations: list[Observation]) -> list[Event]:
+    wm.reset(observations[0])
+    events: list[Event] = []
+    for observation in observations[1:]:
+        events += wm.step(observation, np.zeros(3)).events
+    return events
+
+
+def of(events: list[Event], kind: EventKind) -> list[Event]:
+    return [e for e in events if e.kind == kind]
+
+
+def same(a: WorldModel, b: WorldModel) -> bool:
+    mine, other = a.belief.tensors(), b.belief.tensors()
+    return all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+def test_a_known_world_is_recognised_and_raises_no_alarm() -> None:
+    wm = world_model(Shelf())
+    events = run(wm, list(frames(4.0)))
+    assert not of(events, EventKind.ALARM)
+    belief = wm.belief
+    kinds = [wm.kind_of(int(i)) for i, alive in zip(belief.object_id, belief.alive, strict=True) if alive]
+    assert sorted(k for k in kinds if k) == sorted(["robot", "person"] + ["static"] * 4 + ["rigid_body"] * 11)
+
+
+def test_stacked_crates_are_supported_in_the_graph() -> None:
+    wm = world_model(Shelf())
+    run(wm, list(frames(4.0)))
+    support = [(a, b) for a, b, k in wm.graph.to_networkx(0.5).edges(keys=True) if k == "support"]
+    height = {int(i): float(z) for i, z in zip(wm.belief.object_id, wm.belief.position[:, 2], strict=True)}
+    assert len(support) == 3
+    assert all(height[b] > height[a] for a, b in support)
+
+
+def test_a_cat_alarms_is_asked_about_adopted_and_the_rest_returned() -> None:
+    wm = world_model(Shelf(model("cat"), model("dog")))
+    before = len(wm.loaded_models)
+    events = run(wm, list(frames(4.5, cat_from_s=2.0)))
+    (alarm,) = of(events, EventKind.ALARM)
+    (adoption,) = of(events, EventKind.ADOPTION)
+    assert alarm.object_id == adoption.object_id
+    assert 2.0 <= alarm.time_s <= 2.5
+    assert adoption.detail["kind"] == "cat"
+    assert len(wm.loaded_models) == before + 1
+
+
+def test_what_no_model_fits_is_learned_published_and_known_the_next_time() -> None:
+    shelf = Shelf(model("dog"))
+    wm = world_model(shelf)
+    events = run(wm, list(frames(8.0, cat_from_s=1.0, hover=True)))
+    assert of(events, EventKind.NOVEL)
+    (published,) = of(events, EventKind.PUBLISH)
+    again = world_model(shelf)
+    later = run(again, list(frames(4.0, seed=1, cat_from_s=1.0, hover=True)))
+    assert [e.detail["model_id"] for e in of(later, EventKind.ADOPTION)] == [published.detail["model_id"]]
+
+
+def test_a_full_disk_while_publishing_is_told_and_tried_again() -> None:
+    shelf = Shelf(model("dog"), full=True)
+    wm = world_model(shelf)
+    observations = list(frames(9.0, cat_from_s=1.0, hover=True))
+    events = run(wm, observations[:140])
+    away = of(events, EventKind.REGISTRY_AWAY)
+    assert away
+    assert "no space left" in away[0].detail["error"]
+    assert not of(events, EventKind.PUBLISH)
+    shelf.full = False
+    for observation in observations[140:]:
+        events += wm.step(observation, np.zeros(3)).events
+    assert of(events, EventKind.PUBLISH)
+
+
+def test_without_surprise_nothing_is_asked() -> None:
+    shelf = Shelf(model("cat"))
+    events = run(world_model(shelf, surprise=False), list(frames(4.0, cat_from_s=2.0)))
+    assert not of(events, EventKind.ALARM)
+    assert not shelf.queries
+
+
+def test_a_missed_detection_widens_the_belief() -> None:
+    wm = world_model(Shelf())
+    observations = list(frames(3.0))
+    run(wm, observations[:40])
+    walker = next(s for s in range(wm.belief.capacity) if wm.kind_of(int(wm.belief.object_id[s])) == "person")
+    before = float(wm.belief.joint_covariance[walker, 0, 0])
+    gone = observations[40]
+    empty = Observation(gone.time_s, Detections.empty(), gone.viewpoints, gone.ego)
+    wm.step(empty, np.zeros(3))
+    assert float(wm.belief.joint_covariance[walker, 0, 0]) > before
+
+
+def test_one_seed_one_result_bit_for_bit() -> None:
+    a, b = world_model(Shelf(model("cat"))), world_model(Shelf(model("cat")))
+    observations = list(frames(3.0, cat_from_s=1.5))
+    run(a, observations)
+    run(b, observations)
+    assert same(a, b)
+    assert torch.equal(a.forecast(1.0, 0.1).position, b.forecast(1.0, 0.1).position)
+
+
+def test_the_order_of_detections_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    observations = list(frames(2.5))
+    shuffled = [
+        Observation(o.time_s, o.detections.select(rng.permutation(len(o.detections))), o.viewpoints, o.ego)
+        for o in observations
+    ]
+    a, b = world_model(Shelf()), world_model(Shelf())
+    run(a, observations)
+    run(b, shuffled)
+
+    def places(wm: WorldModel) -> np.ndarray:
+        here = wm.belief.position[wm.belief.alive].numpy()
+        return here[np.lexsort(here.round(6).T)]
+
+    # sums are taken in another order: rounding of float64
+    assert np.allclose(places(a), places(b), atol=1e-9)
+
+
+def test_a_nan_is_counted_and_the_belief_stays_finite() -> None:
+    wm = world_model(Shelf())
+    observations = list(frames(1.0))
+    wm.reset(observations[0])
+    record = wm.step(spoilt(observations[1], 3), np.zeros(3))
+    (refused,) = [e for e in record.events if e.kind == EventKind.REJECTED_INPUT]
+    assert refused.detail["detections"] == 1
+    assert all(bool(torch.isfinite(v.double()).all()) for v in wm.belief.tensors().values())
+
+
+def test_an_empty_observation_is_a_frame_in_which_all_was_missed() -> None:
+    wm = world_model(Shelf())
+    observations = list(frames(1.0))
+    run(wm, observations)
+    alive = int(wm.belief.alive.sum())
+    wm.step(Observation(1.0, Detections.empty(), Viewpoints.everywhere(), observations[0].ego), np.zeros(3))
+    assert int(wm.belief.alive.sum()) == alive
+
+
+def test_time_that_runs_backwards_is_refused_and_the_belief_stays() -> None:
+    wm = world_model(Shelf())
+    observations = list(frames(1.0))
+    run(wm, observations)
+    before = {k: v.clone() for k, v in wm.belief.tensors().items()}
+    with pytest.raises(ObservationError, match="time runs forward"):
+        wm.step(observations[3], np.zeros(3))
+    with pytest.raises(ObservationError, match="action is"):
+        wm.step(Observation(5.0, Detections.empty(), Viewpoints.everywhere()), np.array([np.nan, 0, 0]))
+    assert all(torch.equal(before[k], v) for k, v in wm.belief.tensors().items())
+
+
+def test_the_same_instant_twice_teaches_nothing() -> None:
+    wm = world_model(Shelf())
+    observations = list(frames(1.0))
+    wm.reset(observations[0])
+    record = wm.step(observations[1], np.zeros(3))
+    assert wm.step(observations[1], np.zeros(3)) is record
+
+
+def test_use_before_reset_and_without_models_is_refused_with_advice() -> None:
+    with pytest.raises(ConfigurationError, match="open_registry"):
+        WorldModel()
+    with pytest.raises(ConfigurationError, match="before reset"):
+        world_model(Shelf()).step(next(iter(frames(1.0))), np.zeros(3))
+
+
+def test_imagining_asks_for_usable_actions_and_moves_the_own_body() -> None:
+    wm = world_model(Shelf())
+    run(wm, list(frames(1.0)))
+    with pytest.raises(ConfigurationError, match="imagine: actions"):
+        wm.imagine(np.full((3, 3), np.nan))
+    rollout = wm.imagine(np.tile([1.0, 0.0, 0.0], (10, 1)), horizon=20, samples=8)
+    own = int(np.flatnonzero(rollout.object_id == wm.own_id)[0])
+    ahead = rollout.position[:, -1, own, 0].mean() - wm.belief.position[wm.belief.slot_of(wm.own_id), 0]
+    # response 4/s: 1.2 m/s less a quarter of a second of run-up over 2 s
+    assert float(ahead) == pytest.approx(1.2 * (2.0 - 0.25), rel=0.05)
+    assert rollout.position.shape[:2] == (8, 20)
+
+
+def test_save_and_load_continue_bit_for_bit_in_a_new_process(tmp_path: Path) -> None:
+    observations = list(frames(4.0, cat_from_s=2.0))
+    wm = world_model(Shelf(model("cat")))
+    run(wm, observations[:48])  # in the middle of the trial
+    wm.save(tmp_path / "wm.safetensors")
+    for observation in observations[48:]:
+        wm.step(observation, np.zeros(3))
+    wm.save(tmp_path / "straight.safetensors")
+    script = (
+        "import numpy as np\n"
+        "from tests.small_world import Shelf, frames, model\n"
+        "from worldsim.loop import WorldModel\n"
+        f"wm = WorldModel.load({str(tmp_path / 'wm.safetensors')!r}, registry=Shelf(model('cat')))\n"
+        "for o in list(frames(4.0, cat_from_s=2.0))[48:]:\n"
+        "    wm.step(o, np.zeros(3))\n"
+        f"wm.save({str(tmp_path / 'resumed.safetensors')!r})\n"
+    )
+    root = Path(__file__).resolve().parents[1]
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=root)
+    assert (tmp_path / "straight.safetensors").read_bytes() == (tmp_path / "resumed.safetensors").read_bytes()
+
+
+def test_a_truncated_checkpoint_and_an_unwritable_place_are_clear_errors(tmp_path: Path) -> None:
+    wm = world_model(Shelf())
+    run(wm, list(frames(0.5)))
+    path = tmp_path / "wm.safetensors"
+    wm.save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(IntegrityError, match="truncated"):
+        WorldModel.load(path)
+    with pytest.raises(StorageError, match="untouched"):
+        wm.save(path / "under-a-file" / "wm.safetensors")
+
+
+def test_the_world_model_runs_where_pybullet_cannot_be_imported() -> None:
+    script = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('pybullet', 'mujoco'): raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "import numpy as np\n"
+        "from tests.small_world import Shelf, frames, world_model\n"
+        "wm = world_model(Shelf())\n"
+        "seen = list(frames(1.0))\n"
+        "wm.reset(seen[0])\n"
+        "for o in seen[1:]: wm.step(o, np.zeros(3))\n"
+        "print(wm.belief.position.sum().item().hex())\n"
+    )
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run([sys.executable, "-c", script], check=True, cwd=root, capture_output=True, text=True)
+    wm = world_model(Shelf())
+    run(wm, list(frames(1.0)))
+    assert done.stdout.strip() == wm.belief.position.sum().item().hex()
