@@ -75,7 +75,9 @@ def frames(seconds: float, seed: int = 0, cat_from_s: float = 1e9, hover: bool =
         things = shelves + crates + [("person", np.array([1.2 * t - 4.0, 0.0, 0.875]))]
         if t >= cat_from_s:
             s = t - cat_from_s
-            spot = [-3.0 + np.sin(0.8 * s) / 0.8, 2.0 - np.cos(0.8 * s) / 0.8, 1.4] if hover else [-3 + 0.8 * s, 2, 0.15]
+            spot = (
+                [-3.0 + np.sin(0.8 * s) / 0.8, 2.0 - np.cos(0.8 * s) / 0.8, 1.4] if hover else [-3 + 0.8 * s, 2, 0.15]
+            )
             things = [*things, ("cat", np.array(spot))]
         yield _frame(t, [x for x in things if rng.random() > 0.03], rng)
 

@@ -26,8 +26,8 @@ def plugin_names(group: str) -> dict[str, EntryPoint]:
         other = table.get(point.name)
         if other is not None and other.value != point.value:
             raise PluginError(
-                f"plug-in {point.name!r} of group {group!r} is claimed twice: by {_owner(other)} ({other.value}) and by "
-                f"{_owner(point)} ({point.value}). Uninstall one, or rename its entry point."
+                f"plug-in {point.name!r} of group {group!r} is claimed twice: by {_owner(other)} ({other.value}) and "
+                f"by {_owner(point)} ({point.value}). Uninstall one, or rename its entry point."
             )
         table[point.name] = point
     return table
@@ -53,7 +53,9 @@ def load_plugin(group: str, name: str, base: type[T]) -> type[T]:
         raise PluginError(f"{where} is {found!r}, expected a subclass of {base.__module__}.{base.__qualname__}.")
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
-        raise PluginError(f"{where}: class {found.__qualname__} does not define {missing}; {base.__qualname__} needs them.")
+        raise PluginError(
+            f"{where}: class {found.__qualname__} does not define {missing}; {base.__qualname__} needs them."
+        )
     return found
 
 

@@ -62,7 +62,9 @@ def test_what_looks_different_loses_to_what_looks_alike() -> None:
     seen = detections(np.array([[0.05, 0, 0], [0.06, 0, 0]]))
     look = seen.appearance.copy()
     look[0] = 0.9
-    found = matched(here, Detections(seen.position, seen.orientation_xyzw, seen.extent_m, seen.colour, look, seen.covariance))
+    found = matched(
+        here, Detections(seen.position, seen.orientation_xyzw, seen.extent_m, seen.colour, look, seen.covariance)
+    )
     assert found.tolist() == [1]
 
 

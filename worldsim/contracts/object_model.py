@@ -66,7 +66,8 @@ class ObjectModel(abc.ABC):
                 )
             if not prior.std >= 0.0:
                 raise CardError(
-                    f"{type(self).__name__}: parameter {prior.name!r} has prior std {prior.std}, expected >= 0 ({where})."
+                    f"{type(self).__name__}: parameter {prior.name!r} has prior std {prior.std}, "
+                    f"expected >= 0 ({where})."
                 )
         self.card = card
 

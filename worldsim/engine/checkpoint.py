@@ -90,7 +90,9 @@ def _write(path: Path, data: bytes) -> None:
             os.unlink(name)
             raise
     except OSError as refused:
-        raise StorageError(f"cannot write the checkpoint {path}: {refused}. What was there before is untouched.") from refused
+        raise StorageError(
+            f"cannot write the checkpoint {path}: {refused}. What was there before is untouched."
+        ) from refused
 
 
 def load(path: Path, registry: Registry | None, device: torch.device) -> tuple[EngineState, StepRecord | None]:

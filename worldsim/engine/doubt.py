@@ -153,7 +153,7 @@ def _query(state: EngineState, slot: int) -> Query:
 
 def _fetch(state: EngineState, found: Candidates) -> list[ObjectModel]:
     """Fetch the candidates; one that is corrupt, or that no plug-in here runs, is left out and told."""
-    assert state.registry is not None  # noqa: S101 - `_ask` has looked
+    assert state.registry is not None
     models = []
     for card in found.cards:
         try:
@@ -174,7 +174,7 @@ def _attributes(state: EngineState, slot: int) -> Float[np.ndarray, " L"]:
 def _conclude(state: EngineState, trial: Trial, verdict: Verdict, now_s: float) -> None:
     """Adopt the winner (or open a new model), give the losers back."""
     slot = state.belief.slot_of(trial.object_id)
-    assert slot is not None  # noqa: S101 - a buried object's trial is dropped with it
+    assert slot is not None
     row = state.index(np.array([slot]))
     winner = int(trial.model_index[verdict.row])
     best = trial.density.select(state.index(np.array([verdict.row])))
@@ -241,7 +241,7 @@ def _publish_learned(state: EngineState, now_s: float) -> None:
             template,
             state.ledger.motion(int(slot)),
             int(state.ledger.hits[slot]),
-            float(max(state.belief.log_e_value[slot], 0.0)),
+            max(float(state.belief.log_e_value[slot]), 0.0),
         )
         model = type(template)(card)
         where = ""
@@ -262,4 +262,3 @@ def _publish_learned(state: EngineState, now_s: float) -> None:
         )
         state.ledger.learning_since_s[slot] = np.nan
         state.tell(EventKind.PUBLISH, object_id, model_id=card.model_id, published_as=where, kind=card.kind)
-

@@ -168,4 +168,3 @@ def _free_slots(state: EngineState, count: int) -> Int[np.ndarray, " n"]:
         state.ledger.grow()
         state.tell(EventKind.GROWTH, capacity=state.belief.capacity)
     return np.flatnonzero(~state.alive)[:count]
-

@@ -59,7 +59,7 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
 def _frame(state: EngineState, pairs: Int[np.ndarray, "E 2"], dt_s: float) -> PairFrame:
     source, target = state.index(pairs[:, 0]), state.index(pairs[:, 1])
     now, before = state.belief.states, state.before
-    assert before is not None  # noqa: S101 - `infer_graph` has looked
+    assert before is not None
     variance = torch.diagonal(state.belief.joint_covariance, dim1=1, dim2=2)[:, :3].mean(-1)
     std = variance.clamp_min(0.0).sqrt()
     return PairFrame(

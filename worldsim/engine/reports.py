@@ -58,7 +58,9 @@ def draft(
     return StepRecord(
         frame.time_s,
         Predictions(
-            ids, density.states.position.cpu().numpy().copy(), density.states.orientation_xyzw.cpu().numpy().copy(),
+            ids,
+            density.states.position.cpu().numpy().copy(),
+            density.states.orientation_xyzw.cpu().numpy().copy(),
             covariance,
         ),
         Association(ids, source, matched.visible[slots], frame.source_index[matched.unassigned]),

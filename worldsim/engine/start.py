@@ -38,7 +38,7 @@ def starter_models(
     if tracker not in ("world_model", "constant_velocity"):
         raise ConfigurationError(f"tracker is {tracker!r}, expected 'world_model' or 'constant_velocity'.")
     if wanted is None:
-        assert registry is not None  # noqa: S101 - the constructor has looked
+        assert registry is not None
         wanted = [card.model_id for card in registry.cards(tag=STARTER_TAG)]
     loaded = [_model(registry, item) for item in wanted]
     if GENERIC_MODEL not in [m.card.model_id for m in loaded]:

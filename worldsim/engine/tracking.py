@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,7 +89,7 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
         dt_s,
     )
     bounds = np.cumsum([0] + [len(i) for i in index])
-    pieces = [ahead.density.select(state.index(np.arange(a, b))) for a, b in zip(bounds, bounds[1:], strict=False)]
+    pieces = [ahead.density.select(state.index(np.arange(a, b))) for a, b in itertools.pairwise(bounds)]
     density = density.put(state.index(rows), pieces[0])
     touching = touching.index_copy(0, state.index(rows), ahead.touching[: len(rows)])
     density = _carry(state, density, loads)
@@ -175,9 +176,7 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
         seen[missed] = in_view.cpu().numpy()
     slots = np.flatnonzero(detection >= 0)
     unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[slots])
-    return Matched(
-        detection, seen, unassigned, state.index(slots), state.index(detection[slots])
-    )
+    return Matched(detection, seen, unassigned, state.index(slots), state.index(detection[slots]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,14 +251,12 @@ def correct_all(
     belief = slot_table.with_density(belief, density)
     state.belief = dataclasses.replace(belief, time_s=frame.time_s)
     _correct_attributes(state, matched, frame)
-    _adapt_noise(state, matched, nis)
+    _adapt_noise(state, matched, nis, predicted.touching[slots])
     state.belief = lifecycle.awoken(state.belief, slots[startled])
     return learned
 
 
-def _correct_own(
-    state: EngineState, density: Density, frame: Frame
-) -> tuple[Density, Float[Tensor, " 1"] | None]:
+def _correct_own(state: EngineState, density: Density, frame: Frame) -> tuple[Density, Float[Tensor, " 1"] | None]:
     if frame.ego is None or state.own_slot is None:
         return density, None
     row = state.index(np.array([state.own_slot]))
@@ -278,7 +275,7 @@ def _correct_own(
 def own_states(state: EngineState, frame: Frame) -> ObjectStates:
     """Return the own body's reported state as one row."""
     ego = frame.ego
-    assert ego is not None  # noqa: S101 - callers have looked
+    assert ego is not None
 
     def row(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=state.device).to(state.dtype).reshape(1, -1)
@@ -323,15 +320,18 @@ def _blend(mean: Tensor, variance: Tensor, observed: Tensor, noise: Tensor) -> t
     return mean + gain * (observed - mean), ((1.0 - gain) * variance).clamp_min(_ATTRIBUTE_FLOOR)
 
 
-def _adapt_noise(state: EngineState, matched: Matched, nis: Float[Tensor, " n"]) -> None:
-    """Learn how unpredictable each mover is: its noise scale follows the NIS, and slowly returns to 1."""
+def _adapt_noise(state: EngineState, matched: Matched, nis: Float[Tensor, " n"], touching: Bool[Tensor, " n"]) -> None:
+    """Learn how unpredictable each mover is: its noise scale follows the NIS, and slowly returns to 1.
+
+    A frame with a contact says how rough the contact was, and nothing of the motion without it.
+    """
     slots = matched.slots
     scale = state.belief.noise_scale[slots]
     excess = (nis / POSE_DIM).clamp(0.0, 5.0) - 1.0
     adapted = (torch.log(scale) * _NOISE_MEMORY + _NOISE_RATE * excess).exp().clamp(*_NOISE_LIMITS)
     moves = torch.as_tensor(state.library.moves, device=state.device)[state.belief.model_index[slots]]
     state.belief = slot_table.put(
-        state.belief, slots, noise_scale=torch.where(moves & state.belief.awake[slots], adapted, scale)
+        state.belief, slots, noise_scale=torch.where(moves & state.belief.awake[slots] & ~touching, adapted, scale)
     )
 
 
@@ -350,9 +350,7 @@ def accumulate_surprise(
     state.ledger.blame(slots, shares.cpu().numpy())
 
 
-def excess_by_channel(
-    predicted: Predicted, matched: Matched, surprised: Surprised
-) -> Float[Tensor, "n channels"]:
+def excess_by_channel(predicted: Predicted, matched: Matched, surprised: Surprised) -> Float[Tensor, "n channels"]:
     """Return the excess surprise of each match by channel: a pose's counts as contact where something touched."""
     touching = predicted.touching[matched.slots]
     pose = surprised.pose

@@ -38,8 +38,6 @@ def student_t_entropy(covariance: Float[Tensor, "N k k"], dof: float) -> Float[T
     return 0.5 * log_det + constant + a * float(digammas[0] - digammas[1])
 
 
-def gaussian_log_density(
-    residual: Float[Tensor, "... k"], variance: Float[Tensor, "... k"]
-) -> Float[Tensor, "..."]:
+def gaussian_log_density(residual: Float[Tensor, "... k"], variance: Float[Tensor, "... k"]) -> Float[Tensor, "..."]:
     """Return the log density of independent Gaussians, summed over the last axis."""
     return -0.5 * (residual * residual / variance + torch.log(variance) + LOG_TWO_PI).sum(-1)

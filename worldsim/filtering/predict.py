@@ -17,6 +17,7 @@ from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics import ContactBodies, resolve_contacts
+from worldsim.dynamics.motion import GRAVITY_M_S2
 from worldsim.filtering.density import Density, local, retract
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.surroundings import Surroundings
@@ -24,6 +25,7 @@ from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.states import ObjectStates
 
 _STEP_PER_STD = 0.5
+_IMPACT_SHARE = 0.2  # of the jump in velocity: how well rigid contact laws predict real impacts
 _STEP_MIN, _STEP_MAX = 1e-4, 0.1  # of a tangent coordinate (m, rad, m/s, rad/s, transformed parameter)
 
 
@@ -147,7 +149,24 @@ def _predict_class(
     noise = model.process_noise(rows.states, natural, dt_s) * noise_scale.unsqueeze(-1)
     covariance = transition @ rows.covariance @ transition.mT
     covariance[:, :TANGENT_DIM, :TANGENT_DIM] += white_acceleration(noise, dt_s)
+    covariance = covariance + torch.diag_embed(_impact_noise(rows, mean, touched[:n], dt_s))
     return Density(mean, rows.parameters, 0.5 * (covariance + covariance.mT)), touched[:n]
+
+
+def _impact_noise(
+    before: Density, after: ObjectStates, touched: Bool[Tensor, " n"], dt_s: float
+) -> Float[Tensor, "n X"]:
+    """Return the variances that an impact adds: a share of the jump in velocity beyond what weight alone does."""
+    jump = (after.linear_velocity - before.states.linear_velocity).norm(dim=-1) - 2.0 * GRAVITY_M_S2 * dt_s
+    spin = (after.angular_velocity - before.states.angular_velocity).norm(dim=-1)
+    linear = (_IMPACT_SHARE * jump.clamp_min(0.0)) ** 2 * touched
+    angular = (_IMPACT_SHARE * spin) ** 2 * touched * (jump > 0.0)
+    variance = before.covariance.new_zeros(len(before), before.covariance.shape[-1])
+    variance[:, :3] = (linear * (0.5 * dt_s) ** 2).unsqueeze(-1)
+    variance[:, 3:6] = (angular * (0.5 * dt_s) ** 2).unsqueeze(-1)
+    variance[:, 6:9] = linear.unsqueeze(-1)
+    variance[:, 9:12] = angular.unsqueeze(-1)
+    return variance
 
 
 def white_acceleration(density: Float[Tensor, "N 6"], dt_s: float) -> Float[Tensor, "N 12 12"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxtyping import Float
 from torch import Tensor
@@ -25,7 +25,7 @@ class Surroundings:
     control: Control
     wrench: Float[Tensor, "N 6"]
     obstacles: Obstacles | None
-    contact: ContactSettings = ContactSettings()
+    contact: ContactSettings = field(default_factory=ContactSettings)
 
     def select(self, index: Tensor) -> Surroundings:
         """Return the rows at `index`."""

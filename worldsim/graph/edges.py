@@ -73,7 +73,9 @@ def infer(
     old_keys = old.keys()
     place = np.searchsorted(old_keys, candidate_keys)
     place_ok = np.minimum(place, max(len(old_keys) - 1, 0))
-    known = (place < len(old_keys)) & (old_keys[place_ok] == candidate_keys) if len(old_keys) else np.zeros(len(ids), bool)
+    known = (
+        (place < len(old_keys)) & (old_keys[place_ok] == candidate_keys) if len(old_keys) else np.zeros(len(ids), bool)
+    )
     start = np.full(len(ids), interaction.prior.log_odds)
     start[known] = waited[place_ok[known]]
     found = interaction.log_evidence(frame) if len(ids) else frame.source_std_m
@@ -110,4 +112,3 @@ def as_graph(
         object_ids,
         labels,
     )
-

@@ -80,7 +80,7 @@ class Trial:
         return dataclasses.replace(self, model_index=new_index[self.model_index])
 
 
-def open_trial(
+def open_trial(  # noqa: PLR0913 - what a trial starts from, named one by one
     object_id: int,
     now_s: float,
     row: Density,
@@ -137,9 +137,7 @@ def weigh(
     gained = np.maximum(log_density - log_density.max(), -_EVIDENCE_LIMIT_NATS)
     fade = (seen.nis / _FADING_FROM).clamp(1.0, _FADING_LIMIT)
     corrected, _ = correct(faded(predicted, fade), seen.residual, noise)
-    return dataclasses.replace(
-        trial, density=corrected, log_weight=trial.log_weight + gained, frames=trial.frames + 1
-    )
+    return dataclasses.replace(trial, density=corrected, log_weight=trial.log_weight + gained, frames=trial.frames + 1)
 
 
 def faded(density: Density, factor: Float[Tensor, " N"]) -> Density:
@@ -186,4 +184,3 @@ def judge(trial: Trial, now_s: float, kinds: Sequence[str], settings: TrialSetti
         return Verdict("novel", len(posterior) - 1, mass[best])
     row = max((i for i, kind in enumerate(claim) if kind == best), key=lambda i: posterior[i])
     return Verdict("adopt", row, mass[best])
-

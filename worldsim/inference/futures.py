@@ -51,7 +51,7 @@ class Futures:
     linear_velocity: Float[Tensor, "S T n 3"]
 
 
-def sample_futures(
+def sample_futures(  # noqa: PLR0913 - the inputs of a simulation, named one by one
     sources: Sequence[Source],
     neighbour: Int[Tensor, " n"],
     neighbour_known: Bool[Tensor, " n"],

@@ -43,13 +43,21 @@ class Ledger:
     @classmethod
     def empty(cls, capacity: int) -> Ledger:
         """Return a ledger of `capacity` blank slots."""
-        zeros = [np.zeros(capacity) for _ in range(6)]
+
+        def zeros() -> np.ndarray:
+            return np.zeros(capacity)
+
         return cls(
             np.zeros(capacity, dtype=np.int64),
             np.zeros(capacity, dtype=np.int64),
             np.zeros(capacity, dtype=bool),
             np.full(capacity, np.nan),
-            *zeros,
+            zeros(),
+            zeros(),
+            zeros(),
+            zeros(),
+            zeros(),
+            zeros(),
             np.zeros((capacity, 3)),
             np.zeros((capacity, len(CHANNELS))),
         )

@@ -55,7 +55,7 @@ def grow(belief: WorldBelief) -> WorldBelief:
     """Return the belief with twice the capacity; rows keep their slots."""
     more = empty_belief(belief.capacity, belief.position.device, belief.position.dtype).tensors()
     doubled = {name: torch.cat([value, more[name]]) for name, value in belief.tensors().items()}
-    return dataclasses.replace(belief, **doubled)
+    return dataclasses.replace(belief, **doubled)  # type: ignore[arg-type]
 
 
 def density_of(belief: WorldBelief) -> Density:

@@ -1,1 +1,1 @@
-"""Interaction kinds, each independent of the others; they come in by the entry-point group ``worldsim.interactions``."""
+"""Interaction kinds, each independent of the others; entry-point group ``worldsim.interactions``."""

@@ -38,9 +38,7 @@ class RollingBall(ObjectModel):
         on_floor = (radius * (1.0 + _FLOOR_GAP_SHARE) - state.position[:, 2] > 0.0).to(radius.dtype)
         velocity = coast(horizontal(state.linear_velocity), deceleration * on_floor, dt_s)
         rests = (on_floor > 0.0) & (state.linear_velocity[:, 2].abs() < _BOUNCE_M_S)
-        fall = torch.where(
-            rests, standing_velocity(state, dt_s), state.linear_velocity[:, 2] - GRAVITY_M_S2 * dt_s
-        )
+        fall = torch.where(rests, standing_velocity(state, dt_s), state.linear_velocity[:, 2] - GRAVITY_M_S2 * dt_s)
         velocity = torch.cat([velocity[:, :2], fall.unsqueeze(-1)], dim=-1) + wrench[:, :3] / mass * dt_s
         up = torch.zeros_like(velocity)
         up[:, 2] = 1.0

@@ -36,9 +36,7 @@ class Vehicle(ObjectModel):
         forward = (state.linear_velocity * heading(state)).sum(-1)
         yaw_rate = state.angular_velocity[:, 2]
         coasting = forward * (1.0 - deceleration * dt_s / forward.abs().clamp_min(1e-6)).clamp_min(0.0)
-        forward = torch.where(
-            control.commanded, relax(forward, control.command[:, 0], speed_response, dt_s), coasting
-        )
+        forward = torch.where(control.commanded, relax(forward, control.command[:, 0], speed_response, dt_s), coasting)
         yaw_rate = torch.where(control.commanded, relax(yaw_rate, control.command[:, 1], yaw_response, dt_s), yaw_rate)
         zero = torch.zeros_like(yaw_rate)
         spin = torch.stack([zero, zero, yaw_rate], dim=-1)

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-
 COMMAND_DIM = 2
 """U: forward speed (m/s) and yaw rate (rad/s)."""
 
