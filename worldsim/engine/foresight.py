@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from worldsim.engine.state import EngineState
+from worldsim.engine.state import STARTER_TAG, EngineState
 from worldsim.engine.tracking import carried
 from worldsim.filtering.density import Density
 from worldsim.inference import stimuli
@@ -79,12 +79,15 @@ def forecast(state: EngineState, horizon_s: float, dt_s: float, only: tuple[int,
 
 
 def _far_away(state: EngineState, movers: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """Return which movers are so far from the own body that straight on is good enough for whoever plans."""
+    """Return which familiar movers are so far from the own body that straight on is good enough for whoever plans."""
     own = state.own_slot
     if own is None:
         return np.zeros(len(movers), dtype=bool)
     here = state.belief.position.cpu().numpy()
-    return np.linalg.norm(here[movers] - here[own], axis=1) > _FAR_M
+    familiar = np.array([STARTER_TAG in m.card.tags for m in state.library.models], dtype=bool)
+    tried = ~np.isin(state.ids[movers], list(state.trials))
+    far = np.linalg.norm(here[movers] - here[own], axis=1) > _FAR_M
+    return far & tried & familiar[state.model_index[movers]]
 
 
 def _straight_on(
