@@ -219,9 +219,7 @@ class WorldModel:
         checkpoint.save(self._state, self._record, Path(path))
 
     @classmethod
-    def load(
-        cls, path: str | Path, registry: Registry | None = None, device: str | torch.device = "cpu"
-    ) -> WorldModel:
+    def load(cls, path: str | Path, registry: Registry | None = None, device: str | torch.device = "cpu") -> WorldModel:
         """Return a model that continues bit for bit where `save` left off.
 
         Args:

@@ -18,7 +18,7 @@ FELL_SHORT = 3
 """Exit status when a figure falls short of its bar (the figures are printed all the same)."""
 
 
-def track(  # noqa: PLR0913 - the options of a command
+def track(
     recording: Annotated[str, typer.Argument(help=f"One of: {', '.join(RECORDINGS)}.")],
     split: Annotated[str | None, typer.Option("--split", help="train, dev or all; by default dev.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="A file in the published format.")] = None,
