@@ -123,7 +123,11 @@ def settle(state: EngineState) -> None:
     loop = state.settings.loop
     due = state.alive & ~state.ledger.settled & (state.ledger.hits >= loop.settle_frames)
     slots = np.flatnonzero(due)
-    if len(slots) == 0 or bool(state.broad.all()):
+    if len(slots) == 0:
+        return
+    if state.knows_nothing:
+        state.ledger.settled[slots] = True
+        _lay_down(state, slots)
         return
     row = state.index(slots)
     found = lifecycle.recognise(state.belief, row, state.library, state.broad)

@@ -130,7 +130,14 @@ class EngineState:
     @property
     def passive(self) -> Bool[np.ndarray, " L"]:
         """Which loaded models never move of themselves: they fall asleep at rest."""
-        return np.array([m.family in _PASSIVE for m in self.library.models], dtype=bool)
+        still = np.array([m.family in _PASSIVE for m in self.library.models], dtype=bool)
+        return still | self.broad if self.knows_nothing else still
+
+    @property
+    def knows_nothing(self) -> bool:
+        """Only the broad model and the own body's are loaded: a plain tracker, which recognises nobody."""
+        own = np.array([kind == self.settings.ego.kind for kind in self.library.kinds], dtype=bool)
+        return bool((self.broad | own).all())
 
     @property
     def generic(self) -> int:
