@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,25 @@ def test_every_requirement_is_pinned_within_its_range_and_pins_name_no_build_and
         if requirement.name != "worldsim-lab":
             version = pinned[canonicalize_name(requirement.name)]
             assert requirement.specifier.contains(version), f"{requirement} is pinned at {version}"
+
+
+def test_everything_that_is_imported_is_required():
+    stated = [*lines("options", "install_requires")]
+    stated += [line for key in ("mujoco", "train", "server") for line in lines("options.extras_require", key)]
+    required = {canonicalize_name(Requirement(line).name) for line in stated}
+    provided = packages_distributions()
+    missing = {}
+    for folder in roots().values():
+        for file in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+                for top in {name.partition(".")[0] for name in names} - TOP_LEVEL - sys.stdlib_module_names:
+                    owners = {canonicalize_name(owner) for owner in provided.get(top, [top])}
+                    if not owners & required:
+                        missing.setdefault(top, file.relative_to(ROOT).as_posix())
+    # what comes with a requirement and is its public face
+    assert missing.keys() <= {"starlette", "markupsafe"}, missing
 
 
 @pytest.fixture(scope="module")
