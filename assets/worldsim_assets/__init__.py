@@ -56,5 +56,7 @@ def _appearances() -> dict[str, tuple[float, ...]]:
         looks = json.loads(path.read_text(encoding="utf-8"))["looks"]
         return {str(name): tuple(float(v) for v in values) for name, values in looks.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot read the appearance table ({error}). Write it anew with "
-                        "'python -m worldsim_assets.describe'.") from error
+        raise DataError(
+            f"{path}: cannot read the appearance table ({error}). Write it anew with "
+            "'python -m worldsim_assets.describe'."
+        ) from error

@@ -45,7 +45,7 @@ def robot() -> Asset:
         Part("box", (0.70, 0.50, 0.09), (0.0, 0.0, 0.085), TEAL),
         Part("box", (0.50, 0.40, 0.02), (-0.04, 0.0, 0.14), WHITE),
         Part("box", (0.02, 0.40, 0.14), (0.34, 0.0, -0.05), YELLOW),
-        Part("cylinder", (0.022, 1.02), (-0.2, 0.0, 0.64), STEEL),
+        Part("cylinder", (0.035, 1.02), (-0.2, 0.0, 0.64), STEEL),
         Part("box", (0.10, 0.22, 0.09), (-0.18, 0.0, 1.18), WHITE),
         Part("cylinder", (0.05, 0.06), (-0.18, 0.0, 1.24), DARK),
         *wheel,
@@ -70,7 +70,7 @@ def agv() -> Asset:
 def drone() -> Asset:
     """Return the hovering quadcopter, 0.50 x 0.50 x 0.18 m."""
     parts = [
-        hull((0.50, 0.50, 0.12)),
+        hull((0.50, 0.50, 0.18)),
         Part("box", (0.20, 0.13, 0.09), (0.0, 0.0, 0.0), (0.16, 0.16, 0.20)),
         Part("sphere", (0.035,), (0.09, 0.0, -0.05), (0.05, 0.05, 0.06)),
         Part("box", (0.12, 0.08, 0.02), (-0.01, 0.0, 0.055), (0.85, 0.10, 0.55)),
@@ -219,7 +219,7 @@ def door() -> Asset:
 
 
 def floor() -> Asset:
-    """Return the warehouse floor, 30 x 18 x 1 m, its upper face at half its height; paint is drawn and does not collide."""
+    """Return the warehouse floor, 30 x 18 x 1 m; its paint is drawn and does not collide."""
     top = 0.5
     parts = [hull((30.0, 18.0, 1.0)), Part("box", (30.0, 18.0, 0.9), (0.0, 0.0, 0.04), (0.50, 0.51, 0.52))]
     for i in range(10):

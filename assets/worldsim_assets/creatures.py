@@ -85,13 +85,13 @@ def quadruped(animal: Quadruped) -> Asset:
         damping=0.01,
     )
     radius, length = animal.tail
-    tilt = (length / 2.0) * math.sin(animal.tail_pitch), (length / 2.0) * math.cos(animal.tail_pitch)
+    tail_at = (-length / 2.0 * math.sin(animal.tail_pitch), 0.0, length / 2.0 * math.cos(animal.tail_pitch))
     tail = Link(
         "tail",
-        (Part("capsule", (radius, length), (-tilt[0], 0.0, tilt[1]), animal.dark, (0.0, -animal.tail_pitch, 0.0), True),),
+        (Part("capsule", (radius, length), tail_at, animal.dark, (0.0, -animal.tail_pitch, 0.0), solid=True),),
         0.04 * animal.mass_kg,
         (2.0 * radius, 2.0 * radius, length),
-        (-tilt[0], 0.0, tilt[1]),
+        tail_at,
         parent="torso",
         joint_at=(-animal.torso[1] / 2.0 - 0.7 * animal.torso[0], 0.0, animal.torso_z + 0.4 * animal.torso[0]),
         axis=(0.0, 0.0, 1.0),

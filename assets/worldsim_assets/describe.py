@@ -6,6 +6,7 @@ Writes ``appearance.json``. The renderer is deterministic, so the file changes o
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from worldsim.simulation.appearance import APPEARANCE_NAMES, describe
@@ -52,7 +53,7 @@ def main() -> None:
     path = Path(__file__).parent / "appearance.json"
     table = {"names": APPEARANCE_NAMES, "looks": dict(sorted(looks.items()))}
     path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
-    print(path)
+    sys.stdout.write(f"{path}\n")
 
 
 if __name__ == "__main__":

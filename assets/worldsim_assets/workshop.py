@@ -8,9 +8,10 @@ base link is the centre of the asset's bounding box; masses are nominal (a scena
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree as xml
+from xml.etree import ElementTree
 
 Vector = tuple[float, float, float]
 Colour = tuple[float, float, float]
@@ -75,64 +76,66 @@ class Asset:
 
 def write_urdf(asset: Asset, folder: Path = URDF_FOLDER) -> Path:
     """Write `asset` as ``<name>.urdf`` into `folder`; return the path."""
-    robot = xml.Element("robot", name=asset.name)
+    robot = ElementTree.Element("robot", name=asset.name)
     materials: dict[Colour, str] = {}
     for link in asset.links:
         for part in link.parts:
             if part.colour is not None and part.colour not in materials:
                 materials[part.colour] = f"colour_{len(materials)}"
-                material = xml.SubElement(robot, "material", name=materials[part.colour])
-                xml.SubElement(material, "color", rgba=_numbers((*part.colour, 1.0)))
+                material = ElementTree.SubElement(robot, "material", name=materials[part.colour])
+                ElementTree.SubElement(material, "color", rgba=_numbers((*part.colour, 1.0)))
     for link in asset.links:
         _write_link(robot, link, materials)
         if link.parent is not None:
             _write_joint(robot, link)
-    xml.indent(robot)
+    ElementTree.indent(robot)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{asset.name}.urdf"
-    path.write_text('<?xml version="1.0"?>\n' + xml.tostring(robot, encoding="unicode") + "\n", encoding="utf-8")
+    path.write_text(
+        '<?xml version="1.0"?>\n' + ElementTree.tostring(robot, encoding="unicode") + "\n", encoding="utf-8"
+    )
     return path
 
 
-def _write_link(robot: xml.Element, link: Link, materials: dict[Colour, str]) -> None:
-    element = xml.SubElement(robot, "link", name=link.name)
-    inertial = xml.SubElement(element, "inertial")
-    xml.SubElement(inertial, "origin", xyz=_numbers(link.centre_of_mass), rpy="0 0 0")
-    xml.SubElement(inertial, "mass", value=f"{link.mass_kg:g}")
+def _write_link(robot: ElementTree.Element, link: Link, materials: dict[Colour, str]) -> None:
+    element = ElementTree.SubElement(robot, "link", name=link.name)
+    inertial = ElementTree.SubElement(element, "inertial")
+    ElementTree.SubElement(inertial, "origin", xyz=_numbers(link.centre_of_mass), rpy="0 0 0")
+    ElementTree.SubElement(inertial, "mass", value=f"{link.mass_kg:g}")
     x, y, z = (edge**2 for edge in link.inertia_box)
     diagonal = tuple(link.mass_kg / 12.0 * s for s in (y + z, x + z, x + y))
     names = ("ixx", "iyy", "izz")
     moments = {name: f"{value:.6g}" for name, value in zip(names, diagonal, strict=True)}
-    xml.SubElement(inertial, "inertia", {**moments, "ixy": "0", "ixz": "0", "iyz": "0"})
+    ElementTree.SubElement(inertial, "inertia", {**moments, "ixy": "0", "ixz": "0", "iyz": "0"})
     for part in link.parts:
         if part.colour is not None:
-            visual = xml.SubElement(element, "visual")
+            visual = ElementTree.SubElement(element, "visual")
             _write_geometry(visual, part)
-            xml.SubElement(visual, "material", name=materials[part.colour])
+            ElementTree.SubElement(visual, "material", name=materials[part.colour])
         if part.solid:
-            _write_geometry(xml.SubElement(element, "collision"), part)
+            _write_geometry(ElementTree.SubElement(element, "collision"), part)
 
 
-def _write_geometry(parent: xml.Element, part: Part) -> None:
-    xml.SubElement(parent, "origin", xyz=_numbers(part.at), rpy=_numbers(part.rpy))
-    geometry = xml.SubElement(parent, "geometry")
+def _write_geometry(parent: ElementTree.Element, part: Part) -> None:
+    ElementTree.SubElement(parent, "origin", xyz=_numbers(part.at), rpy=_numbers(part.rpy))
+    geometry = ElementTree.SubElement(parent, "geometry")
     if part.shape == "box":
-        xml.SubElement(geometry, "box", size=_numbers(part.size))
+        ElementTree.SubElement(geometry, "box", size=_numbers(part.size))
     elif part.shape == "sphere":
-        xml.SubElement(geometry, "sphere", radius=f"{part.size[0]:g}")
+        ElementTree.SubElement(geometry, "sphere", radius=f"{part.size[0]:g}")
     else:
-        xml.SubElement(geometry, part.shape, radius=f"{part.size[0]:g}", length=f"{part.size[1]:g}")
+        ElementTree.SubElement(geometry, part.shape, radius=f"{part.size[0]:g}", length=f"{part.size[1]:g}")
 
 
-def _write_joint(robot: xml.Element, link: Link) -> None:
-    joint = xml.SubElement(robot, "joint", name=f"{link.name}_joint", type="revolute")
-    xml.SubElement(joint, "parent", link=str(link.parent))
-    xml.SubElement(joint, "child", link=link.name)
-    xml.SubElement(joint, "origin", xyz=_numbers(link.joint_at), rpy="0 0 0")
-    xml.SubElement(joint, "axis", xyz=_numbers(link.axis))
+def _write_joint(robot: ElementTree.Element, link: Link) -> None:
+    joint = ElementTree.SubElement(robot, "joint", name=f"{link.name}_joint", type="revolute")
+    ElementTree.SubElement(joint, "parent", link=str(link.parent))
+    ElementTree.SubElement(joint, "child", link=link.name)
+    ElementTree.SubElement(joint, "origin", xyz=_numbers(link.joint_at), rpy="0 0 0")
+    ElementTree.SubElement(joint, "axis", xyz=_numbers(link.axis))
     bounds = {"lower": f"{-link.limit_rad:g}", "upper": f"{link.limit_rad:g}", "effort": "50", "velocity": "20"}
-    xml.SubElement(joint, "limit", bounds)
-    xml.SubElement(joint, "dynamics", damping=f"{link.damping:g}", friction="0")
+    ElementTree.SubElement(joint, "limit", bounds)
+    ElementTree.SubElement(joint, "dynamics", damping=f"{link.damping:g}", friction="0")
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -154,7 +157,7 @@ def main() -> None:
     from worldsim_assets.catalogue import catalogue
 
     for asset in catalogue():
-        print(write_urdf(asset))
+        sys.stdout.write(f"{write_urdf(asset)}\n")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def furnish(
 
 
 def plain(
-    name: str, kind: str, extent_m: Vector, position: Vector, colour: Vector, rng: np.random.Generator, yaw_rad: float = 0.0
+    name: str, kind: str, extent_m: Vector, position: Vector, colour: Vector, rng: np.random.Generator
 ) -> BodySpec:
     """Return a coloured box that never moves, with the look `kind`; `position` is its middle."""
     return BodySpec(
@@ -121,7 +121,6 @@ def plain(
         kind=kind,
         extent_m=extent_m,
         position=position,
-        orientation_xyzw=yaw_quaternion(yaw_rad),
         colour=colour,
         friction=1.0,
         restitution=1.0,

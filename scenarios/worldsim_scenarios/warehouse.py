@@ -269,7 +269,7 @@ def _guest(
     x, y = entry.ahead(-1.4)
     yaw = math.atan2(entry.inward[1], entry.inward[0])
     scale = _drawn(rng, "ball_diameter_m") / article("ball").extent_m[0] if kind == "ball" else None
-    spec = furnish(name, kind, (x, y, 0.001), yaw, rng, scale=scale)
+    spec = furnish(name, kind, (x, y, 0.0), yaw, rng, scale=scale)
     bulk = bulk_of(spec)
     if kind == "cat":
         return spec, Cat(name, bulk, entry, floorplan, rng)
@@ -307,8 +307,7 @@ def _surroundings() -> list[BodySpec]:
         }
         for part, (edges, at) in parts.items():
             found.append(BodySpec(f"annex_{name}_{part}", "annex", edges, at, colour=ANNEX_COLOUR, restitution=1.0))
-        curtain = BodySpec(
-            f"curtain_{name}", "curtain", (0.04, 2.0 * half, height), (x, y, height / 2.0), colour=CURTAIN_COLOUR, solid=False
-        )
+        edges, at = (0.04, 2.0 * half, height), (x, y, height / 2.0)
+        curtain = BodySpec(f"curtain_{name}", "curtain", edges, at, colour=CURTAIN_COLOUR, solid=False)
         found.append(curtain)
     return found

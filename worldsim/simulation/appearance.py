@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from worldsim.errors import SimulationError
 from worldsim.simulation.bullet import BulletEngine
 from worldsim.simulation.engine import PinholeCamera
+from worldsim.simulation.geometry import floats3
 from worldsim.simulation.presets import ACCURATE
 from worldsim.simulation.scene import BodySpec
 from worldsim.types.observation import APPEARANCE_DIM
@@ -58,10 +59,9 @@ def describe(spec: BodySpec) -> tuple[float, ...]:
                 azimuth = (step + 0.5) * 2.0 * math.pi / _AZIMUTHS
                 flat = math.cos(elevation)
                 offset = (flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation))
-                position = tuple(c + 4.0 * radius * o for c, o in zip(centre, offset, strict=True))
-                camera = PinholeCamera(
-                    (position[0], position[1], position[2]), centre, (0.0, 0.0, 1.0), 0.56, _SIZE, _SIZE, radius, 9.0 * radius
-                )
+                position = floats3(np.asarray(centre) + 4.0 * radius * np.asarray(offset))
+                up = (0.0, 0.0, 1.0)
+                camera = PinholeCamera(position, centre, up, 0.56, _SIZE, _SIZE, radius, 9.0 * radius)
                 rgb, depth = engine.picture(camera)
                 views.append(describe_view(rgb, depth < 8.0 * radius, spec.name))
         return tuple(round(float(v), 5) for v in np.mean(views, axis=0))
@@ -69,9 +69,7 @@ def describe(spec: BodySpec) -> tuple[float, ...]:
         engine.close()
 
 
-def describe_view(
-    rgb: np.ndarray, silhouette: Bool[np.ndarray, "H W"], name: str = "view"
-) -> Float[np.ndarray, " A"]:
+def describe_view(rgb: np.ndarray, silhouette: Bool[np.ndarray, "H W"], name: str = "view") -> Float[np.ndarray, " A"]:
     """Return the descriptor of one view: a picture [H, W, 3] uint8 and where in it the thing is.
 
     The shape statistics do not change with distance: fill of the bounding rectangle, log ratio of the principal

@@ -13,8 +13,10 @@ from jaxtyping import Float, Int
 
 from worldsim.contracts.sensor import Sensor
 from worldsim.errors import SimulationError
+from worldsim.simulation.bullet_bodies import NO_OFFSET, BulletBody, make_body, place_body, tint_body
 from worldsim.simulation.engine import Contact, Engine, PinholeCamera, RigidState, StateArrays
-from worldsim.simulation.presets import EnginePreset, preset as preset_named
+from worldsim.simulation.geometry import cross, turned
+from worldsim.simulation.presets import EnginePreset, named
 from worldsim.simulation.scene import BodySpec, Quaternion, Vector
 from worldsim.simulation.staged import StagedPhysics
 
@@ -30,11 +32,15 @@ class BulletEngine(Engine):
         """Start a client."""
         self.preset = preset
         self.time_step_s = preset.time_step_s
+        self._saved: weakref.WeakSet[_SavedState] = weakref.WeakSet()
+        self._connect()
+        self.clear()
+
+    def _connect(self) -> None:
         self._client = bullet.connect(bullet.DIRECT)
         if self._client < 0:
             raise SimulationError("BulletEngine: PyBullet refused a new DIRECT client (its limit is 1,024 a process).")
         self._finalizer = weakref.finalize(self, _disconnect, self._client)
-        self.clear()
 
     @contextlib.contextmanager
     def _wrapped(self, what: str) -> Iterator[None]:
@@ -46,11 +52,15 @@ class BulletEngine(Engine):
             raise SimulationError(f"BulletEngine: PyBullet failed to {what}: {error}.") from error
 
     def clear(self) -> None:
-        """Empty the world and set every setting anew (resetSimulation puts them back to the engine's defaults)."""
-        chosen, c = self.preset, self._client
-        for saved in list(getattr(self, "_saved", ())):
+        """Empty the world and set every setting anew (resetSimulation puts them back to the engine's defaults).
+
+        A closed engine is opened again.
+        """
+        for saved in list(self._saved):
             saved.forget()  # before the reset, after which the same number may name another state
-        self._saved: weakref.WeakSet[_SavedState] = weakref.WeakSet()
+        if not self._finalizer.alive:
+            self._connect()
+        chosen, c = self.preset, self._client
         with self._wrapped("reset the simulation"):
             bullet.resetSimulation(physicsClientId=c)
             bullet.setGravity(0.0, 0.0, -GRAVITY_M_S2, physicsClientId=c)
@@ -65,215 +75,102 @@ class BulletEngine(Engine):
                 deterministicOverlappingPairs=int(chosen.deterministic_overlapping_pairs),
                 physicsClientId=c,
             )
-        self._specs: list[BodySpec] = []
-        self._ids: list[int] = []
-        self._links: list[int] = []  # -1: the spec speaks of the base
-        self._offsets: list[np.ndarray] = []  # centre of the box relative to the centre of mass, body frame
-        self._joints: list[dict[str, int]] = []
+        self._bodies: list[BulletBody] = []
         self._number: dict[int, int] = {}
-        self._states: StateArrays | None = None
         self._ghosts: list[int] = []
+        self._untinted: list[BulletBody] = []
+        self._movable: list[int] = []
+        self._states: StateArrays | None = None
+        self._masses_at: dict[int, Vector] = {}  # centres of mass read since the last step
 
     def add(self, spec: BodySpec) -> int:
         """Add a body; return its number."""
         with self._wrapped(f"add {spec.name!r} ({spec.urdf or spec.shape})"):
-            uid = self._load_urdf(spec) if spec.urdf is not None else self._make_primitive(spec)
-            link = self._find_part(spec, uid)
-            self._set_surface(spec, uid)
-            number = len(self._ids)
-            self._ids.append(uid)
-            self._links.append(link)
-            self._specs.append(spec)
-            self._number[uid] = number
-            self._offsets.append(self._offset_of(spec, uid, link))
-            self._place(number, spec.position, spec.orientation_xyzw)
-            self._part_ghosts(number)
+            body = make_body(spec, self.preset, self._client)
+        number = len(self._bodies)
+        self._bodies.append(body)
+        self._untinted.append(body)
+        self._number[body.uid] = number
+        if spec.movable:
+            self._movable.append(number)
+        if not spec.solid:
+            self._ghosts.append(number)
+        self._part_ghosts(number)
         self._states = None
         return number
 
-    def _load_urdf(self, spec: BodySpec) -> int:
-        flags = bullet.URDF_USE_INERTIA_FROM_FILE | bullet.URDF_USE_MATERIAL_COLORS_FROM_MTL
-        flags |= bullet.URDF_ENABLE_SLEEPING if self.preset.sleeping else 0
-        fixed = spec.part is not None or not spec.movable
-        return int(
-            bullet.loadURDF(
-                spec.urdf,
-                useFixedBase=fixed,
-                flags=flags,
-                globalScaling=spec.scale,
-                physicsClientId=self._client,
-            )
-        )
-
-    def _make_primitive(self, spec: BodySpec) -> int:
-        x, y, z = spec.extent_m
-        shape: dict[str, Any]
-        if spec.shape == "box":
-            shape, visual = {"shapeType": bullet.GEOM_BOX, "halfExtents": [x / 2.0, y / 2.0, z / 2.0]}, {}
-        elif spec.shape == "sphere":
-            shape, visual = {"shapeType": bullet.GEOM_SPHERE, "radius": x / 2.0}, {}
-        else:
-            straight = z if spec.shape == "cylinder" else max(z - x, 1e-3)
-            kind = bullet.GEOM_CYLINDER if spec.shape == "cylinder" else bullet.GEOM_CAPSULE
-            shape, visual = {"shapeType": kind, "radius": x / 2.0}, {"length": straight}
-        c = self._client
-        collision = bullet.createCollisionShape(
-            **shape, **({"height": visual["length"]} if visual else {}), physicsClientId=c
-        )
-        drawn = bullet.createVisualShape(**shape, **visual, rgbaColor=[*spec.colour, 1.0], physicsClientId=c)
-        return int(
-            bullet.createMultiBody(
-                spec.mass_kg,
-                collision,
-                drawn,
-                baseInertialFramePosition=spec.centre_of_mass_m,
-                physicsClientId=c,
-            )
-        )
-
-    def _find_part(self, spec: BodySpec, uid: int) -> int:
-        c = self._client
-        joints = {}
-        for joint in range(bullet.getNumJoints(uid, physicsClientId=c)):
-            info = bullet.getJointInfo(uid, joint, physicsClientId=c)
-            joints[info[12].decode()] = joint
-            bullet.setJointMotorControl2(uid, joint, bullet.VELOCITY_CONTROL, force=0.0, physicsClientId=c)
-        self._joints.append(joints)
-        if spec.part is None:
-            return -1
-        if spec.part not in joints:
-            raise SimulationError(f"BodySpec {spec.name!r}: {spec.urdf} has no link {spec.part!r}; it has {sorted(joints)}.")
-        return joints[spec.part]
-
-    def _set_surface(self, spec: BodySpec, uid: int) -> None:
-        chosen, c = self.preset, self._client
-        for link in range(-1, len(self._joints[-1])):
-            bullet.changeDynamics(
-                uid,
-                link,
-                lateralFriction=spec.friction,
-                restitution=spec.restitution,
-                rollingFriction=spec.rolling_friction,
-                spinningFriction=0.0,
-                linearDamping=chosen.linear_damping,
-                angularDamping=chosen.angular_damping,
-                jointDamping=spec.joint_damping_nms or chosen.joint_damping,
-                physicsClientId=c,
-            )
-        if spec.urdf is not None and spec.movable:
-            moved = self._links_mass(uid)
-            for link, (mass, inertia) in moved.items():
-                factor = spec.mass_kg / sum(m for m, _ in moved.values())
-                spread = factor * spec.scale**2  # moments grow with mass and with length squared
-                bullet.changeDynamics(
-                    uid,
-                    link,
-                    mass=mass * factor,
-                    localInertiaDiagonal=[spread * moment for moment in inertia],
-                    physicsClientId=c,
-                )
-
-    def _links_mass(self, uid: int) -> dict[int, tuple[float, Vector]]:
-        found = {}
-        for link in range(-1, len(self._joints[-1])):
-            info = bullet.getDynamicsInfo(uid, link, physicsClientId=self._client)
-            if info[0] > 0.0:
-                found[link] = (info[0], info[2])
-        return found
-
-    def _offset_of(self, spec: BodySpec, uid: int, link: int) -> np.ndarray:
-        if link >= 0:
-            return np.zeros(3)  # of a part, the centre of mass is the centre of its box
-        if spec.urdf is None:
-            return -np.asarray(spec.centre_of_mass_m)
-        info = bullet.getDynamicsInfo(uid, -1, physicsClientId=self._client)
-        return -np.asarray(info[3])
-
     def _part_ghosts(self, number: int) -> None:
         """Keep what is not solid from touching anything; rays meet it all the same."""
-        if not self._specs[number].solid:
-            self._ghosts.append(number)
+        c = self._client
         for ghost in self._ghosts:
-            others = range(number) if ghost == number else (number,)
-            for other in others:
-                for link in range(-1, len(self._joints[other])):
+            for other in range(number) if ghost == number else (number,):
+                for link in range(-1, len(self._bodies[other].joints)):
                     bullet.setCollisionFilterPair(
-                        self._ids[ghost], self._ids[other], -1, link, 0, physicsClientId=self._client
+                        self._bodies[ghost].uid, self._bodies[other].uid, -1, link, 0, physicsClientId=c
                     )
-
-    def _place(self, number: int, position: Vector, orientation_xyzw: Quaternion) -> None:
-        uid, link, c = self._ids[number], self._links[number], self._client
-        turn = _rotation(orientation_xyzw)
-        if link >= 0:
-            base = bullet.getBasePositionAndOrientation(uid, physicsClientId=c)[0]
-            for joint in self._joints[number].values():
-                bullet.resetJointState(uid, joint, 0.0, physicsClientId=c)
-            bullet.resetBasePositionAndOrientation(uid, base, (0.0, 0.0, 0.0, 1.0), physicsClientId=c)
-            part = bullet.getLinkState(uid, link, computeForwardKinematics=1, physicsClientId=c)[0]
-            centre = np.asarray(position) - turn @ (np.asarray(part) - np.asarray(base))
-        else:
-            centre = np.asarray(position) - turn @ self._offsets[number]
-        bullet.resetBasePositionAndOrientation(uid, centre.tolist(), orientation_xyzw, physicsClientId=c)
 
     def place(self, body: int, position: Vector, orientation_xyzw: Quaternion) -> None:
         """Put a body at rest somewhere else."""
-        with self._wrapped(f"place {self._specs[body].name!r}"):
-            self._place(body, position, orientation_xyzw)
-            zero = (0.0, 0.0, 0.0)
-            bullet.resetBaseVelocity(self._ids[body], zero, zero, physicsClientId=self._client)
+        self._masses_at.clear()
+        chosen = self._bodies[body]
+        with self._wrapped(f"place {chosen.spec.name!r}"):
+            place_body(chosen, position, orientation_xyzw, self._client)
+            bullet.resetBaseVelocity(chosen.uid, NO_OFFSET, NO_OFFSET, physicsClientId=self._client)
 
     def _raw_state(self, body: int) -> tuple[Vector, Quaternion, Vector, Vector]:
-        uid, link, c = self._ids[body], self._links[body], self._client
+        uid, link, c = self._bodies[body].uid, self._bodies[body].link, self._client
         if link >= 0:
             found = bullet.getLinkState(uid, link, 1, 1, physicsClientId=c)
             return found[0], found[1], found[6], found[7]
         position, orientation = bullet.getBasePositionAndOrientation(uid, physicsClientId=c)
+        self._masses_at[body] = position
         linear, angular = bullet.getBaseVelocity(uid, physicsClientId=c)
         return position, orientation, linear, angular
 
     def state(self, body: int) -> RigidState:
         """Return the present state of one body (Python floats throughout: this is called at every engine step)."""
         position, q, linear, w = self._raw_state(body)
-        offset = self._offsets[body]
-        if not offset.any():
+        offset = self._bodies[body].offset
+        if offset == NO_OFFSET:
             return RigidState(position, q, linear, w)
-        lever = _turned(q, (float(offset[0]), float(offset[1]), float(offset[2])))
+        lever = turned(q, offset)
         at = (position[0] + lever[0], position[1] + lever[1], position[2] + lever[2])
-        swing = _cross(w, lever)
+        swing = cross(w, lever)
         return RigidState(at, q, (linear[0] + swing[0], linear[1] + swing[1], linear[2] + swing[2]), w)
 
     def states(self) -> StateArrays:
         """Return the present states of all bodies; what never moves is read once."""
         with self._wrapped("read the states"):
+            rows = self._movable
             if self._states is None:
-                n = len(self._ids)
+                n = len(self._bodies)
                 self._states = StateArrays(np.zeros((n, 3)), np.zeros((n, 4)), np.zeros((n, 3)), np.zeros((n, 3)))
-                rows = range(n)
-            else:
-                rows = [row for row, spec in enumerate(self._specs) if spec.movable]  # type: ignore[assignment]
+                rows = list(range(n))
             for row in rows:
-                found = self.state(row)
-                for array, value in zip(self._states, found, strict=True):
+                for array, value in zip(self._states, self.state(row), strict=True):
                     array[row] = value
-            if not np.isfinite(self._states.position).all():
-                lost = [s.name for s, ok in zip(self._specs, np.isfinite(self._states.position).all(1), strict=True) if not ok]
-                raise SimulationError(f"BulletEngine: the state of {lost} is no longer finite. Lower the forces on them.")
+        finite = np.isfinite(self._states.position).all(axis=1)
+        if not finite.all():
+            lost = [body.spec.name for body, ok in zip(self._bodies, finite, strict=True) if not ok]
+            raise SimulationError(f"BulletEngine: the state of {lost} is no longer finite. Lower the forces on them.")
         return self._states.copy()
 
     def push(self, body: int, force: Vector, torque: Vector) -> None:
         """Apply a force at the centre of mass and a torque, world frame, during the next step only."""
-        uid, c = self._ids[body], self._client
-        at = bullet.getBasePositionAndOrientation(uid, physicsClientId=c)[0]
+        uid, c = self._bodies[body].uid, self._client
+        at = self._masses_at.get(body)
+        if at is None:
+            at = bullet.getBasePositionAndOrientation(uid, physicsClientId=c)[0]
         bullet.applyExternalForce(uid, -1, force, at, bullet.WORLD_FRAME, physicsClientId=c)
         bullet.applyExternalTorque(uid, -1, torque, bullet.WORLD_FRAME, physicsClientId=c)
 
     def aim(self, body: int, angles_rad: Mapping[str, float]) -> None:
         """Let the motors of named links turn towards angles."""
-        joints = self._joints[body]
+        chosen = self._bodies[body]
         for name, angle in angles_rad.items():
             bullet.setJointMotorControl2(
-                self._ids[body],
-                joints[name],
+                chosen.uid,
+                chosen.joints[name],
                 bullet.POSITION_CONTROL,
                 targetPosition=angle,
                 force=_MOTOR_TORQUE_NM,
@@ -284,13 +181,14 @@ class BulletEngine(Engine):
 
     def advance(self) -> None:
         """Advance by one engine step."""
+        self._masses_at.clear()
         with self._wrapped("step"):
             bullet.stepSimulation(physicsClientId=self._client)
 
     def contacts(self, body: int | None = None) -> list[Contact]:
         """Return the touching pairs after the last step, forces summed over their contact points."""
         with self._wrapped("read the contacts"):
-            one = {} if body is None else {"bodyA": self._ids[body]}
+            one = {} if body is None else {"bodyA": self._bodies[body].uid}
             points = bullet.getContactPoints(**one, physicsClientId=self._client)
         force: dict[tuple[int, int], float] = {}
         upward: dict[tuple[int, int], float] = {}
@@ -322,6 +220,7 @@ class BulletEngine(Engine):
 
     def load(self, token: Any) -> None:
         """Go back to the state of `token`, bit for bit."""
+        self._masses_at.clear()
         if not token.alive:
             raise SimulationError("BulletEngine: this snapshot belongs to an episode that is over; take a new one.")
         with self._wrapped("restore the state"):
@@ -334,6 +233,8 @@ class BulletEngine(Engine):
         lens = bullet.computeProjectionMatrixFOV(
             np.degrees(camera.vertical_field_rad), camera.width / camera.height, camera.near_m, camera.far_m
         )
+        while self._untinted:
+            tint_body(self._untinted.pop(), c)
         with self._wrapped("draw a picture"):
             image = bullet.getCameraImage(
                 camera.width,
@@ -344,7 +245,7 @@ class BulletEngine(Engine):
                 lightAmbientCoeff=0.55,
                 lightDiffuseCoeff=0.45,
                 lightSpecularCoeff=0.03,
-                shadow=1,
+                shadow=int(camera.shadows),
                 renderer=bullet.ER_TINY_RENDERER,
                 flags=bullet.ER_NO_SEGMENTATION_MASK,
                 physicsClientId=c,
@@ -390,7 +291,7 @@ class BulletPhysics(StagedPhysics):
             preset: name of a preset, or one of your own.
             sensor: what turns the truth into observations; `Detector` with its defaults where None.
         """
-        super().__init__(BulletEngine(preset_named(preset) if isinstance(preset, str) else preset), sensor)
+        super().__init__(BulletEngine(named(preset) if isinstance(preset, str) else preset), sensor)
 
 
 def _disconnect(client: int) -> None:
@@ -401,27 +302,3 @@ def _disconnect(client: int) -> None:
 def _remove_state(client: int, state_id: int) -> None:
     with contextlib.suppress(bullet.error):
         bullet.removeState(state_id, physicsClientId=client)
-
-
-def _rotation(q: Quaternion) -> Float[np.ndarray, "3 3"]:
-    """Return the rotation matrix of an xyzw quaternion."""
-    x, y, z, w = q
-    return np.array(
-        [
-            [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - z * w), 2.0 * (x * z + y * w)],
-            [2.0 * (x * y + z * w), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - x * w)],
-            [2.0 * (x * z - y * w), 2.0 * (y * z + x * w), 1.0 - 2.0 * (x * x + y * y)],
-        ]
-    )
-
-
-def _turned(q: Quaternion, v: Vector) -> Vector:
-    """Return `v` turned by `q`, in plain floats: v + 2 u x (u x v + w v), u being the vector part."""
-    u, w = (q[0], q[1], q[2]), q[3]
-    first = _cross(u, v)
-    second = _cross(u, (first[0] + w * v[0], first[1] + w * v[1], first[2] + w * v[2]))
-    return (v[0] + 2.0 * second[0], v[1] + 2.0 * second[1], v[2] + 2.0 * second[2])
-
-
-def _cross(a: Vector, b: Vector) -> Vector:
-    return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])

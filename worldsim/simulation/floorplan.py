@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import networkx as nx
+import numpy as np
+from jaxtyping import Bool, Float
 
 Point = tuple[float, float]
 
@@ -40,29 +42,41 @@ class Floorplan:
             footprints.append((x - half_x, x + half_x, y - half_y, y + half_y))
         return cls(tuple(footprints), tuple(waypoints))
 
+    def free_lengths(
+        self, start: Float[np.ndarray, "n 2"], direction: Float[np.ndarray, "n 2"], reach_m: np.ndarray, margin_m: float
+    ) -> Float[np.ndarray, " n"]:
+        """Return how far one gets from each start along its unit direction before an obstacle is within `margin_m`.
+
+        Args:
+            start, direction: of n ways.
+            reach_m: [n] lengths of interest; what is farther away is not looked at.
+            margin_m: by which the obstacles are widened.
+        """
+        reach = np.asarray(reach_m, dtype=np.float64)
+        if not self.footprints:
+            return reach.copy()
+        boxes = np.array(self.footprints)
+        low, high = boxes[:, (0, 2)] - margin_m, boxes[:, (1, 3)] + margin_m
+        slope = np.where(np.abs(direction) < 1e-9, 1e-9, direction)[:, None]
+        first, second = (low[None] - start[:, None]) / slope, (high[None] - start[:, None]) / slope
+        enter = np.maximum(np.minimum(first, second).max(axis=2), 0.0)
+        leave = np.minimum(np.maximum(first, second).min(axis=2), reach[:, None])
+        return np.minimum(reach, np.where(enter < leave, enter, np.inf).min(axis=1))
+
     def free_length(self, start: Point, direction: Point, reach_m: float, margin_m: float) -> float:
-        """Return how far one gets from `start` along the unit `direction` before an obstacle is within `margin_m`."""
-        free = reach_m
-        for x_min, x_max, y_min, y_max in self.footprints:
-            enter, leave = 0.0, free
-            bounds = ((x_min - margin_m, x_max + margin_m), (y_min - margin_m, y_max + margin_m))
-            for position, slope, (low, high) in zip(start, direction, bounds, strict=True):
-                if abs(slope) < 1e-9:
-                    if not low < position < high:
-                        leave = -1.0
-                    continue
-                near, far = sorted(((low - position) / slope, (high - position) / slope))
-                enter, leave = max(enter, near), min(leave, far)
-            if enter < leave:
-                free = enter
-        return free
+        """Return the same for one way."""
+        return float(self.free_lengths(np.array([start]), np.array([direction]), np.array([reach_m]), margin_m)[0])
 
     def sees(self, a: Point, b: Point, margin_m: float) -> bool:
         """Return whether the straight way from `a` to `b` keeps `margin_m` from every obstacle."""
-        length = math.dist(a, b)
-        if length < 1e-9:
-            return True
-        return self.free_length(a, ((b[0] - a[0]) / length, (b[1] - a[1]) / length), length, margin_m) >= length - 1e-9
+        return bool(self._pairs_see(np.array([a]), np.array([b]), margin_m)[0])
+
+    def _pairs_see(
+        self, a: Float[np.ndarray, "n 2"], b: Float[np.ndarray, "n 2"], margin_m: float
+    ) -> Bool[np.ndarray, " n"]:
+        length = np.linalg.norm(b - a, axis=1)
+        direction = (b - a) / np.maximum(length, 1e-9)[:, None]
+        return np.asarray(self.free_lengths(a, direction, length, margin_m) >= length - 1e-9)
 
     def clearance(self, point: Point) -> float:
         """Return the distance from `point` to the nearest obstacle (0 inside one)."""
@@ -84,11 +98,12 @@ class Floorplan:
         """Return the shortest way over the waypoints, `start` left out; straight to `goal` where none is free."""
         if self.sees(start, goal, margin_m):
             return [goal]
-        graph = nx.Graph()
         places = [start, goal, *self.waypoints]
-        for (i, a), (j, b) in itertools.combinations(enumerate(places), 2):
-            if self.sees(a, b, margin_m):
-                graph.add_edge(i, j, weight=math.dist(a, b))
+        pairs = np.array(list(itertools.combinations(range(len(places)), 2)))
+        at = np.array(places)
+        free = pairs[self._pairs_see(at[pairs[:, 0]], at[pairs[:, 1]], margin_m)]
+        graph = nx.Graph()
+        graph.add_weighted_edges_from((int(i), int(j), math.dist(places[i], places[j])) for i, j in free)
         try:
             return [places[i] for i in nx.shortest_path(graph, 0, 1, weight="weight")[1:]]
         except (nx.NetworkXNoPath, nx.NodeNotFound):

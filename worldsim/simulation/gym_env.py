@@ -13,6 +13,7 @@ from worldsim.contracts.sensor import Sensor
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.plugins import load_plugin
 from worldsim.simulation.bullet import BulletPhysics
+from worldsim.simulation.geometry import floats3, floats4
 from worldsim.simulation.presets import EnginePreset
 from worldsim.simulation.render import EYE_SIZE, OVERVIEW, PLAN, eye, following
 from worldsim.simulation.sensors import Detector, ExactSensor
@@ -21,7 +22,14 @@ from worldsim.types.observation import APPEARANCE_DIM, EgoState, Observation
 OBSERVATION_MODES = ("detections", "state", "rgbd")
 VIEWS = ("overview", "plan", "following")
 
-_ROWS = {"position": 3, "orientation_xyzw": 4, "extent_m": 3, "colour": 3, "appearance": APPEARANCE_DIM, "covariance": 36}
+_ROWS = {
+    "position": 3,
+    "orientation_xyzw": 4,
+    "extent_m": 3,
+    "colour": 3,
+    "appearance": APPEARANCE_DIM,
+    "covariance": 36,
+}
 _BOUND = {
     "position": 100.0,
     "orientation_xyzw": 1.01,
@@ -104,7 +112,9 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if max_objects < 1:
             raise ConfigurationError(f"WorldsimEnv: max_objects is {max_objects}, expected at least 1.")
         if observation == "state" and sensor is not None:
-            raise ConfigurationError("WorldsimEnv: observation='state' is exact; leave `sensor` out, or use 'detections'.")
+            raise ConfigurationError(
+                "WorldsimEnv: observation='state' is exact; leave `sensor` out, or ask for detections."
+            )
         self.scenario = _scenario(scenario, scenario_arguments)
         self.observation_mode, self.render_mode, self.expose_truth = observation, render_mode, expose_truth
         self.max_objects, self.view = max_objects, view
@@ -115,11 +125,12 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.physics.reset(self.scenario, seed=0)  # what the task and the cameras report is known once a world stands
         self._keys_of_task = sorted(self.physics.observe().task or {})
         self._viewpoints = len(self.physics.observe().viewpoints.position)
-        self.observation_space = self._space()
+        self._boxes = self._make_boxes()
+        self.observation_space = spaces.Dict(dict(self._boxes))  # type: ignore[assignment]  # Space is invariant
 
-    def _space(self) -> spaces.Dict:
+    def _make_boxes(self) -> dict[str, spaces.Box]:
         m = self.max_objects
-        boxes: dict[str, spaces.Space[Any]] = {"time_s": _box(1, 1e6), "mask": _box(m, 1.0, 0.0)}
+        boxes = {"time_s": _box(1, 1e6), "mask": _box(m, 1.0, 0.0)}
         for name, width in _ROWS.items():
             positive = name in ("extent_m", "colour")
             boxes[name] = _box(m * width, _BOUND[name], 0.0 if positive else None)
@@ -134,7 +145,7 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             boxes["camera_depth_m"] = _box(EYE_SIZE * EYE_SIZE, _DEPTH_RANGE_M, 0.0)
             for name, (width, bound) in _CAMERA.items():
                 boxes[name] = _box(width, bound)
-        return spaces.Dict(boxes)
+        return boxes
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -204,24 +215,23 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def _fitted(self, name: str, value: np.ndarray) -> np.ndarray:
         """Return a fresh array of the space's dtype, inside its bounds (a far outlier is clipped to them)."""
-        space = self.observation_space[name]
+        space = self._boxes[name]
         fresh = np.array(value, dtype=space.dtype).reshape(space.shape)
-        return np.clip(fresh, space.low, space.high, out=fresh)  # type: ignore[attr-defined]
+        return np.clip(fresh, space.low, space.high, out=fresh)
 
     def _camera_fields(self, found: Observation) -> dict[str, np.ndarray]:
         truth = self.physics.truth()
-        row = truth.names.index(str(truth.ego))
-        x, y, z, w = (float(v) for v in truth.orientation_xyzw[row])
-        position = tuple(float(v) for v in found.viewpoints.position[0])
-        rgb, depth = self.physics.picture(eye((position[0], position[1], position[2]), (x, y, z, w)))
+        turn = truth.orientation_xyzw[truth.names.index(str(truth.ego))]
+        position = found.viewpoints.position[0]
+        rgb, depth = self.physics.picture(eye(floats3(position), floats4(turn)))
         return {
             "camera_rgb": rgb,
             "camera_depth_m": depth.reshape(-1),
-            "camera_position": np.array(position),
-            "camera_orientation_xyzw": np.array([x, y, z, w]),
+            "camera_position": position,
+            "camera_orientation_xyzw": turn,
         }
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """Return a picture of the true scene (``rgb_array``), or show it (``human``)."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() does nothing without render_mode; make the environment with 'rgb_array'.")
@@ -237,7 +247,7 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         import matplotlib.pyplot as plt  # only a window needs it
 
         if self._window is None:
-            figure, axes = plt.subplots(num="worldsim")
+            _, axes = plt.subplots(num="worldsim")
             axes.set_axis_off()
             self._window = axes.imshow(picture)
             plt.show(block=False)
@@ -258,13 +268,15 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 def _scenario(scenario: str | Scenario, arguments: dict[str, Any]) -> Scenario:
     if isinstance(scenario, Scenario):
         if arguments:
-            raise ConfigurationError(f"WorldsimEnv: {sorted(arguments)} were given beside a ready scenario; set them there.")
+            raise ConfigurationError(
+                f"WorldsimEnv: set {sorted(arguments)} in the scenario, since it is given ready made."
+            )
         return scenario
     found = load_plugin("worldsim.scenarios", scenario, Scenario)  # type: ignore[type-abstract]
     try:
         return found(**arguments)
     except TypeError as error:
-        raise ConfigurationError(f"WorldsimEnv: scenario {scenario!r} does not take {sorted(arguments)}: {error}.") from error
+        raise ConfigurationError(f"WorldsimEnv: scenario {scenario!r} refuses {sorted(arguments)}: {error}.") from error
 
 
 def _ego_fields(ego: EgoState) -> dict[str, np.ndarray]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from worldsim.simulation.engine import PinholeCamera
+from worldsim.simulation.geometry import floats3, floats4, turned
 from worldsim.simulation.scene import Quaternion, Vector
 from worldsim.types.truth import WorldTruth
 
@@ -25,8 +24,8 @@ def following(truth: WorldTruth) -> PinholeCamera:
     if truth.ego is None:
         return OVERVIEW
     row = truth.names.index(truth.ego)
-    x, y, z = (float(v) for v in truth.position[row])
-    forward = _turn(truth.orientation_xyzw[row], (1.0, 0.0, 0.0))
+    x, y, z = floats3(truth.position[row])
+    forward = turned(floats4(truth.orientation_xyzw[row]), (1.0, 0.0, 0.0))
     back = math.hypot(forward[0], forward[1]) or 1.0
     ux, uy = forward[0] / back, forward[1] / back
     position = (x - 3.2 * ux, y - 3.2 * uy, z + 2.8)
@@ -35,15 +34,7 @@ def following(truth: WorldTruth) -> PinholeCamera:
 
 def eye(position: Vector, orientation_xyzw: Quaternion) -> PinholeCamera:
     """Return the robot's own camera: at the top of the mast, looking forward and a little down."""
-    ahead = _turn(orientation_xyzw, (1.0, 0.0, -0.35))
-    up = _turn(orientation_xyzw, (0.35, 0.0, 1.0))
+    ahead = turned(orientation_xyzw, (1.0, 0.0, -0.35))
+    up = turned(orientation_xyzw, (0.35, 0.0, 1.0))
     target = (position[0] + ahead[0], position[1] + ahead[1], position[2] + ahead[2])
     return PinholeCamera(position, target, up, EYE_FIELD_RAD, EYE_SIZE, EYE_SIZE, 0.05, 16.0)
-
-
-def _turn(orientation_xyzw: Quaternion | np.ndarray, vector: Vector) -> Vector:
-    q = np.asarray(orientation_xyzw, dtype=np.float64)
-    v = np.asarray(vector)
-    first = np.cross(q[:3], v)
-    x, y, z = v + 2.0 * np.cross(q[:3], first + q[3] * v)
-    return float(x), float(y), float(z)

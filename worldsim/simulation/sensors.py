@@ -143,7 +143,8 @@ class ExactSensor(Sensor):
     def observe(self, truth: WorldTruth, rng: np.random.Generator) -> Observation:
         """Return one exact frame; draws nothing."""
         del rng
-        rows = np.array([i for i, name in enumerate(truth.names) if name != truth.ego and name not in truth.absent], int)
+        left_out = truth.absent | {truth.ego}
+        rows = np.array([i for i, name in enumerate(truth.names) if name not in left_out], dtype=np.int64)
         look = _appearance(truth)[rows]
         covariance = np.broadcast_to(_EXACT_VARIANCE * np.eye(6), (len(rows), 6, 6)).copy()
         detections = Detections(

@@ -69,8 +69,9 @@ class StagedPhysics(Physics, SceneBuilder):
         self._command: tuple[float, ...] = ()
         self.last_task_step = TaskStep(0.0, False, {})
         self._bumped: frozenset[str] = frozenset()
-        self._came: frozenset[str] = frozenset()
+        self._states: StateArrays | None = None
         self._truth: WorldTruth | None = None
+        self._truth_complete = False
         self._observation: Observation | None = None
 
     def add_body(self, spec: BodySpec, *, background: bool = False) -> None:
@@ -138,6 +139,7 @@ class StagedPhysics(Physics, SceneBuilder):
         self._names = tuple(spec.name for spec in self.specs)
         self._kinds = tuple(spec.kind for spec in self.specs)
         self.engine.load(self.engine.save())  # a restored state need not equal an unrestored one: always restore
+        self._states = self.engine.states()
         if self.task is not None:
             self.task.begin(self._view())
         self._finish_frame()
@@ -164,6 +166,7 @@ class StagedPhysics(Physics, SceneBuilder):
                 bumped.update(c.b if c.a == ego else c.a for c in self.engine.contacts(ego))
         self._steps += 1
         self._time_s = self._steps * FRAME_S
+        self._states = self.engine.states()
         listed = set(self._listed)
         self._bumped = frozenset(self.specs[i].name for i in bumped if i in listed)
         if self.task is not None:
@@ -196,7 +199,7 @@ class StagedPhysics(Physics, SceneBuilder):
         return Snapshot(
             token,
             tuple(driver.save() for driver in self._drivers),
-            tuple(copy.deepcopy(g.bit_generator.state) for g in self._generators),
+            tuple(copy.deepcopy(dict(g.bit_generator.state)) for g in self._generators),
             self.task.save() if self.task is not None else None,
             {name: getattr(self, name) for name in _FRAME_FIELDS},
         )
@@ -207,7 +210,7 @@ class StagedPhysics(Physics, SceneBuilder):
         for driver, saved in zip(self._drivers, snapshot.drivers, strict=True):
             driver.load(saved)
         for generator, state in zip(self._generators, snapshot.generators, strict=True):
-            generator.bit_generator.state = copy.deepcopy(state)
+            generator.bit_generator.state = copy.deepcopy(dict(state))
         if self.task is not None and snapshot.task is not None:
             self.task.load(snapshot.task)
         for name, value in snapshot.frame.items():
@@ -264,23 +267,28 @@ class StagedPhysics(Physics, SceneBuilder):
 
     def _view(self) -> SceneView:
         movers = tuple(driver.body for driver in self._drivers if driver.moves)
-        states = self.engine.states()
         return SceneView(
-            self._time_s, FRAME_S, self._names, self._kinds, self._index, states, self._extent, movers, self._command,
-            self.ego,
+            self._time_s, FRAME_S, self._names, self._kinds, self._index, self._present_states(), self._extent, movers,
+            self._command, self.ego,
         )  # fmt: skip
+
+    def _present_states(self) -> StateArrays:
+        if self._states is None:
+            raise SimulationError("physics: nothing was built yet. Call reset(scenario, seed) first.")
+        return self._states
 
     def _held(self) -> frozenset[str]:
         return frozenset(b for d in self._drivers for a, b in d.attachments() if a == self.ego)
 
     def _finish_frame(self) -> None:
-        states = self.engine.states()
+        states = self._present_states()
         rows = np.array(self._listed, dtype=np.int64)
         viewpoints = self.viewpoints(states)
-        seen = line_of_sight(self.engine, states, self._extent, rows, viewpoints).any(axis=0)
         intruders = [d for d in self._drivers if d.is_intruder]
         present = [d.body for d in intruders if d.present]
-        self._came = self._came | frozenset(present)
+        absent = frozenset(d.body for d in intruders if not d.present)
+        sought = np.array([i for i in self._listed if self._names[i] not in absent], dtype=np.int64)
+        seen = line_of_sight(self.engine, states, self._extent, sought, viewpoints)
         self._truth_complete = False
         self._truth = WorldTruth(
             time_s=self._time_s,
@@ -297,7 +305,7 @@ class StagedPhysics(Physics, SceneBuilder):
             ego=self.ego,
             appearance=self._looks,
             viewpoints=viewpoints,
-            absent=frozenset(d.body for d in intruders if not d.present),
+            absent=absent,
         )
         observation = self.sensor.observe(self._truth, self._generators[-1])
         task = self.task.observation() if self.task is not None else None
@@ -340,7 +348,7 @@ _FRAME_FIELDS = (
     "_command",
     "last_task_step",
     "_bumped",
-    "_came",
+    "_states",
     "_truth",
     "_truth_complete",
     "_observation",

@@ -70,7 +70,7 @@ class Cat(Animal):
         here = view.place(self.body)
         if self.phase in ("waiting", "gone"):
             self.velocity = (0.0, 0.0)
-        elif self.phase == "entering" or self.entry.inside(here) < 0.8 and self.phase == "inside":
+        elif self.phase == "entering" or (self.phase == "inside" and self.entry.inside(here) < 0.8):
             self._run(self.entry.inward, 1.8, view.time_s + 0.3)
         elif self.phase == "leaving":
             self._run(self.clear_direction(here, self.way_out(here), 0.5), 1.8, view.time_s)

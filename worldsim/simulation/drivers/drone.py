@@ -20,6 +20,8 @@ from worldsim.simulation.drivers.intruder import Entry, Intruder, unit
 from worldsim.simulation.floorplan import Floorplan, Point
 
 GRAVITY_M_S2 = 9.81
+LARGEST_CIRCLE_M = 1.7
+"""Radius of its widest circle; the hall has room for it."""
 
 
 class Drone(Intruder):
@@ -33,12 +35,14 @@ class Drone(Intruder):
         super().__init__(body, entry, floorplan, half_length_m=0.2)
         self.bulk = bulk
         self.height_m = float(rng.uniform(1.0, 1.4))
-        self.speed_m_s = float(rng.uniform(0.8, 1.2))
-        self.turn_rate_rad_s = float(rng.uniform(0.5, 0.9) * rng.choice((-1.0, 1.0)))
+        turn = float(rng.uniform(0.5, 0.9))
+        self.speed_m_s = min(float(rng.uniform(0.8, 1.2)), LARGEST_CIRCLE_M * turn)
+        self.turn_rate_rad_s = turn * float(rng.choice((-1.0, 1.0)))
         self.keep_from_robot_m = 1.2
         self.response_per_s, self.acceleration_m_s2 = 3.0, 4.0
         self.height_frequency_rad_s = 2.5
         self.course_rad = math.atan2(entry.inward[1], entry.inward[0])
+        self.centre: Point | None = None
         self.flying = False
         self.velocity: Point = (0.0, 0.0)
         self.turning_rad_s = 0.0
@@ -48,10 +52,11 @@ class Drone(Intruder):
         self.follow_phase(view)
         here = view.place(self.body)
         height = float(view.states.position[view.index[self.body]][2])
-        self.flying = self.phase != "waiting" and not (self.phase == "gone" and self.entry.inside(here) < -1.2)
+        landed = self.phase == "gone" and self.entry.inside(here) < -1.2
+        self.flying = self.phase != "waiting" and not landed
         self.turning_rad_s = 0.0
-        if self.phase == "entering" and height < 0.7 * self.height_m:
-            self.velocity = (0.0, 0.0)  # up first
+        if self.phase == "waiting" or (self.phase == "entering" and height < 0.7 * self.height_m):
+            self.velocity = (0.0, 0.0)  # it rises before it comes in
             return
         if self.phase in ("entering", "gone") or (self.phase == "inside" and self.entry.inside(here) < 1.2):
             sign = -1.0 if self.phase == "gone" else 1.0
@@ -64,25 +69,49 @@ class Drone(Intruder):
         self.velocity = (self.speed_m_s * math.cos(self.course_rad), self.speed_m_s * math.sin(self.course_rad))
 
     def _circle(self, view: SceneView, here: Point, rng: np.random.Generator) -> None:
-        """Turn at the own rate, and faster, the same way round, where the circle would meet something."""
-        rate = self.turn_rate_rad_s * (1.0 + 0.03 * rng.standard_normal())
-        course = (math.cos(self.course_rad), math.sin(self.course_rad))
-        if self.floorplan.free_length(here, course, 1.3, 0.45) < 1.3:
-            rate = math.copysign(2.0, self.turn_rate_rad_s)
-        push = self.floorplan.repulsion(here, 0.8)
-        away_x, away_y = 1.5 * push[0], 1.5 * push[1]
+        """Fly round the chosen middle at the own turn rate; move the middle away from whoever comes near."""
+        if self.centre is None:
+            self.centre = self._choose_centre(rng)
+        radius = self.speed_m_s / abs(self.turn_rate_rad_s)
+        away_x, away_y = self._away_from_movers(view, here)
+        self.centre = (self.centre[0] + view.dt_s * away_x, self.centre[1] + view.dt_s * away_y)
+        if self.floorplan.clearance(self.centre) < radius + 0.4:
+            push = self.floorplan.repulsion(self.centre, radius + 0.6)
+            self.centre = (self.centre[0] + view.dt_s * push[0], self.centre[1] + view.dt_s * push[1])
+        out = unit(here[0] - self.centre[0], here[1] - self.centre[1])
+        lack = bounded(0.8 * (math.dist(here, self.centre) - radius), 1.0)
+        side = math.copysign(1.0, self.turn_rate_rad_s)
+        wall_x, wall_y = self.floorplan.repulsion(here, 0.7)
+        course_x = -side * out[1] - lack * out[0] + 2.0 * wall_x + 1.2 * away_x
+        course_y = side * out[0] - lack * out[1] + 2.0 * wall_y + 1.2 * away_y
+        turn = wrapped(math.atan2(course_y, course_x) - self.course_rad)
+        own = self.turn_rate_rad_s * (1.0 + 0.03 * rng.standard_normal()) if abs(lack) < 0.9 else 0.0
+        self.turning_rad_s = bounded(own + 2.0 * turn, 2.5)
+        self.course_rad = wrapped(self.course_rad + self.turning_rad_s * view.dt_s)
+
+    def _choose_centre(self, rng: np.random.Generator) -> Point:
+        """Return a place some metres inside the gate with room for the circle, and to spare."""
+        enough = self.speed_m_s / abs(self.turn_rate_rad_s) + 1.2
+        ahead, aside = rng.uniform(1.8, 6.0, size=40), rng.uniform(-2.0, 2.0, size=40)
+        best, best_room = self.entry.ahead(3.0), -math.inf
+        for forward, sideways in zip(ahead, aside, strict=True):
+            x, y = self.entry.ahead(float(forward))
+            place = (x - float(sideways) * self.entry.inward[1], y + float(sideways) * self.entry.inward[0])
+            room = min(self.floorplan.clearance(place), enough)
+            if room > best_room + 1e-9:
+                best, best_room = place, room
+        return best
+
+    def _away_from_movers(self, view: SceneView, here: Point) -> Point:
+        away_x, away_y = 0.0, 0.0
         for other in view.movers:
-            if other == self.body or math.dist(here, view.place(other)) > self.keep_from_robot_m + 0.7:
-                continue
-            x, y = view.place(other)
-            away = unit(here[0] - x, here[1] - y)
-            lack = (self.keep_from_robot_m + 0.7 - math.dist(here, (x, y))) / 0.7
-            away_x, away_y = away_x + 1.5 * lack * away[0], away_y + 1.5 * lack * away[1]
-        if math.hypot(away_x, away_y) > 0.05:
-            wanted = math.atan2(course[1] + away_y, course[0] + away_x)
-            rate += bounded(4.0 * wrapped(wanted - self.course_rad), 2.5)
-        self.turning_rad_s = rate
-        self.course_rad = wrapped(self.course_rad + rate * view.dt_s)
+            there = view.place(other)
+            reach = self.keep_from_robot_m + 0.7
+            if other != self.body and math.dist(here, there) < reach:
+                away = unit(here[0] - there[0], here[1] - there[1])
+                lack = (reach - math.dist(here, there)) / 0.7
+                away_x, away_y = away_x + lack * away[0], away_y + lack * away[1]
+        return away_x, away_y
 
     def drive(self, actuator: Actuator) -> None:
         """Push the air."""

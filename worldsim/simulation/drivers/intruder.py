@@ -95,16 +95,13 @@ class Intruder(Driver):
 
     def clear_direction(self, here: Point, wanted: Point, reach_m: float, margin_m: float = 0.25) -> Point:
         """Return the free direction nearest to `wanted` (all round, in steps of 15 degrees)."""
-        base = math.atan2(wanted[1], wanted[0])
-        best, best_score = wanted, -math.inf
-        for step in range(24):
-            angle = base + step * math.pi / 12.0
-            direction = (math.cos(angle), math.sin(angle))
-            free = self.floorplan.free_length(here, direction, reach_m, margin_m)
-            score = math.cos(angle - base) + 2.0 * free / reach_m
-            if score > best_score + 1e-9:
-                best, best_score = direction, score
-        return best
+        turns = np.arange(24) * math.pi / 12.0
+        angles = math.atan2(wanted[1], wanted[0]) + turns
+        directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        start = np.broadcast_to(np.asarray(here), directions.shape)
+        free = self.floorplan.free_lengths(start, directions, np.full(24, reach_m), margin_m)
+        best = directions[int(np.argmax(np.round(np.cos(turns) + 2.0 * free / reach_m, 9)))]
+        return float(best[0]), float(best[1])
 
 
 def unit(x: float, y: float) -> Point:

@@ -18,7 +18,9 @@ class Worker(Driver):
     sidestep (people pass each other on one side), and slows down for what is straight ahead.
     """
 
-    def __init__(self, body: str, bulk: Bulk, floorplan: Floorplan, places: tuple[Point, ...], speed_m_s: float) -> None:
+    def __init__(
+        self, body: str, bulk: Bulk, floorplan: Floorplan, places: tuple[Point, ...], speed_m_s: float
+    ) -> None:
         """Take charge of `body`, which walks between `places` at `speed_m_s` where nothing is in the way."""
         super().__init__(body)
         self.bulk, self.floorplan, self.places, self.speed_m_s = bulk, floorplan, places, speed_m_s

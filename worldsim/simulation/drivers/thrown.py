@@ -44,18 +44,21 @@ class Thrown(Intruder):
 
     def _aim(self, view: SceneView, rng: np.random.Generator) -> Point:
         here = view.place(self.body)
-        robot = view.place(view.ego) if view.ego is not None else None
         straight = math.atan2(self.entry.inward[1], self.entry.inward[0])
         best, best_score = self.entry.inward, -math.inf
         for angle in straight + rng.uniform(-0.35, 0.35, size=12):
             direction = (math.cos(angle), math.sin(angle))
             free = self.floorplan.free_length(here, direction, 7.0, 0.35)
             score = min(free, 6.0)
-            if robot is not None:
-                along = (robot[0] - here[0]) * direction[0] + (robot[1] - here[1]) * direction[1]
-                miss = abs((robot[1] - here[1]) * direction[0] - (robot[0] - here[0]) * direction[1])
-                score -= 20.0 if along > 0.0 and miss < 1.1 else 0.0  # never aimed at the robot
-                score -= 0.5 * max(0.0, miss - 2.5)
+            for name in view.movers:
+                x, y = view.place(name)
+                along = (x - here[0]) * direction[0] + (y - here[1]) * direction[1]
+                miss = abs((y - here[1]) * direction[0] - (x - here[0]) * direction[1])
+                if name == view.ego:
+                    score -= 20.0 if along > 0.0 and miss < 1.1 else 0.0  # never aimed at the robot
+                    score -= 0.5 * max(0.0, miss - 2.5)
+                elif 0.0 < along < 7.0 and miss < 0.9:
+                    score -= 5.0
             if score > best_score:
                 best, best_score = direction, score
         return best
