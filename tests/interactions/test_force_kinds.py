@@ -28,7 +28,7 @@ def _pair(seed: int) -> tuple[ObjectStates, ObjectStates]:
     return _states(parts[0], parts[1]), _states(parts[2], parts[3])
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=repr)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_forces_are_equal_and_opposite_and_finite(kind: ForceKind) -> None:
     a, b = _pair(0)
     forth, back = kind.features(a, b), kind.features(b, a)
@@ -37,7 +37,7 @@ def test_forces_are_equal_and_opposite_and_finite(kind: ForceKind) -> None:
     assert bool(torch.isfinite(kind.features(a, a)).all())
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=repr)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_turning_the_world_turns_the_force(kind: ForceKind) -> None:
     a, b = _pair(1)
     turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64))[0]

@@ -77,13 +77,14 @@ def serve(
     rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that one client may send.")] = 500.0,
     json: Json = False,
     seed: Seed = 0,
+    out: Out = None,
 ) -> None:
-    """Serve a registry over HTTP until interrupted; --json prints the address as JSON when it listens."""
+    """Serve a registry over HTTP until interrupted; --json prints the address as JSON when it listens, --out writes it to a file."""
     del seed
     from worldsim.registry.serving import run_service
 
     def listening(address: str) -> None:
-        emit({"url": address, "registry": url}, as_json=json, out=None, show=lambda: typer.echo(f"serving {address}"))
+        emit({"url": address, "registry": url}, as_json=json, out=out, show=lambda: typer.echo(f"serving {address}"))
 
     with _open_stored(url) as registry:
         run_service(registry, host, port, token=token, public=public, requests_per_s=rate, listening=listening)
