@@ -65,7 +65,7 @@ def init(
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0913 - the options of a command
     url: Annotated[str, typer.Argument(help="The registry to serve.")] = "sqlite:///registry.db",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8766,
@@ -79,7 +79,7 @@ def serve(
     seed: Seed = 0,
     out: Out = None,
 ) -> None:
-    """Serve a registry over HTTP until interrupted; --json prints the address as JSON when it listens, --out writes it to a file."""
+    """Serve a registry over HTTP until interrupted; --json prints the address as JSON, --out writes it to a file."""
     del seed
     from worldsim.registry.serving import run_service
 
