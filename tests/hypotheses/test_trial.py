@@ -68,7 +68,7 @@ def walk(velocity: float, frames: int, height: float = 0.2) -> np.ndarray:
 
 def test_what_comes_is_a_dog_and_what_flees_is_a_cat() -> None:
     library = library_of("cat", "dog", "generic")
-    comes = run(trial_of(library), library, walk(-1.5, 12), (0.0, 0.0, 0.5))
+    comes = run(trial_of(library), library, walk(-1.5, 12), (-2.5, 0.0, 0.5))  # still far from whom it means
     assert library.kinds[comes.model_index[int(np.argmax(comes.posterior()))]] == "dog"
     t = DT_S * np.arange(1, 13)
     start = 2.0 + 1.8 * (t - (1.0 - np.exp(-4.0 * t)) / 4.0)  # from rest to a burst, as something comes near

@@ -14,7 +14,7 @@ from worldsim.graph.edges import without
 from worldsim.inference import lifecycle
 from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
-from worldsim.types.record import EventKind
+from worldsim.types.record import CHANNELS, Channel, EventKind
 
 _REST_M_S, _REST_RAD_S = 0.06, 0.25
 _REST_GATE = 16.3  # squared Mahalanobis distance of the velocity from rest: 1 - 1e-3 of chi-square with 3 degrees
@@ -136,6 +136,8 @@ def settle(state: EngineState) -> None:
     # what nothing explains is an alarm at once; what something explains poorly starts with that against it
     value = np.where(unknown, np.maximum(found.log_e, loop.alarm_threshold_nats + 1.0), found.log_e.clip(0.0))
     log_e = torch.as_tensor(value, dtype=state.dtype, device=state.device)
+    looks = CHANNELS.index(Channel.APPEARANCE)
+    state.ledger.surprise_sum[slots, looks] += found.log_e.clip(0.0)
     state.belief = slot_table.put(state.belief, row, log_e_value=log_e)
     known = ~unknown
     state.belief = lifecycle.take_model(

@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
-from worldsim.dynamics.motion import advance, horizontal, noise_density, standing_velocity
+from worldsim.dynamics.motion import advance, horizontal, noise_density, relax, standing_velocity
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
 
-_NEAR_M, _EDGE_M = 0.2, 0.1  # how near its distance counts as arrived
+_NEAR_M, _EDGE_M = 0.7, 0.1  # how near its distance counts as being with somebody
 _GAIN = 2.0  # how much faster it corrects its pace than it plans it
 
 
@@ -46,9 +46,10 @@ class Dog(ObjectModel):
         allowed = torch.minimum((distance - stop) * response, approach)
         excess = (closing - allowed).clamp_min(0.0) * control.neighbour_known
         velocity = velocity - direction * (excess * (1.0 - torch.exp(-_GAIN * response * dt_s))).unsqueeze(-1)
-        # having arrived it stands: what is left of its speed fades
-        arrived = torch.sigmoid((stop + _NEAR_M - distance) / _EDGE_M) * control.neighbour_known
-        velocity = velocity * torch.exp(-_GAIN * response * arrived * dt_s).unsqueeze(-1)
+        # having arrived it keeps its distance: stands while the other stands, follows where the other goes
+        with_them = (torch.sigmoid((stop + _NEAR_M - distance) / _EDGE_M) * control.neighbour_known).unsqueeze(-1)
+        target = direction * allowed.clamp_min(-1.0).unsqueeze(-1)
+        velocity = relax(velocity, target, _GAIN * response.unsqueeze(-1) * with_them, dt_s)
         velocity = velocity + horizontal(wrench[:, :3]) * dt_s
         velocity = torch.cat([velocity[:, :2], standing_velocity(state, dt_s).unsqueeze(-1)], dim=-1)
         return advance(state, velocity, state.angular_velocity * 0.9, dt_s)
