@@ -50,4 +50,4 @@ class RollingBall(ObjectModel):
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
         """Return a small density: a ball has no will, but the floor has bumps and it may slip."""
         del parameters, dt_s
-        return torch.cat([torch.full_like(state.position, 3e-3), torch.full_like(state.position, _SLIP_PSD)], dim=-1)
+        return torch.cat([torch.full_like(state.position, 1.5e-3), torch.full_like(state.position, _SLIP_PSD)], dim=-1)

@@ -40,5 +40,5 @@ class Trolley(ObjectModel):
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
         """Return a small density: castors shimmy."""
         del dt_s
-        horizontal_psd = 3e-3 + 0.0 * parameters[:, 0]
+        horizontal_psd = 1e-3 + 0.0 * parameters[:, 0]
         return noise_density(state, horizontal_psd, 1e-4, 0.2 + 0.0 * parameters[:, 0])
