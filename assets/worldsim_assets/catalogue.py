@@ -213,7 +213,7 @@ def door() -> Asset:
     )
     links = (
         Link("hinge", (), 1.0, (0.1, 0.1, 0.1)),
-        Link("leaf", leaf, 25.0, (1.4, 0.06, 2.0), (0.7, 0.0, 0.0), "hinge", axis=(0.0, 0.0, 1.0), limit_rad=1.75),
+        Link("leaf", leaf, 25.0, (1.4, 0.06, 2.0), (0.7, 0.0, 0.0), "hinge", axis=(0.0, 0.0, 1.0)),
     )
     return Asset("door", links)
 

@@ -81,7 +81,6 @@ def quadruped(animal: Quadruped) -> Asset:
         (2.0 * animal.head_radius,) * 3,
         parent="torso",
         joint_at=animal.head_at,
-        limit_rad=0.6,
         damping=0.01,
     )
     radius, length = animal.tail
@@ -95,7 +94,6 @@ def quadruped(animal: Quadruped) -> Asset:
         parent="torso",
         joint_at=(-animal.torso[1] / 2.0 - 0.7 * animal.torso[0], 0.0, animal.torso_z + 0.4 * animal.torso[0]),
         axis=(0.0, 0.0, 1.0),
-        limit_rad=0.8,
         damping=0.005,
     )
     return Asset(animal.name, (base, head, tail, *_legs(animal)))
@@ -152,7 +150,6 @@ def _legs(animal: Quadruped) -> list[Link]:
                     (0.0, 0.0, -length / 2.0),
                     parent="torso",
                     joint_at=(x, y, hip),
-                    limit_rad=0.9,
                     damping=0.01,
                 )
             )

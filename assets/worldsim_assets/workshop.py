@@ -43,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One rigid link and the revolute joint to its parent.
+    """One rigid link and the joint, free to turn, to its parent.
 
     Attributes:
         name: of the link; the joint is called ``<name>_joint``.
@@ -51,7 +51,7 @@ class Link:
         mass_kg: mass; inertia is that of a solid box of size `inertia_box`.
         inertia_box: full edges, m.
         centre_of_mass: in the link frame, m.
-        parent, joint_at, axis, limit_rad, damping: of the joint; the base has no parent.
+        parent, joint_at, axis, damping: of the joint; the base has no parent.
     """
 
     name: str
@@ -62,7 +62,6 @@ class Link:
     parent: str | None = None
     joint_at: Vector = (0.0, 0.0, 0.0)
     axis: Vector = (0.0, 1.0, 0.0)
-    limit_rad: float = 1.0
     damping: float = 0.0
 
 
@@ -128,13 +127,12 @@ def _write_geometry(parent: ElementTree.Element, part: Part) -> None:
 
 
 def _write_joint(robot: ElementTree.Element, link: Link) -> None:
-    joint = ElementTree.SubElement(robot, "joint", name=f"{link.name}_joint", type="revolute")
+    # "continuous": a limit would be a constraint with a memory, which no restored state puts back
+    joint = ElementTree.SubElement(robot, "joint", name=f"{link.name}_joint", type="continuous")
     ElementTree.SubElement(joint, "parent", link=str(link.parent))
     ElementTree.SubElement(joint, "child", link=link.name)
     ElementTree.SubElement(joint, "origin", xyz=_numbers(link.joint_at), rpy="0 0 0")
     ElementTree.SubElement(joint, "axis", xyz=_numbers(link.axis))
-    bounds = {"lower": f"{-link.limit_rad:g}", "upper": f"{link.limit_rad:g}", "effort": "50", "velocity": "20"}
-    ElementTree.SubElement(joint, "limit", bounds)
     ElementTree.SubElement(joint, "dynamics", damping=f"{link.damping:g}", friction="0")
 
 

@@ -105,8 +105,11 @@ class Warehouse(Scenario):
         tug, tug_driver = _tug(rng)
         keep_off = [(b.position[0], b.position[1]) for b in (*walkers, tug)]
         robot = _robot(rng, floorplan, plan.PICKUPS[task[0][0]], keep_off)
-        guests = self._guests(rng, floorplan, _floorplan([b for b in solid if on_top(b) > 0.9]))
-        for spec in _surroundings():
+        surroundings = _surroundings()
+        curtains = [b for b in surroundings if b.kind == "curtain"]
+        tall = [b for b in solid if on_top(b) > 0.9]  # what stands in the way of what flies
+        guests = self._guests(rng, _floorplan([*solid, *curtains]), _floorplan([*tall, *curtains]))
+        for spec in surroundings:
             physics.add_body(spec, background=True)
         for spec in (robot, *bodies, *parcels, tug, *walkers, *(spec for spec, _ in guests)):
             physics.add_body(spec)

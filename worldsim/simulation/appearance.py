@@ -61,7 +61,7 @@ def describe(spec: BodySpec) -> tuple[float, ...]:
                 offset = (flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation))
                 position = floats3(np.asarray(centre) + 4.0 * radius * np.asarray(offset))
                 up = (0.0, 0.0, 1.0)
-                camera = PinholeCamera(position, centre, up, 0.56, _SIZE, _SIZE, radius, 9.0 * radius)
+                camera = PinholeCamera(position, centre, up, 0.56, _SIZE, _SIZE, radius, 9.0 * radius, shadows=True)
                 rgb, depth = engine.picture(camera)
                 views.append(describe_view(rgb, depth < 8.0 * radius, spec.name))
         return tuple(round(float(v), 5) for v in np.mean(views, axis=0))

@@ -21,7 +21,8 @@ from worldsim.simulation.scene import BodySpec, Quaternion, Vector
 from worldsim.simulation.staged import StagedPhysics
 
 GRAVITY_M_S2 = 9.81
-_MOTOR_TORQUE_NM = 3.0  # of a limb; strong enough to swing it, too weak to push anything about
+_LIMB_TORQUE_NM = 3.0  # strong enough to swing a limb, too weak to push anything about
+_LIMB_RAD_S = 30.0  # natural frequency of a limb's spring: an eighth of a radian in a step of 1/240 s
 _LIGHT = (4.0, -6.0, 12.0)
 
 
@@ -82,6 +83,7 @@ class BulletEngine(Engine):
         self._movable: list[int] = []
         self._states: StateArrays | None = None
         self._masses_at: dict[int, Vector] = {}  # centres of mass read since the last step
+        self._aims: dict[int, dict[str, float]] = {}  # where limbs are to turn
 
     def add(self, spec: BodySpec) -> int:
         """Add a body; return its number."""
@@ -165,24 +167,37 @@ class BulletEngine(Engine):
         bullet.applyExternalTorque(uid, -1, torque, bullet.WORLD_FRAME, physicsClientId=c)
 
     def aim(self, body: int, angles_rad: Mapping[str, float]) -> None:
-        """Let the motors of named links turn towards angles."""
-        chosen = self._bodies[body]
-        for name, angle in angles_rad.items():
-            bullet.setJointMotorControl2(
-                chosen.uid,
-                chosen.joints[name],
-                bullet.POSITION_CONTROL,
-                targetPosition=angle,
-                force=_MOTOR_TORQUE_NM,
-                positionGain=0.15,
-                velocityGain=0.6,
-                physicsClientId=self._client,
-            )
+        """Turn named links towards angles, by bounded torques at their joints, until told otherwise."""
+        known = self._bodies[body].joints
+        for name in angles_rad:
+            if name not in known:
+                raise SimulationError(
+                    f"BulletEngine: {self._bodies[body].spec.name!r} has no link {name!r}; it has {sorted(known)}."
+                )
+        self._aims[body] = dict(angles_rad)
+
+    def _turn_limbs(self) -> None:
+        """Apply the torques of critically damped springs at the joints, for one step.
+
+        PyBullet's own position motors are constraints that keep an impulse from step to step, which a restore does
+        not put back; a torque has no memory.
+        """
+        c, w = self._client, _LIMB_RAD_S
+        for number, angles in self._aims.items():
+            body = self._bodies[number]
+            joints = [body.joints[name] for name in angles]
+            states = bullet.getJointStates(body.uid, joints, physicsClientId=c)
+            torques = []
+            for (name, angle), (at, rate, _, _) in zip(angles.items(), states, strict=True):
+                torque = body.inertia[name] * (w * w * (angle - at) - 2.0 * w * rate)
+                torques.append(max(-_LIMB_TORQUE_NM, min(_LIMB_TORQUE_NM, torque)))
+            bullet.setJointMotorControlArray(body.uid, joints, bullet.TORQUE_CONTROL, forces=torques, physicsClientId=c)
 
     def advance(self) -> None:
         """Advance by one engine step."""
         self._masses_at.clear()
         with self._wrapped("step"):
+            self._turn_limbs()
             bullet.stepSimulation(physicsClientId=self._client)
 
     def contacts(self, body: int | None = None) -> list[Contact]:
@@ -214,7 +229,7 @@ class BulletEngine(Engine):
     def save(self) -> Any:
         """Return a token of the present state."""
         with self._wrapped("save the state"):
-            token = _SavedState(self._client, bullet.saveState(physicsClientId=self._client))
+            token = _SavedState(self._client, bullet.saveState(physicsClientId=self._client), dict(self._aims))
         self._saved.add(token)
         return token
 
@@ -225,6 +240,7 @@ class BulletEngine(Engine):
             raise SimulationError("BulletEngine: this snapshot belongs to an episode that is over; take a new one.")
         with self._wrapped("restore the state"):
             bullet.restoreState(stateId=token.state_id, physicsClientId=self._client)
+        self._aims = dict(token.aims)
 
     def picture(self, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
         """Return an image and its depth, by PyBullet's software renderer."""
@@ -263,8 +279,8 @@ class BulletEngine(Engine):
 class _SavedState:
     """A state in PyBullet's memory, removed with this object (each would keep about 150 kB otherwise)."""
 
-    def __init__(self, client: int, state_id: int) -> None:
-        self.state_id = state_id
+    def __init__(self, client: int, state_id: int, aims: dict[int, dict[str, float]]) -> None:
+        self.state_id, self.aims = state_id, aims
         self._finalizer = weakref.finalize(self, _remove_state, client, state_id)
 
     @property

@@ -26,6 +26,7 @@ class BulletBody:
         link: the link that the spec speaks of, -1 for the base.
         joints: link name -> index.
         offset: centre of the box relative to the centre of mass, body frame, m.
+        inertia: of each link about its joint, kg m^2, by the link's name (an upper bound over axes).
     """
 
     uid: int
@@ -33,6 +34,7 @@ class BulletBody:
     link: int
     joints: dict[str, int]
     offset: Vector
+    inertia: dict[str, float]
 
 
 def make_body(spec: BodySpec, preset: EnginePreset, client: int) -> BulletBody:
@@ -55,7 +57,8 @@ def make_body(spec: BodySpec, preset: EnginePreset, client: int) -> BulletBody:
     if spec.urdf is not None and spec.movable:
         _set_masses(spec, uid, len(joints), client)
     link = -1 if spec.part is None else joints[spec.part]
-    body = BulletBody(uid, spec, link, joints, _offset_of(spec, uid, link, client))
+    inertia = {name: _inertia_about_joint(uid, joint, client) for name, joint in joints.items()}
+    body = BulletBody(uid, spec, link, joints, _offset_of(spec, uid, link, client), inertia)
     place_body(body, spec.position, spec.orientation_xyzw, client)
     return body
 
@@ -151,6 +154,12 @@ def _set_masses(spec: BodySpec, uid: int, joints: int, client: int) -> None:
     for link, (mass, moments) in found.items():
         inertia = [factor * spec.scale**2 * moment for moment in moments]
         bullet.changeDynamics(uid, link, mass=mass * factor, localInertiaDiagonal=inertia, physicsClientId=client)
+
+
+def _inertia_about_joint(uid: int, link: int, client: int) -> float:
+    """Return the largest principal moment of a link, moved to its joint (Steiner)."""
+    info = bullet.getDynamicsInfo(uid, link, physicsClientId=client)
+    return float(max(info[2]) + info[0] * sum(r * r for r in info[3]))
 
 
 def _offset_of(spec: BodySpec, uid: int, link: int, client: int) -> Vector:

@@ -50,9 +50,17 @@ class StateArrays(NamedTuple):
 
 
 class PinholeCamera(NamedTuple):
-    """A camera for pictures: where it stands (m), what it looks at (m), what is up, how wide it sees, and its size.
+    """A camera for pictures.
 
-    Without shadows a software renderer is three times as fast.
+    Attributes:
+        position: where it stands, m.
+        target: what it looks at, m.
+        up: what is up.
+        vertical_field_rad: how wide it sees.
+        width, height: of the picture, pixels.
+        near_m, far_m: what is nearer or farther is not drawn.
+        shadows: drawn on a map of a few metres only, so they serve pictures of single things; without them a
+            software renderer is up to three times as fast.
     """
 
     position: Vector
@@ -63,7 +71,7 @@ class PinholeCamera(NamedTuple):
     height: int = 480
     near_m: float = 0.05
     far_m: float = 60.0
-    shadows: bool = True
+    shadows: bool = False
 
 
 class Engine(abc.ABC):
@@ -93,7 +101,7 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def aim(self, body: int, angles_rad: Mapping[str, float]) -> None:
-        """Let the motors of named links turn towards angles, with bounded torque."""
+        """Turn named links towards angles, by bounded torques at their joints, until told otherwise."""
 
     @abc.abstractmethod
     def place(self, body: int, position: Vector, orientation_xyzw: Quaternion) -> None:

@@ -222,12 +222,12 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def _camera_fields(self, found: Observation) -> dict[str, np.ndarray]:
         truth = self.physics.truth()
         turn = truth.orientation_xyzw[truth.names.index(str(truth.ego))]
-        position = found.viewpoints.position[0]
-        rgb, depth = self.physics.picture(eye(floats3(position), floats4(turn)))
+        camera = eye(floats3(found.viewpoints.position[0]), floats4(turn))
+        rgb, depth = self.physics.picture(camera)
         return {
             "camera_rgb": rgb,
             "camera_depth_m": depth.reshape(-1),
-            "camera_position": position,
+            "camera_position": np.array(camera.position),
             "camera_orientation_xyzw": turn,
         }
 

@@ -9,7 +9,7 @@ from worldsim.simulation.geometry import floats3, floats4, turned
 from worldsim.simulation.scene import Quaternion, Vector
 from worldsim.types.truth import WorldTruth
 
-OVERVIEW = PinholeCamera((0.5, -12.5, 15.5), (0.2, -0.6, 0.0), (0.0, 0.0, 1.0), 0.78, 800, 500, 1.0, 60.0)
+OVERVIEW = PinholeCamera((0.0, -9.0, 19.5), (0.0, -0.2, 0.0), (0.0, 0.0, 1.0), 0.73, 800, 500, 1.0, 60.0)
 """The whole hall from above its south wall."""
 
 PLAN = PinholeCamera((0.0, 0.0, 24.0), (0.0, 0.0, 0.0), (0.0, 1.0, 0.0), 0.66, 800, 560, 10.0, 30.0)
@@ -17,6 +17,7 @@ PLAN = PinholeCamera((0.0, 0.0, 24.0), (0.0, 0.0, 0.0), (0.0, 1.0, 0.0), 0.66, 8
 
 EYE_SIZE = 64
 EYE_FIELD_RAD = 1.4
+_EYE_FORWARD_M = 0.10  # out of the housing at the top of the mast
 
 
 def following(truth: WorldTruth) -> PinholeCamera:
@@ -28,13 +29,15 @@ def following(truth: WorldTruth) -> PinholeCamera:
     forward = turned(floats4(truth.orientation_xyzw[row]), (1.0, 0.0, 0.0))
     back = math.hypot(forward[0], forward[1]) or 1.0
     ux, uy = forward[0] / back, forward[1] / back
-    position = (x - 3.2 * ux, y - 3.2 * uy, z + 2.8)
-    return PinholeCamera(position, (x + 1.2 * ux, y + 1.2 * uy, z), (0.0, 0.0, 1.0), 1.0, 800, 500, 0.2, 40.0)
+    position = (x - 1.6 * ux, y - 1.6 * uy, z + 4.2)
+    return PinholeCamera(position, (x + 1.0 * ux, y + 1.0 * uy, z), (0.0, 0.0, 1.0), 1.0, 800, 500, 0.2, 40.0)
 
 
-def eye(position: Vector, orientation_xyzw: Quaternion) -> PinholeCamera:
-    """Return the robot's own camera: at the top of the mast, looking forward and a little down."""
+def eye(mast: Vector, orientation_xyzw: Quaternion) -> PinholeCamera:
+    """Return the robot's own camera: just before the top of the mast, looking forward and a little down."""
+    forward = turned(orientation_xyzw, (1.0, 0.0, 0.0))
     ahead = turned(orientation_xyzw, (1.0, 0.0, -0.35))
     up = turned(orientation_xyzw, (0.35, 0.0, 1.0))
-    target = (position[0] + ahead[0], position[1] + ahead[1], position[2] + ahead[2])
-    return PinholeCamera(position, target, up, EYE_FIELD_RAD, EYE_SIZE, EYE_SIZE, 0.05, 16.0)
+    x, y, z = (m + _EYE_FORWARD_M * f for m, f in zip(mast, forward, strict=True))
+    target = (x + ahead[0], y + ahead[1], z + ahead[2])
+    return PinholeCamera((x, y, z), target, up, EYE_FIELD_RAD, EYE_SIZE, EYE_SIZE, 0.05, 16.0)

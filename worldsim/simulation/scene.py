@@ -127,8 +127,8 @@ class SceneBuilder(abc.ABC):
         """Add a viewpoint of the sensors."""
 
     @abc.abstractmethod
-    def set_task(self, task: Task, ego: str) -> None:
-        """Say which body is commanded, and what it is asked to do."""
+    def set_task(self, task: Task | None, ego: str) -> None:
+        """Say which body is commanded, and what it is asked to do (None: nothing)."""
 
     @abc.abstractmethod
     def settle(self, duration_s: float) -> None:

@@ -99,8 +99,8 @@ class StagedPhysics(Physics, SceneBuilder):
             self._known(camera.mounted_on)
         self._cameras.append(camera)
 
-    def set_task(self, task: Task, ego: str) -> None:
-        """Say which body is commanded, and what it is asked to do."""
+    def set_task(self, task: Task | None, ego: str) -> None:
+        """Say which body is commanded, and what it is asked to do (None: nothing)."""
         self._known(ego)
         self.task, self.ego = task, ego
 
@@ -233,6 +233,10 @@ class StagedPhysics(Physics, SceneBuilder):
     def aim(self, name: str, angles_rad: Mapping[str, float]) -> None:
         """Turn the limbs of `name` towards angles."""
         self.engine.aim(self._index[name], angles_rad)
+
+    def withdraw(self, name: str, position: Vector) -> None:
+        """Put `name` down at rest somewhere out of sight."""
+        self.engine.place(self._index[name], position, (0.0, 0.0, 0.0, 1.0))
 
     # ------------------------------------------------------------------ frames
 

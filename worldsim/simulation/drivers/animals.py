@@ -46,6 +46,8 @@ class Animal(Intruder):
 
     def drive(self, actuator: Actuator) -> None:
         """Push against the floor."""
+        if self.collected(actuator):
+            return
         state = actuator.state(self.body)
         actuator.push(self.body, *steer(state, self.bulk, self.velocity, self.heading, self.limits))
         if self.limbs:
@@ -70,10 +72,10 @@ class Cat(Animal):
         here = view.place(self.body)
         if self.phase in ("waiting", "gone"):
             self.velocity = (0.0, 0.0)
-        elif self.phase == "entering" or (self.phase == "inside" and self.entry.inside(here) < 0.8):
+        elif self.comes_in:
             self._run(self.entry.inward, 1.8, view.time_s + 0.3)
         elif self.phase == "leaving":
-            self._run(self.clear_direction(here, self.way_out(here), 0.5), 1.8, view.time_s)
+            self._run(self.way_out(here), 1.8, view.time_s)
         else:
             self._live(view, here, rng)
         self.swing_limbs(view)
@@ -120,10 +122,10 @@ class Dog(Animal):
         here = view.place(self.body)
         if self.phase in ("waiting", "gone"):
             self.velocity = (0.0, 0.0)
-        elif self.phase == "entering" or (self.phase == "inside" and self.entry.inside(here) < 0.6):
+        elif self.comes_in:
             self._walk(self.entry.inward, self.approach_speed_m_s)
         elif self.phase == "leaving":
-            self._walk(self.clear_direction(here, self.way_out(here), 0.6, 0.3), self.approach_speed_m_s)
+            self._walk(self.way_out(here), self.approach_speed_m_s)
         else:
             self._follow(view, here)
         self.swing_limbs(view)

@@ -63,7 +63,7 @@ class SceneView:
 
 
 class Actuator(Protocol):
-    """What a driver may do in an engine step: feel bodies, push them, move limbs. Never teleport."""
+    """What a driver may do in an engine step: feel bodies, push them, move limbs, take away what has left."""
 
     def state(self, name: str) -> RigidState:
         """Return the present state of `name`."""
@@ -73,6 +73,9 @@ class Actuator(Protocol):
 
     def aim(self, name: str, angles_rad: Mapping[str, float]) -> None:
         """Turn the limbs of `name` towards angles."""
+
+    def withdraw(self, name: str, position: Vector) -> None:
+        """Take `name` out of the scene: somebody collects it and puts it down at `position`, out of sight."""
 
 
 class Driver(abc.ABC):

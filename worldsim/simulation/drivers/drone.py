@@ -58,7 +58,7 @@ class Drone(Intruder):
         if self.phase == "waiting" or (self.phase == "entering" and height < 0.7 * self.height_m):
             self.velocity = (0.0, 0.0)  # it rises before it comes in
             return
-        if self.phase in ("entering", "gone") or (self.phase == "inside" and self.entry.inside(here) < 1.2):
+        if self.comes_in or self.phase == "gone":
             sign = -1.0 if self.phase == "gone" else 1.0
             self.course_rad = math.atan2(sign * self.entry.inward[1], sign * self.entry.inward[0])
         elif self.phase == "leaving":
@@ -115,7 +115,7 @@ class Drone(Intruder):
 
     def drive(self, actuator: Actuator) -> None:
         """Push the air."""
-        if not self.flying:
+        if self.collected(actuator) or not self.flying:
             return
         state = actuator.state(self.body)
         mass, w = self.bulk.mass_kg, self.height_frequency_rad_s

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldsim.simulation.drivers.driver import Driver, SceneView
+from worldsim.simulation.drivers.driver import Actuator, Driver, SceneView
 from worldsim.simulation.floorplan import Floorplan, Point
+from worldsim.simulation.geometry import floats3
+from worldsim.simulation.scene import Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,16 @@ class Intruder(Driver):
     """Base of the intruders: phases ``waiting``, ``entering``, ``inside``, ``leaving``, ``gone``."""
 
     def __init__(self, body: str, entry: Entry, floorplan: Floorplan, half_length_m: float) -> None:
-        """Take charge of `body`, which stands behind the gate."""
+        """Take charge of `body`, which stands behind the gate; to the `floorplan`, gates are walls."""
         super().__init__(body)
         self.entry, self.floorplan, self.half_length_m = entry, floorplan, half_length_m
+        self.leaving_takes_s = 13.0
         self.phase = "waiting"
         self.came_in_s = math.inf
+        self.arrived = False
         self.route: list[Point] = []
+        self.home: Vector | None = None
+        self.collect = False
 
     @property
     def is_intruder(self) -> bool:
@@ -73,6 +79,8 @@ class Intruder(Driver):
     def follow_phase(self, view: SceneView) -> None:
         """Move from phase to phase as time and place demand; called at the start of `decide`."""
         here = view.place(self.body)
+        if self.home is None:
+            self.home = floats3(view.states.position[view.index[self.body]])
         if self.phase == "waiting" and view.time_s >= self.entry.at_s:
             robot = view.place(view.ego) if view.ego is not None else None
             near = robot is not None and math.dist(robot, self.entry.gate) < self.entry.keep_away_m
@@ -80,18 +88,36 @@ class Intruder(Driver):
                 self.phase = "entering"
         if self.phase == "entering" and self.entry.inside(here) > -self.half_length_m:
             self.phase, self.came_in_s = "inside", view.time_s
+        self.arrived = self.arrived or (self.phase == "inside" and self.entry.inside(here) > 1.0)
         stay_s = self.entry.leave_after_s
         if self.phase == "inside" and stay_s is not None and view.time_s >= self.came_in_s + stay_s:
             self.phase = "leaving"
             self.route = [*self.floorplan.route(here, self.entry.ahead(0.9), 0.45), self.entry.ahead(-1.6)]
         if self.phase == "leaving" and self.entry.inside(here) < -self.half_length_m - 0.1:
             self.phase = "gone"
+        stayed_s = view.time_s - self.came_in_s
+        if self.phase == "leaving" and stay_s is not None and stayed_s > stay_s + self.leaving_takes_s:
+            self.phase, self.collect = "gone", True
+
+    def collected(self, actuator: Actuator) -> bool:
+        """Let what did not leave by itself be taken away; return whether it was; called at the start of `drive`."""
+        if not self.collect or self.home is None:
+            return False
+        actuator.withdraw(self.body, self.home)
+        self.collect = False
+        return True
+
+    @property
+    def comes_in(self) -> bool:
+        """Whether it is on its way from behind the gate to the first metre of the hall."""
+        return self.phase == "entering" or (self.phase == "inside" and not self.arrived)
 
     def way_out(self, here: Point) -> Point:
-        """Return the unit direction of the way out."""
+        """Return the unit direction of the way out: by the route, round what is in the way, then through the gate."""
         while len(self.route) > 1 and math.dist(here, self.route[0]) < 0.45:
             self.route.pop(0)
-        return unit(self.route[0][0] - here[0], self.route[0][1] - here[1])
+        wanted = unit(self.route[0][0] - here[0], self.route[0][1] - here[1])
+        return wanted if len(self.route) == 1 else self.clear_direction(here, wanted, 0.5)
 
     def clear_direction(self, here: Point, wanted: Point, reach_m: float, margin_m: float = 0.25) -> Point:
         """Return the free direction nearest to `wanted` (all round, in steps of 15 degrees)."""

@@ -29,6 +29,7 @@ class Thrown(Intruder):
     ) -> None:
         """Take charge of `body`; a `radius_m` makes it roll from the start, `push_s` is how long the push lasts."""
         super().__init__(body, entry, floorplan, half_length_m=0.15 if radius_m else 0.45)
+        self.leaving_takes_s = 0.0  # it does not walk; somebody collects it
         self.bulk, self.speed_m_s, self.radius_m, self.push_s = bulk, speed_m_s, radius_m, push_s
         self.direction: Point = entry.inward
         self.steps_left = 0
@@ -65,7 +66,7 @@ class Thrown(Intruder):
 
     def drive(self, actuator: Actuator) -> None:
         """Push while the push lasts."""
-        if self.steps_left == 0:
+        if self.collected(actuator) or self.steps_left == 0:
             return
         self.steps_left -= 1
         force = self.bulk.mass_kg * self.speed_m_s / self.push_s

@@ -1,0 +1,134 @@
+"""The environment keeps Gymnasium's and Stable-Baselines3's rules, without a warning."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import worldsim  # noqa: F401 - registers the environments
+from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.simulation.gym_env import WorldsimEnv
+from worldsim.simulation.sensors import Detector
+from worldsim.types.observation import Observation
+from worldsim_scenarios.warehouse import Warehouse
+
+
+@pytest.mark.parametrize("observation", ["detections", "state", "rgbd"])
+def test_gymnasium_finds_nothing_wrong(observation: str) -> None:
+    env = gymnasium.make("worldsim/Warehouse-v0", observation=observation, render_mode="rgb_array")
+    check_env(env.unwrapped, skip_render_check=True)  # it would draw four pictures; drawing has a test of its own
+    env.close()
+
+
+@pytest.mark.parametrize("observation", ["detections", "state", "rgbd"])
+def test_stable_baselines_finds_nothing_wrong(observation: str) -> None:
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    env = WorldsimEnv(observation=observation)
+    checker.check_env(env)
+    env.close()
+
+
+def test_two_environments_step_in_processes_of_their_own() -> None:
+    env = gymnasium.make_vec("worldsim/Warehouse-v0", num_envs=2, vectorization_mode="async")
+    try:
+        observation, _ = env.reset(seed=[1, 2])
+        alone = WorldsimEnv()
+        expected, _ = alone.reset(seed=2)
+        for key, value in expected.items():
+            np.testing.assert_array_equal(observation[key][1], value, err_msg=key)
+        for _ in range(3):
+            observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+        assert reward.shape == terminated.shape == truncated.shape == (2,)
+        assert observation["time_s"].tolist() == [[pytest.approx(0.15)], [pytest.approx(0.15)]]
+        alone.close()
+    finally:
+        env.close()
+
+
+def test_nothing_that_is_returned_changes_later() -> None:
+    env = WorldsimEnv(intruder="none")
+    first, _ = env.reset(seed=0)
+    kept = {key: value.copy() for key, value in first.items()}
+    second, *_ = env.step(np.ones(3, dtype=np.float32))
+    for key, value in first.items():
+        np.testing.assert_array_equal(value, kept[key])
+        assert not np.shares_memory(value, second[key]), key
+        assert value.dtype == env.observation_space[key].dtype
+    env.close()
+
+
+def test_the_truth_stays_out_of_info_unless_asked_for() -> None:
+    for expose in (False, True):
+        env = WorldsimEnv(intruder="none", expose_truth=expose)
+        _, at_start = env.reset(seed=0)
+        *_, later = env.step(np.zeros(3, dtype=np.float32))
+        assert ("truth" in at_start) is ("truth" in later) is expose
+        env.close()
+
+
+def test_an_observation_reads_back_as_detections() -> None:
+    env = WorldsimEnv(intruder="none", sensor=Detector(clutter_per_frame=0.0, detection_probability=1.0))
+    flat, _ = env.reset(seed=0)
+    found = Observation.from_gym(flat)
+    exact = env.physics.observe()
+    assert len(found.detections) == len(exact.detections) == int(flat["mask"].sum())
+    assert found.detections.finite_rows().all()
+    np.testing.assert_allclose(found.detections.position, exact.detections.position, atol=1e-5)  # float32
+    np.testing.assert_allclose(found.detections.covariance, exact.detections.covariance, rtol=1e-6)
+    assert found.task is not None
+    assert set(found.task) == {
+        "task_goal_position", "task_holding", "task_pickup_position", "task_dropoff_position",
+    }  # fmt: skip
+    env.close()
+
+
+def test_an_episode_is_truncated_when_its_time_is_up() -> None:
+    env = WorldsimEnv(intruder="none", duration_s=0.25)
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(3, dtype=np.float32))[3] for _ in range(5)]
+    assert ends == [False] * 4 + [True]
+    env.close()
+
+
+@pytest.mark.parametrize("view", ["overview", "plan", "following"])
+def test_a_picture_shows_something(view: str) -> None:
+    env = WorldsimEnv(intruder="none", render_mode="rgb_array", view=view)
+    env.reset(seed=0)
+    picture = env.render()
+    assert picture is not None
+    assert picture.dtype == np.uint8
+    assert picture.ndim == 3
+    assert picture.std() > 10.0  # neither blank nor noise of one grey
+    env.close()
+
+
+def test_the_own_camera_sees_the_floor_at_the_right_distance() -> None:
+    env = WorldsimEnv(intruder="none", observation="rgbd")
+    observation, _ = env.reset(seed=0)
+    depth = observation["camera_depth_m"].reshape(64, 64)
+    height = float(observation["camera_position"][2])
+    # the lowest middle ray looks down by the camera's pitch and half of its field, short of half a pixel
+    down = np.arctan(0.35) + np.arctan(np.tan(0.7) * 63.0 / 64.0)
+    along_axis = height / np.sin(down) * np.cos(down - np.arctan(0.35))
+    assert depth[-1, 32] == pytest.approx(along_axis, rel=0.05)
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"scenario": "Warehous"}, UnknownNameError, "Did you mean 'Warehouse'"),
+        ({"observation": "detection"}, UnknownNameError, "'detections'"),
+        ({"view": "top"}, UnknownNameError, "overview"),
+        ({"max_objects": 0}, ConfigurationError, "max_objects is 0"),
+        ({"intruder": "lion"}, UnknownNameError, "cat"),
+        ({"intuder": "cat"}, ConfigurationError, "intuder"),
+        ({"scenario": Warehouse(), "intruder": "cat"}, ConfigurationError, "ready made"),
+        ({"observation": "state", "sensor": Detector()}, ConfigurationError, "exact"),
+    ],
+)
+def test_a_wrong_argument_is_named(arguments: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        WorldsimEnv(**arguments)  # type: ignore[arg-type]
