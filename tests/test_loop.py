@@ -69,6 +69,7 @@ def test_what_no_model_fits_is_learned_published_and_known_the_next_time() -> No
     events = run(wm, list(frames(8.0, cat_from_s=1.0, hover=True)))
     assert of(events, EventKind.NOVEL)
     (published,) = of(events, EventKind.PUBLISH)
+    assert shelf.models[published.detail["model_id"]].card.evidence.log_evidence_gain_nats > 0.0
     again = world_model(shelf)
     later = run(again, list(frames(4.0, seed=1, cat_from_s=1.0, hover=True)))
     assert [e.detail["model_id"] for e in of(later, EventKind.ADOPTION)] == [published.detail["model_id"]]

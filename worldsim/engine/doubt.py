@@ -194,6 +194,8 @@ def _conclude(state: EngineState, trial: Trial, verdict: Verdict, now_s: float) 
     name = state.library.model_ids[winner]
     if verdict.outcome == "novel":
         state.ledger.learning_since_s[slot] = now_s
+        others = np.delete(trial.log_weight, verdict.row)
+        state.ledger.learning_gain_nats[slot] = trial.log_weight[verdict.row] - others.max() if len(others) else 0.0
         state.tell(EventKind.NOVEL, trial.object_id, probability=verdict.probability, posterior=posterior)
     else:
         kind = state.library.kinds[winner]
@@ -213,6 +215,8 @@ def _conclude(state: EngineState, trial: Trial, verdict: Verdict, now_s: float) 
     kept = {name, GENERIC_MODEL}
     if before is not None and trial.believed not in kept and STARTER_TAG not in before.tags:
         returned.append(trial.believed)  # adopted earlier, and now better explained
+        if not confirmed:
+            state.tell(EventKind.REVERT, trial.object_id, model_id=trial.believed, replaced_by=name)
     state.unload(returned)
     state.tell(EventKind.RETURN, trial.object_id, model_ids=returned)
 
@@ -241,7 +245,7 @@ def _publish_learned(state: EngineState, now_s: float) -> None:
             template,
             state.ledger.motion(int(slot)),
             int(state.ledger.hits[slot]),
-            max(float(state.belief.log_e_value[slot]), 0.0),
+            float(state.ledger.learning_gain_nats[slot]),
         )
         model = type(template)(card)
         where = ""

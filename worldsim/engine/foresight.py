@@ -85,9 +85,9 @@ def _far_away(state: EngineState, movers: Int[np.ndarray, " n"]) -> Bool[np.ndar
         return np.zeros(len(movers), dtype=bool)
     here = state.belief.position.cpu().numpy()
     familiar = np.array([STARTER_TAG in m.card.tags for m in state.library.models], dtype=bool)
-    tried = ~np.isin(state.ids[movers], list(state.trials))
+    under_test = np.isin(state.ids[movers], list(state.trials))
     far = np.linalg.norm(here[movers] - here[own], axis=1) > _FAR_M
-    return far & tried & familiar[state.model_index[movers]]
+    return far & ~under_test & familiar[state.model_index[movers]]
 
 
 def _straight_on(

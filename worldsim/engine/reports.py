@@ -13,6 +13,7 @@ from worldsim.engine.state import EngineState
 from worldsim.engine.tracking import Matched, Predicted, Surprised
 from worldsim.errors import ObservationError
 from worldsim.inference.observe import Frame
+from worldsim.types.graph import InteractionGraph
 from worldsim.types.record import CHANNELS, Association, Predictions, StepRecord, SurpriseReport
 
 _POSE_DIM = 6
@@ -65,7 +66,7 @@ def draft(
         ),
         Association(ids, source, matched.visible[slots], frame.source_index[matched.unassigned]),
         _surprise_report(state, ids, hit, predicted, matched, surprised, gained[row].cpu().numpy()),
-        relations.graph_of(state),
+        InteractionGraph.empty(),
     )
 
 

@@ -22,6 +22,7 @@ class Ledger:
         quiet: frames in a row in which it moved and surprised little.
         settled: a model has been chosen (before that, it is tracked with the generic one).
         learning_since_s: s since when a new model is being learned for it, NaN where none is.
+        learning_gain_nats: by how much the broad model had beaten every candidate then, nats.
         speed_sum, speed_max, acceleration_square_sum, turn_square_sum, height_sum, still_sum: motion statistics.
         previous_velocity: [C, 3] m/s.
         surprise_sum: [C, channels] faded excess surprise by channel, nats.
@@ -31,6 +32,7 @@ class Ledger:
     quiet: Int[np.ndarray, " C"]
     settled: Bool[np.ndarray, " C"]
     learning_since_s: Float[np.ndarray, " C"]
+    learning_gain_nats: Float[np.ndarray, " C"]
     speed_sum: Float[np.ndarray, " C"]
     speed_max: Float[np.ndarray, " C"]
     acceleration_square_sum: Float[np.ndarray, " C"]
@@ -52,6 +54,7 @@ class Ledger:
             np.zeros(capacity, dtype=np.int64),
             np.zeros(capacity, dtype=bool),
             np.full(capacity, np.nan),
+            zeros(),
             zeros(),
             zeros(),
             zeros(),

@@ -33,11 +33,6 @@ class PoseSurprise:
     log_e: Float[Tensor, " N"]
 
 
-def pose_log_density(innovation: Innovation) -> Float[Tensor, " N"]:
-    """Return the log density of the observed pose under the prediction, nats (Student t with the filter's width)."""
-    return student_t_log_density(innovation.residual, innovation.covariance, _DOF_NOW)
-
-
 def pose_surprise(innovation: Innovation, manoeuvre: Float[Tensor, " N"]) -> PoseSurprise:
     """Return the surprise of each observed pose.
 
