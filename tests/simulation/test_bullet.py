@@ -165,7 +165,7 @@ def test_a_missing_urdf_is_an_error_that_names_it(physics: BulletPhysics, tmp_pa
 )
 def test_a_body_that_cannot_be_is_refused_with_its_name(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'odd'.*{re.escape(message)}"):
-        box("odd", (0.0, 0.0, 0.2), **fields)
+        box("odd", (0.0, 0.0, 0.2), **fields)  # type: ignore[arg-type]
 
 
 def test_two_bodies_of_one_name_are_refused(physics: BulletPhysics) -> None:

@@ -35,10 +35,12 @@ def test_a_seed_gives_the_same_bytes_again_and_in_a_fresh_environment() -> None:
     other.close()
 
 
-@pytest.mark.parametrize("intruder", ["cat", "ball", "drone"])
-def test_coming_back_to_a_snapshot_gives_the_same_bytes_as_going_on(intruder: str) -> None:
+@pytest.mark.parametrize(
+    ("intruder", "seed"), [("cat", 3), ("cat", 5), ("dog", 2), ("dog", 3), ("ball", 5), ("trolley", 1), ("drone", 5)]
+)
+def test_coming_back_to_a_snapshot_gives_the_same_bytes_as_going_on(intruder: str, seed: int) -> None:
     env = WorldsimEnv(intruder=intruder, intruder_time_s=(0.5, 0.5))
-    env.reset(seed=5)
+    env.reset(seed=seed)
     for action in ACTIONS[:50]:
         env.step(action)
     token = env.physics.snapshot()
@@ -60,6 +62,21 @@ def test_a_snapshot_of_an_earlier_episode_is_refused() -> None:
     with pytest.raises(SimulationError, match="episode that is over"):
         env.physics.restore(token)
     env.close()
+
+
+def test_closing_one_environment_leaves_the_snapshots_of_the_next_alone() -> None:
+    first = WorldsimEnv(intruder="none")
+    first.reset(seed=0)
+    token = first.physics.snapshot()
+    first.close()
+    second = WorldsimEnv(intruder="none")  # PyBullet gives it the number of the first
+    second.reset(seed=0)
+    kept = second.physics.snapshot()
+    with pytest.raises(SimulationError, match="episode that is over"):
+        first.physics.restore(token)
+    del token
+    second.physics.restore(kept)
+    second.close()
 
 
 def test_seeds_differ_in_where_things_are_and_in_noise() -> None:

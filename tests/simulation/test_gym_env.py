@@ -33,7 +33,7 @@ def test_stable_baselines_finds_nothing_wrong(observation: str) -> None:
 def test_two_environments_step_in_processes_of_their_own() -> None:
     env = gymnasium.make_vec("worldsim/Warehouse-v0", num_envs=2, vectorization_mode="async")
     try:
-        observation, _ = env.reset(seed=[1, 2])
+        observation, _ = env.reset(seed=[1, 2])  # type: ignore[arg-type]  # the async one takes a list
         alone = WorldsimEnv()
         expected, _ = alone.reset(seed=2)
         for key, value in expected.items():
@@ -55,7 +55,7 @@ def test_nothing_that_is_returned_changes_later() -> None:
     for key, value in first.items():
         np.testing.assert_array_equal(value, kept[key])
         assert not np.shares_memory(value, second[key]), key
-        assert value.dtype == env.observation_space[key].dtype
+        assert value.dtype == env.observation_space[key].dtype  # type: ignore[index]
     env.close()
 
 

@@ -23,6 +23,7 @@ from worldsim.simulation.staged import StagedPhysics
 GRAVITY_M_S2 = 9.81
 _LIMB_TORQUE_NM = 3.0  # strong enough to swing a limb, too weak to push anything about
 _LIMB_RAD_S = 30.0  # natural frequency of a limb's spring: an eighth of a radian in a step of 1/240 s
+_MOVABLE, _ALL = 1, -1  # Bullet's own filter of what moves: its group, and what it meets
 _LIGHT = (4.0, -6.0, 12.0)
 
 
@@ -57,8 +58,7 @@ class BulletEngine(Engine):
 
         A closed engine is opened again.
         """
-        for saved in list(self._saved):
-            saved.forget()  # before the reset, after which the same number may name another state
+        self._forget_saved()  # before the reset, after which the same number may name another state
         if not self._finalizer.alive:
             self._connect()
         chosen, c = self.preset, self._client
@@ -84,6 +84,7 @@ class BulletEngine(Engine):
         self._states: StateArrays | None = None
         self._masses_at: dict[int, Vector] = {}  # centres of mass read since the last step
         self._aims: dict[int, dict[str, float]] = {}  # where limbs are to turn
+        self._touching: list[Contact] | None = None  # what touched when the state was saved, until the next step
 
     def add(self, spec: BodySpec) -> int:
         """Add a body; return its number."""
@@ -196,12 +197,15 @@ class BulletEngine(Engine):
     def advance(self) -> None:
         """Advance by one engine step."""
         self._masses_at.clear()
+        self._touching = None
         with self._wrapped("step"):
             self._turn_limbs()
             bullet.stepSimulation(physicsClientId=self._client)
 
     def contacts(self, body: int | None = None) -> list[Contact]:
         """Return the touching pairs after the last step, forces summed over their contact points."""
+        if self._touching is not None:
+            return [contact for contact in self._touching if body is None or body in (contact.a, contact.b)]
         with self._wrapped("read the contacts"):
             one = {} if body is None else {"bodyA": self._bodies[body].uid}
             points = bullet.getContactPoints(**one, physicsClientId=self._client)
@@ -228,10 +232,24 @@ class BulletEngine(Engine):
 
     def save(self) -> Any:
         """Return a token of the present state."""
+        self._touching = self.contacts()
         with self._wrapped("save the state"):
-            token = _SavedState(self._client, bullet.saveState(physicsClientId=self._client), dict(self._aims))
+            self._forget_pairs()
+            state_id = bullet.saveState(physicsClientId=self._client)
+        token = _SavedState(self, self._client, state_id, dict(self._aims), self._touching)
         self._saved.add(token)
         return token
+
+    def _forget_pairs(self) -> None:
+        """Have the broad phase find every pair of near bodies anew.
+
+        A pair keeps more than its contact points (separating axes, child pairs of compounds), and a saved state holds
+        only the points: without this, articulated bodies go on differently after a restore.
+        """
+        for number in self._movable:
+            body = self._bodies[number]
+            for link in range(-1 if body.spec.part is None else 0, len(body.joints)):
+                bullet.setCollisionFilterGroupMask(body.uid, link, _MOVABLE, _ALL, physicsClientId=self._client)
 
     def load(self, token: Any) -> None:
         """Go back to the state of `token`, bit for bit."""
@@ -239,8 +257,9 @@ class BulletEngine(Engine):
         if not token.alive:
             raise SimulationError("BulletEngine: this snapshot belongs to an episode that is over; take a new one.")
         with self._wrapped("restore the state"):
+            self._forget_pairs()
             bullet.restoreState(stateId=token.state_id, physicsClientId=self._client)
-        self._aims = dict(token.aims)
+        self._aims, self._touching = dict(token.aims), token.touching
 
     def picture(self, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
         """Return an image and its depth, by PyBullet's software renderer."""
@@ -271,16 +290,29 @@ class BulletEngine(Engine):
         near, far = camera.near_m, camera.far_m
         return rgb, (far * near / (far - (far - near) * buffer)).astype(np.float32)
 
+    def _forget_saved(self) -> None:
+        for saved in list(self._saved):
+            saved.forget()
+
     def close(self) -> None:
         """Disconnect the client; harmless when called twice."""
+        self._forget_saved()  # PyBullet hands the client's number to the next one, which saves under the same numbers
         self._finalizer()
 
 
 class _SavedState:
     """A state in PyBullet's memory, removed with this object (each would keep about 150 kB otherwise)."""
 
-    def __init__(self, client: int, state_id: int, aims: dict[int, dict[str, float]]) -> None:
-        self.state_id, self.aims = state_id, aims
+    def __init__(
+        self,
+        engine: BulletEngine,
+        client: int,
+        state_id: int,
+        aims: dict[int, dict[str, float]],
+        touching: list[Contact],
+    ) -> None:
+        self.engine = engine  # which lives as long as its tokens: its client's number must not go to another meanwhile
+        self.state_id, self.aims, self.touching = state_id, aims, touching
         self._finalizer = weakref.finalize(self, _remove_state, client, state_id)
 
     @property
