@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from tests.small_world import Shelf, frames, model, spoilt, world_model
 from worldsim.errors import ConfigurationError, IntegrityError, ObservationError, StorageError
 from worldsim.loop import WorldModel
 from worldsim.types import Detections, Event, EventKind, Observation, Viewpoints
+
+DETECTION_FIELDS = tuple(field.name for field in dataclasses.fields(Detections))
 
 
 def run(wm: WorldModel, observations: list[Observation]) -> list[Event]:
@@ -251,3 +254,17 @@ def test_the_world_model_runs_where_pybullet_cannot_be_imported() -> None:
     wm = world_model(Shelf())
     run(wm, list(frames(1.0)))
     assert done.stdout.strip() == wm.belief.position.sum().item().hex()
+
+
+def test_clutter_seen_once_is_forgotten_before_it_can_become_something_else() -> None:
+    nowhere = Viewpoints(np.array([[100.0, 0, 5]]), np.array([1.0]))  # nobody looks: nothing tells of a ghost
+    stream = [dataclasses.replace(observation, viewpoints=nowhere) for observation in frames(2.0)]
+    seen = stream[30].detections
+    ghost = {name: np.concatenate([getattr(seen, name), getattr(seen, name)[:1]]) for name in DETECTION_FIELDS}
+    ghost["position"][-1] = [0.0, -1.0, 3.0]
+    stream[30] = dataclasses.replace(stream[30], detections=Detections(**ghost))
+    wm = world_model(Shelf())
+    run(wm, stream[:32])
+    born = int(wm.belief.alive.sum())
+    run(wm, stream)
+    assert int(wm.belief.alive.sum()) == born - 1

@@ -266,8 +266,8 @@ def _generic() -> ModelCard:
         ("height_stiffness_per_s2", 1.0, 2.0, "identity"),
         ("height_m", 0.5, 1.0, "identity"),
         ("drag_v_per_s", 1.0, 2.0, "identity"),
-        ("noise_h", 0.5, 0.5, "log"),
-        ("noise_v", 0.15, 0.5, "log"),
+        ("noise_h", 0.12, 0.5, "log"),
+        ("noise_v", 0.05, 0.5, "log"),
     )
     return ModelCard(
         model_id="generic/unknown",

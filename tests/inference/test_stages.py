@@ -31,7 +31,7 @@ def detections(position: np.ndarray, *, extent: float = 0.4, look: float = 0.5) 
     )
 
 
-def matched(position: np.ndarray, seen: Detections, manoeuvre_m: float = 0.1) -> np.ndarray:
+def matched(position: np.ndarray, seen: Detections, manoeuvre_m: float = 0.1, *, tentative: bool = False) -> np.ndarray:
     n = len(position)
     return associate(
         position,
@@ -39,6 +39,7 @@ def matched(position: np.ndarray, seen: Detections, manoeuvre_m: float = 0.1) ->
         np.full((n, 3), 0.4),
         np.full((n, 12), 0.5),
         np.ones(n, dtype=bool),
+        np.full(n, tentative),
         seen,
         manoeuvre_m,
     )
@@ -66,6 +67,13 @@ def test_what_looks_different_loses_to_what_looks_alike() -> None:
         here, Detections(seen.position, seen.orientation_xyzw, seen.extent_m, seen.colour, look, seen.covariance)
     )
     assert found.tolist() == [1]
+
+
+def test_another_look_is_another_thing_until_a_thing_is_known() -> None:
+    here = np.array([[0.0, 0, 0]])
+    stranger = detections(np.array([[0.01, 0, 0]]), extent=1.6, look=0.9)
+    assert matched(here, stranger, tentative=True).tolist() == [-1]  # clutter does not turn into who walks by
+    assert matched(here, stranger, tentative=False).tolist() == [0]  # a known thing may have changed: surprise says so
 
 
 def test_no_detections_match_nothing() -> None:

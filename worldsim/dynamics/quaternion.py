@@ -6,17 +6,17 @@ coordinates; rotation vectors are in world axes unless a function says otherwise
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-SMALL_ANGLE_SQUARED = 1e-6
-"""Below this squared angle (rad^2) the series replaces the closed form; its error is then under 1e-15."""
-
 
 def multiply(left: Float[Tensor, "... 4"], right: Float[Tensor, "... 4"]) -> Float[Tensor, "... 4"]:
     """Return the Hamilton product: the rotation `right` followed by the rotation `left`."""
-    left, right = torch.broadcast_tensors(left, right)
+    if left.shape != right.shape:
+        left, right = torch.broadcast_tensors(left, right)
     lv, lw = left[..., :3], left[..., 3:]
     rv, rw = right[..., :3], right[..., 3:]
     vector = torch.addcmul(torch.addcmul(torch.linalg.cross(lv, rv), lw, rv), rw, lv)
@@ -62,25 +62,17 @@ def to_matrix(quaternion: Float[Tensor, "... 4"]) -> Float[Tensor, "... 3 3"]:
 
 def exp(rotation_vector: Float[Tensor, "... 3"]) -> Float[Tensor, "... 4"]:
     """Return the quaternion of a rotation vector (rad); smooth at zero."""
-    squared = (rotation_vector * rotation_vector).sum(-1, keepdim=True)
-    small = squared < SMALL_ANGLE_SQUARED
-    angle = torch.sqrt(torch.where(small, torch.ones_like(squared), squared))
-    factor = torch.where(small, 0.5 - squared / 48.0, torch.sin(0.5 * angle) / angle)
-    scalar = torch.where(small, 1.0 - squared / 8.0 + squared * squared / 384.0, torch.cos(0.5 * angle))
-    return torch.cat([factor * rotation_vector, scalar], dim=-1)
+    half = 0.5 * torch.linalg.vector_norm(rotation_vector, dim=-1, keepdim=True)
+    return torch.cat([(0.5 * torch.sinc(half / math.pi)) * rotation_vector, torch.cos(half)], dim=-1)
 
 
 def log(quaternion: Float[Tensor, "... 4"]) -> Float[Tensor, "... 3"]:
     """Return the rotation vector (rad, angle at most pi) of a unit quaternion; smooth at the identity."""
-    sign = torch.where(quaternion[..., 3:] < 0.0, -1.0, 1.0).to(quaternion.dtype)
-    axis, scalar = sign * quaternion[..., :3], sign * quaternion[..., 3:]
-    squared = (axis * axis).sum(-1, keepdim=True)
-    small = squared < SMALL_ANGLE_SQUARED
-    sine = torch.sqrt(torch.where(small, torch.ones_like(squared), squared))
-    safe_scalar = torch.where(small, scalar, torch.ones_like(scalar))
-    series = 2.0 / safe_scalar * (1.0 - squared / (3.0 * safe_scalar * safe_scalar))
-    closed = 2.0 * torch.atan2(sine, scalar) / sine
-    return torch.where(small, series, closed) * axis
+    axis, scalar = quaternion[..., :3], quaternion[..., 3:]
+    sine = torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
+    half = torch.atan2(sine, scalar.abs()) / math.pi
+    # half an angle over its sine; the cosine tells the two quaternions of one rotation apart
+    return torch.where(scalar < 0.0, -2.0, 2.0) / torch.sinc(half) * axis
 
 
 def integrate(

@@ -173,6 +173,8 @@ def _sample(
     place = np.zeros(state.belief.capacity, dtype=np.int64)
     place[movers] = np.arange(len(movers))
     colliding = mask & state.library.collides[state.model_index]
+    standing = np.flatnonzero(colliding & state.library.stands[state.model_index])
+    colliding[standing] = stimuli.may_bump(state.belief, standing, len(commands) * dt_s)
     for trial in state.trials.values():
         slot = state.belief.slot_of(trial.object_id)
         if slot is not None:

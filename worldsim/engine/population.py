@@ -48,7 +48,11 @@ def watch(state: EngineState, matched: Matched, dt_s: float) -> None:
 
 def bury(state: EngineState) -> Int[np.ndarray, " n"]:
     """Drop objects that have all but ceased to exist; return their ids."""
-    gone = state.alive & (state.belief.existence.cpu().numpy() < state.settings.loop.death_existence)
+    loop = state.settings.loop
+    unseen_s = state.belief.time_s - state.belief.last_seen_s.cpu().numpy()
+    gone = state.belief.existence.cpu().numpy() < loop.death_existence
+    gone |= ~state.ledger.settled & (unseen_s > loop.tentative_s)
+    gone &= state.alive
     slots = np.flatnonzero(gone)
     ids = state.ids[slots]
     if len(slots) == 0:

@@ -42,6 +42,7 @@ class LoopSettings:
         learn_min_frames: frames seen that a published model needs at least.
         retest_s: how long after a verdict the same object may not alarm again, s.
         death_existence: existence probability below which an object is dropped.
+        tentative_s: for how long an object not yet recognised may go unseen before it is taken for clutter, s.
         capacity: slots at the start; doubled when full.
         manoeuvre_m: standard deviation of unforeseen jumps that association allows for, m.
         quiet_frames: frames at rest before a passive object falls asleep.
@@ -58,6 +59,7 @@ class LoopSettings:
     learn_min_frames: int = 30
     retest_s: float = 1.0
     death_existence: float = 0.02
+    tentative_s: float = 0.3
     capacity: int = 96
     manoeuvre_m: float = 0.1
     quiet_frames: int = 8

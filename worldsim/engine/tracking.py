@@ -34,7 +34,7 @@ _PUSH_REACH_M = 0.5  # between hulls: somebody that near may push it, directly o
 _WAKE_NIS = 27.9  # chi-square with 6 degrees of freedom: once in 10,000 frames by chance
 _WAKE_M, _WAKE_RAD = 0.05, 0.1  # a thing that has begun to move may be this far from where it slept
 _FADE_FROM, _FADE_LIMIT = 18.0, 60.0  # NIS above which a mover's covariance is widened to keep up
-_NOISE_RATE, _NOISE_MEMORY = 0.02, 0.995
+_NOISE_RATE, _NOISE_MEMORY = 0.02, 0.999
 _NOISE_LIMITS = (0.3, 8.0)
 _TWIST_STD = (0.03, 0.03)  # odometry: m/s, rad/s
 _ATTRIBUTE_FLOOR = 1e-5  # an estimate is never surer than this variance: looks drift
@@ -97,7 +97,10 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
 
 
 def carried(state: EngineState) -> list[tuple[int, int]]:
-    """Return (slot of the carrier, slot of the carried) for every attachment that is more likely than not."""
+    """Return (slot of the carrier, slot of the carried) for every attachment that is more likely than not.
+
+    A thing is carried by one at a time: the likeliest, where what passes by seems to move along too.
+    """
     names = [i.kind for i in state.interactions]
     if InteractionKind.ATTACH not in names:
         return []
@@ -105,10 +108,14 @@ def carried(state: EngineState) -> list[tuple[int, int]]:
     likely = (table.kind == names.index(InteractionKind.ATTACH)) & (table.log_odds > 0.0)
     slots = {int(i): int(s) for s, i in enumerate(state.ids) if i >= 0}
     passive = state.passive[state.model_index]
-    ends = zip(table.source[likely], table.target[likely], strict=True)
-    pairs = [(slots.get(int(a)), slots.get(int(b))) for a, b in ends]
-    # co-motion is the same from both sides: what moves of itself is the carrier
-    return [(a, b) for a, b in pairs if a is not None and b is not None and passive[b] and not passive[a]]
+    carrier: dict[int, int] = {}
+    rows = np.flatnonzero(likely)
+    for row in rows[np.argsort(table.log_odds[rows], kind="stable")]:
+        a, b = slots.get(int(table.source[row])), slots.get(int(table.target[row]))
+        # co-motion is the same from both sides: what moves of itself is the carrier
+        if a is not None and b is not None and passive[b] and not passive[a]:
+            carrier[b] = a
+    return [(a, b) for b, a in carrier.items()]
 
 
 def _carry(state: EngineState, density: Density, loads: list[tuple[int, int]]) -> Density:
@@ -165,6 +172,7 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
         states.extent_m.cpu().numpy(),
         belief.appearance.cpu().numpy(),
         candidate,
+        ~state.ledger.settled,
         frame.detections,
         state.settings.loop.manoeuvre_m,
     )

@@ -12,6 +12,7 @@ from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
 
 _NEAR_M, _EDGE_M = 0.7, 0.1  # how near its distance counts as being with somebody
+_STANDING_SHARE, _STROLL_M_S = 0.1, 0.3  # of the whims, for one that stands; half of them at a stroll
 _GAIN = 2.0  # how much faster it corrects its pace than it plans it
 
 
@@ -55,7 +56,9 @@ class Dog(ObjectModel):
         return advance(state, velocity, state.angular_velocity * 0.9, dt_s)
 
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
-        """Return the density of whims."""
+        """Return the density of whims: a dog that stands mostly goes on standing."""
         del dt_s
-        wander = parameters[:, 3]
+        squared = (state.linear_velocity[:, :2] ** 2).sum(-1)
+        lively = _STANDING_SHARE + (1.0 - _STANDING_SHARE) * squared / (squared + _STROLL_M_S**2)
+        wander = parameters[:, 3] * lively
         return noise_density(state, wander, 1e-3, 15.0 + 0.0 * wander)

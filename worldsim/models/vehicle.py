@@ -43,7 +43,7 @@ class Vehicle(ObjectModel):
         turned = advance(state, state.linear_velocity, spin, dt_s)
         velocity = heading(turned) * forward.unsqueeze(-1) + wrench[:, :3] * dt_s
         velocity = torch.cat([velocity[:, :2], standing_velocity(state, dt_s).unsqueeze(-1)], dim=-1)
-        return advance(state, velocity, spin, dt_s)
+        return ObjectStates(state.position + velocity * dt_s, turned.orientation_xyzw, velocity, spin, state.extent_m)
 
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
         """Return the density of unmodelled driving and steering."""
