@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from worldsim.errors import ObservationError
 from worldsim.filtering.correct import Innovation
-from worldsim.inference.associate import associate
+from worldsim.inference.associate import _assign, associate
 from worldsim.inference.lifecycle import existence_after
 from worldsim.inference.observe import check
 from worldsim.inference.sensor_model import SensorModel
@@ -31,7 +32,7 @@ def detections(position: np.ndarray, *, extent: float = 0.4, look: float = 0.5) 
     )
 
 
-def matched(position: np.ndarray, seen: Detections, manoeuvre_m: float = 0.1, *, tentative: bool = False) -> np.ndarray:
+def matched(position: np.ndarray, seen: Detections, manoeuvre_m: float = 0.1) -> np.ndarray:
     n = len(position)
     return associate(
         position,
@@ -39,7 +40,6 @@ def matched(position: np.ndarray, seen: Detections, manoeuvre_m: float = 0.1, *,
         np.full((n, 3), 0.4),
         np.full((n, 12), 0.5),
         np.ones(n, dtype=bool),
-        np.full(n, tentative),
         seen,
         manoeuvre_m,
     )
@@ -69,11 +69,23 @@ def test_what_looks_different_loses_to_what_looks_alike() -> None:
     assert found.tolist() == [1]
 
 
-def test_another_look_is_another_thing_until_a_thing_is_known() -> None:
-    here = np.array([[0.0, 0, 0]])
-    stranger = detections(np.array([[0.01, 0, 0]]), extent=1.6, look=0.9)
-    assert matched(here, stranger, tentative=True).tolist() == [-1]  # clutter does not turn into who walks by
-    assert matched(here, stranger, tentative=False).tolist() == [0]  # a known thing may have changed: surprise says so
+def test_the_sparse_assignment_costs_no_more_than_the_dense_one() -> None:
+    rng = np.random.default_rng(RNG_SEED)
+    for _ in range(20):
+        rows, columns, miss = 12, 15, 40.0
+        dense = np.where(rng.random((rows, columns)) < 0.4, rng.uniform(-20.0, 39.0, (rows, columns)), np.inf)
+        row, column = np.nonzero(np.isfinite(dense))
+        mine, theirs = _assign(row, column, dense[row, column], miss, rows, columns)
+        found = dense[mine, theirs].sum() + miss * (rows - len(mine))
+        padded = np.concatenate([np.where(np.isfinite(dense), dense, 1e6), np.full((rows, rows), miss)], axis=1)
+        best = padded[linear_sum_assignment(padded)].sum()
+        assert found == pytest.approx(best, abs=1e-9)
+        assert len(set(theirs.tolist())) == len(theirs)
+
+
+def test_clutter_beside_a_missed_thing_is_not_taken_for_it() -> None:
+    found = matched(np.zeros((1, 3)), detections(np.array([[0.3, 0, 0.1]]), extent=1.4, look=0.9))
+    assert found.tolist() == [-1]
 
 
 def test_no_detections_match_nothing() -> None:

@@ -87,6 +87,8 @@ def _alarm(state: EngineState, slot: int, now_s: float) -> None:
         channels={k: round(v, 3) for k, v in state.ledger.channel_share(slot).items()},
         position=[round(float(v), 3) for v in state.belief.position[slot]],
     )
+    if not state.broad[state.model_index[slot]]:
+        state.belief = lifecycle.restarted(state.belief, state.index(np.array([slot])))
     _ask(state, slot, now_s)
 
 

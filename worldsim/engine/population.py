@@ -134,7 +134,7 @@ def settle(state: EngineState) -> None:
         _lay_down(state, slots)
         return
     row = state.index(slots)
-    found = lifecycle.recognise(state.belief, row, state.library, state.broad)
+    found = lifecycle.recognise(state.belief, row, state.library, state.broad, state.passive)
     state.ledger.settled[slots] = True
     unknown = found.log_e > loop.unknown_threshold_nats if loop.surprise else np.zeros(len(slots), dtype=bool)
     # what nothing explains is an alarm at once; what something explains poorly starts with that against it

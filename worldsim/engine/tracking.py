@@ -172,7 +172,6 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
         states.extent_m.cpu().numpy(),
         belief.appearance.cpu().numpy(),
         candidate,
-        ~state.ledger.settled,
         frame.detections,
         state.settings.loop.manoeuvre_m,
     )

@@ -1,17 +1,18 @@
-"""Associate: which detection is which object (global nearest neighbour, gated, by scipy's assignment)."""
+"""Associate: which detection is which object (global nearest neighbour, gated, by scipy's sparse assignment)."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+from scipy.spatial import cKDTree
 
 from worldsim.types.observation import Detections
 
 _GATE = 30.0  # squared Mahalanobis distance of the position, beyond 1 - 1e-6 of chi-square with 3 degrees
 _ATTRIBUTE_STD = 0.12  # of log size and of appearance: instances seen again differ by noise only
-_NEVER = 1e6  # cost of a pair outside the gate: beyond any sum of real ones
-_ATTRIBUTE_CAP = 60.0  # a different look is strong evidence, and no more than that
+_ATTRIBUTE_GATE = 60.0  # ten times what sensor noise makes of the same thing seen again
 
 
 def associate(
@@ -20,7 +21,6 @@ def associate(
     extent_m: Float[np.ndarray, "N 3"],
     appearance: Float[np.ndarray, "N A"],
     candidate: Bool[np.ndarray, " N"],
-    tentative: Bool[np.ndarray, " N"],
     detections: Detections,
     manoeuvre_m: float,
 ) -> Int[np.ndarray, " N"]:
@@ -36,7 +36,6 @@ def associate(
         extent_m: believed sizes, m.
         appearance: believed descriptors.
         candidate: objects that may be assigned.
-        tentative: objects seen so few times that another look means another thing (a known one may change its look).
         detections: the frame's detections.
         manoeuvre_m: standard deviation of a jump that the dynamics does not know of, m. It widens the gate, not
             the surprise: what moves against expectation must stay the same object to be surprising.
@@ -46,29 +45,54 @@ def associate(
     rows = np.flatnonzero(candidate)
     if d == 0 or len(rows) == 0:
         return taken
-    offset = detections.position[None] - position[rows, None]
-    widest = np.trace(covariance[rows], axis1=1, axis2=2)[:, None] + np.trace(
-        detections.covariance[:, :3, :3], axis1=1, axis2=2
-    )
-    # the trace bounds every eigenvalue, so what is farther than this cannot pass the gate
-    near, seen = np.nonzero((offset**2).sum(-1) < _GATE * (widest + 3.0 * manoeuvre_m**2))
-    cost = np.full((len(rows), d + len(rows)), _NEVER)
-    allowed = np.zeros((len(rows), d), dtype=bool)
-    miss = 0.0
-    if len(near):
-        spread = covariance[rows[near]] + detections.covariance[seen, :3, :3] + np.eye(3) * manoeuvre_m**2
-        away = offset[near, seen]
-        distance = np.einsum("na,na->n", away, np.linalg.solve(spread, away[..., None])[..., 0])
-        size = np.log(detections.extent_m[seen]) - np.log(np.maximum(extent_m[rows[near]], 1e-6))
-        look = detections.appearance[seen] - appearance[rows[near]]
-        attribute = ((size**2).sum(-1) + (look**2).sum(-1)) / _ATTRIBUTE_STD**2
-        log_det = np.linalg.slogdet(spread)[1]
-        miss = 0.5 * (_GATE + _ATTRIBUTE_CAP) + 0.5 * float(log_det.max())
-        inside = (distance < _GATE) & ((attribute < _ATTRIBUTE_CAP) | ~tentative[rows[near]])
-        allowed[near[inside], seen[inside]] = True
-        cost[near[inside], seen[inside]] = (0.5 * (distance + np.minimum(attribute, _ATTRIBUTE_CAP) + log_det))[inside]
-    cost[:, d:] = miss
-    for_row, for_column = linear_sum_assignment(cost)
-    kept = (for_column < d) & allowed[for_row, np.minimum(for_column, d - 1)]
-    taken[rows[for_row[kept]]] = for_column[kept]
+    near, seen = _within_reach(position[rows], covariance[rows], detections, manoeuvre_m)
+    if len(near) == 0:
+        return taken
+    who = rows[near]
+    spread = covariance[who] + detections.covariance[seen, :3, :3] + np.eye(3) * manoeuvre_m**2
+    away = detections.position[seen] - position[who]
+    distance = np.einsum("na,na->n", away, np.linalg.solve(spread, away[..., None])[..., 0])
+    size = np.log(detections.extent_m[seen]) - np.log(np.maximum(extent_m[who], 1e-6))
+    look = detections.appearance[seen] - appearance[who]
+    attribute = ((size**2).sum(-1) + (look**2).sum(-1)) / _ATTRIBUTE_STD**2
+    log_det = np.linalg.slogdet(spread)[1]
+    # clutter beside a thing that was missed is far commoner than a thing that turns into another
+    allowed = (distance < _GATE) & (attribute < _ATTRIBUTE_GATE)
+    cost = 0.5 * (distance + attribute + log_det)
+    miss = 0.5 * (_GATE + _ATTRIBUTE_GATE) + 0.5 * float(log_det.max())
+    row, column = _assign(near[allowed], seen[allowed], cost[allowed], miss, len(rows), d)
+    taken[rows[row]] = column
     return taken
+
+
+def _within_reach(
+    position: Float[np.ndarray, "n 3"],
+    covariance: Float[np.ndarray, "n 3 3"],
+    detections: Detections,
+    manoeuvre_m: float,
+) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
+    """Return the pairs (row, detection) that may pass the gate: a trace bounds every eigenvalue of its covariance."""
+    theirs = float(np.trace(detections.covariance[:, :3, :3], axis1=1, axis2=2).max())
+    widest = np.trace(covariance, axis1=1, axis2=2) + theirs + 3.0 * manoeuvre_m**2
+    hits = cKDTree(detections.position).query_ball_point(position, np.sqrt(_GATE * widest), return_sorted=True)
+    counts = np.array([len(h) for h in hits], dtype=np.int64)
+    return np.repeat(np.arange(len(position)), counts), np.concatenate([np.asarray(h, dtype=np.int64) for h in hits])
+
+
+def _assign(
+    row: Int[np.ndarray, " p"],
+    column: Int[np.ndarray, " p"],
+    cost: Float[np.ndarray, " p"],
+    miss: float,
+    rows: int,
+    columns: int,
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return the assigned pairs. Sparse: what it costs follows the pairs that the gate let through."""
+    everyone = np.arange(rows)
+    lift = 1.0 - min(miss, float(cost.min(initial=miss)))  # the same for every row; a stored zero would count as absent
+    weight = np.concatenate([cost, np.full(rows, miss)]) + lift
+    place = np.concatenate([row, everyone]), np.concatenate([column, columns + everyone])
+    table = coo_matrix((weight, place), shape=(rows, columns + rows)).tocsr()
+    for_row, for_column = min_weight_full_bipartite_matching(table)
+    kept = for_column < columns
+    return for_row[kept], for_column[kept]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ _BIRTH_SPEED_M_S, _BIRTH_SPIN_RAD_S = 1.5, 1.5  # standard deviations of an unkn
 _WAKE_SPEED_M_S, _WAKE_SPIN_RAD_S = 0.5, 1.0
 _STILL_M_S = 0.03  # a fixture's estimated speed is noise below this
 _MOVER_SPEED_M_S = 1.0
+_PUSHED_SHARE, _PUSHED_SPEED_M_S = 0.1, 0.3  # of the passive bodies that are met, those that something moves; how fast
 _ASLEEP_STD_M, _ASLEEP_STD_RAD = 1e-3, 3e-3  # a sleeping thing may creep by this much a frame without waking
 
 
@@ -112,7 +114,11 @@ class Recognition:
 
 
 def recognise(
-    belief: WorldBelief, slots: Int[Tensor, " n"], library: LoadedModels, generic: Bool[np.ndarray, " L"]
+    belief: WorldBelief,
+    slots: Int[Tensor, " n"],
+    library: LoadedModels,
+    generic: Bool[np.ndarray, " L"],
+    passive: Bool[np.ndarray, " L"],
 ) -> Recognition:
     """Compare all loaded models on the size, look and speed of the objects in `slots`.
 
@@ -121,6 +127,7 @@ def recognise(
         slots: whom to recognise.
         library: the loaded models.
         generic: [L] which models are broad ones, that fit anything.
+        passive: [L] which models never move of themselves: a thing that is met while it rolls is seldom one of them.
     """
     evidence = attribute_log_evidence(
         belief.extent_m[slots],
@@ -133,8 +140,12 @@ def recognise(
     variance = torch.diagonal(belief.joint_covariance[slots, 6:9, 6:9], dim1=1, dim2=2)
     as_mover = gaussian_log_density(velocity, variance + _MOVER_SPEED_M_S**2)
     as_fixture = gaussian_log_density(velocity, variance + _STILL_M_S**2)
+    as_pushed = gaussian_log_density(velocity, variance + _PUSHED_SPEED_M_S**2)
+    as_passive = torch.logaddexp(as_fixture + math.log(1.0 - _PUSHED_SHARE), as_pushed + math.log(_PUSHED_SHARE))
     moves = torch.as_tensor(library.moves, device=velocity.device)
-    evidence = evidence + torch.where(moves, as_mover.unsqueeze(1), as_fixture.unsqueeze(1))
+    lies = torch.as_tensor(passive & ~generic, device=velocity.device)
+    as_moving = torch.where(lies, as_passive.unsqueeze(1), as_mover.unsqueeze(1))
+    evidence = evidence + torch.where(moves, as_moving, as_fixture.unsqueeze(1))
     broad = torch.as_tensor(generic, device=velocity.device)
     best = torch.where(broad, -torch.inf, evidence).max(dim=1)
     alternative = torch.where(broad, evidence, -torch.inf).amax(dim=1)
@@ -158,6 +169,20 @@ def take_model(
         joint_covariance=covariance,
         noise_scale=torch.ones(len(slots), dtype=covariance.dtype, device=covariance.device),
     )
+
+
+def restarted(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
+    """Return the belief with the velocities of some objects as unknown as at birth.
+
+    What a wrong model made of them, a bounce that never was above all, would mislead every hypothesis that follows.
+    """
+    covariance = belief.joint_covariance[slots].clone()
+    covariance[:, 6:TANGENT_DIM, :] = 0.0
+    covariance[:, :, 6:TANGENT_DIM] = 0.0
+    spread = covariance.new_tensor([_BIRTH_SPEED_M_S] * 3 + [_BIRTH_SPIN_RAD_S] * 3) ** 2
+    covariance[:, 6:TANGENT_DIM, 6:TANGENT_DIM] = torch.diag(spread)
+    zero = torch.zeros_like(belief.linear_velocity[slots])
+    return slot_table.put(belief, slots, linear_velocity=zero, angular_velocity=zero, joint_covariance=covariance)
 
 
 def to_sleep(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
