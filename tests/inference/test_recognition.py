@@ -11,7 +11,7 @@ from tests.models.cards import EXTENTS
 from tests.small_world import LOOKS, model
 from worldsim.filtering.library import LoadedModels
 from worldsim.inference import slots as slot_table
-from worldsim.inference.lifecycle import Recognition, recognise
+from worldsim.inference.lifecycle import Recognition, recognise, restarted
 
 FAMILIES = ("rigid_body", "person", "generic")
 
@@ -47,3 +47,24 @@ def test_a_crate_that_comes_in_by_itself_is_doubted_and_one_that_is_pushed_hardl
 
 def test_a_walker_is_not_doubted_for_walking() -> None:
     assert abs(float(recognised("person", 1.3).log_e[0]) - float(recognised("person", 0.0).log_e[0])) < 0.1
+
+
+def test_a_restart_forgets_the_velocities_and_nothing_else() -> None:
+    belief = slot_table.empty_belief(2, torch.device("cpu"), torch.float64)
+    mixed = torch.eye(slot_table.JOINT_DIM, dtype=torch.float64) + 0.5
+    belief = dataclasses.replace(
+        belief,
+        linear_velocity=torch.full((2, 3), 9.0, dtype=torch.float64),
+        joint_covariance=mixed.repeat(2, 1, 1),
+    )
+    after = restarted(belief, torch.tensor([1]))
+    assert torch.equal(after.linear_velocity[0], belief.linear_velocity[0])
+    assert not after.linear_velocity[1].any()
+    assert torch.equal(after.joint_covariance[0], mixed)
+    new = after.joint_covariance[1]
+    assert torch.equal(new[:6, :6], mixed[:6, :6])
+    assert torch.equal(new[12:, 12:], mixed[12:, 12:])
+    assert not new[6:12, :6].any()
+    assert not new[6:12, 12:].any()
+    assert bool((torch.diagonal(new)[6:12] >= 1.0).all())  # m/s and rad/s: as little is known as at birth
+    assert torch.equal(after.position, belief.position)
