@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 fastapi = pytest.importorskip("fastapi", reason="the service needs worldsim-lab[server]")
-import uvicorn  # noqa: E402
-
+from tests.registry.serving import TOKEN, Running  # noqa: E402
 from worldsim.errors import CardError, ModelNotFoundError, RegistryError, StorageError  # noqa: E402
 from worldsim.models.cat import Cat  # noqa: E402
 from worldsim.registry import HttpRegistry, StoredRegistry, from_pretrained, open_registry  # noqa: E402
@@ -26,30 +25,9 @@ from worldsim.registry.builtin import shipped_models  # noqa: E402
 from worldsim.registry.framing import MEDIA_TYPE, pack_model  # noqa: E402
 from worldsim.registry.gateway import Limits  # noqa: E402
 from worldsim.registry.maintenance import verify  # noqa: E402
-from worldsim.registry.service import create_app  # noqa: E402
 from worldsim.types import Query  # noqa: E402
 
 CAT = Query(extent_m=(0.45, 0.16, 0.30), motion={"speed_mean": 0.8})
-TOKEN = "a-token-for-tests"
-
-
-class Running:
-    """A service in this process, on a free port."""
-
-    def __init__(self, registry: StoredRegistry, port: int = 0, **options) -> None:
-        config = uvicorn.Config(create_app(registry, token=TOKEN, **options), "127.0.0.1", port, log_level="error")
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run)
-        self.thread.start()
-        deadline = time.monotonic() + 30.0
-        while not self.server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
-        self.port = self.server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-        self.thread.join(30.0)
 
 
 @pytest.fixture

@@ -10,7 +10,14 @@ from worldsim.types.query import Candidates, Query
 
 
 class Registry(abc.ABC):
-    """A store of model cards and parameters that can be searched. Nothing fetched from it is ever executed."""
+    """A store of model cards and parameters that can be searched. Nothing fetched from it is ever executed.
+
+    Attributes:
+        remote: calls travel to another machine and may take long. The loop asks such a registry in the background; any
+            other within the step, so that one seed gives one result.
+    """
+
+    remote: bool = False
 
     @abc.abstractmethod
     def search(self, query: Query, k: int = 8) -> Candidates:

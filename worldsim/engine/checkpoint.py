@@ -59,7 +59,7 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
         "command": state.command.tolist(),
         "hold": state.hold,
         "frames": state.frames,
-        "waiting": sorted(state.waiting),
+        "waiting": sorted(state.waiting.items()),
         "started": record is not None,
         "trials": [
             {
@@ -145,7 +145,7 @@ def _restore(
         head["hold"],
         before,
         head["frames"],
-        set(head["waiting"]),
+        {int(i): str(believed) for i, believed in head["waiting"]},
     )
 
 

@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Bool, Float
 
 from worldsim.contracts.object_model import ObjectModel
+from worldsim.engine.enquiries import Answer, Receipt, look_up
 from worldsim.engine.state import GENERIC_MODEL, STARTER_TAG, EngineState
 from worldsim.engine.tracking import Matched, Predicted
-from worldsim.errors import PluginError, RegistryError
+from worldsim.errors import RegistryError
 from worldsim.filtering.attributes import attribute_log_evidence
 from worldsim.hypotheses.novelty import learned_card
 from worldsim.hypotheses.trial import Trial, Verdict, judge, open_trial, weigh
@@ -17,11 +18,11 @@ from worldsim.inference import lifecycle
 from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
 from worldsim.inference.slots import density_of
-from worldsim.types.query import Candidates, Query
+from worldsim.types.query import Query
 from worldsim.types.record import EventKind
 
 _STUBBORN_NOISE, _STUBBORN_PAUSE_S = 3.0, 8.0  # of an object whose kind was confirmed after an alarm
-_RETRY_FRAMES = 20  # between two calls to a registry that did not answer
+_RETRY_FRAMES = 20  # between two calls to a registry on this machine that did not answer
 
 
 def weigh_trials(state: EngineState, predicted: Predicted, matched: Matched, frame: Frame) -> None:
@@ -48,10 +49,11 @@ def decide(state: EngineState, now_s: float) -> None:
         verdict = judge(trial, now_s, state.library.kinds, state.settings.trial)
         if verdict is not None:
             _conclude(state, trial, verdict, now_s)
+    _take_what_came_in(state, now_s)
     _publish_learned(state, now_s)
     for slot in np.flatnonzero(_alarming(state, now_s)):
         _alarm(state, int(slot), now_s)
-    if state.waiting and state.frames % _RETRY_FRAMES == 0:
+    if state.waiting and (state.enquiries is not None or state.frames % _RETRY_FRAMES == 0):
         for object_id in sorted(state.waiting):
             found = state.belief.slot_of(object_id)
             if found is not None and object_id not in state.trials:
@@ -93,37 +95,68 @@ def _alarm(state: EngineState, slot: int, now_s: float) -> None:
 
 
 def _ask(state: EngineState, slot: int, now_s: float) -> None:
-    """Query the registry about the object in `slot` and open a trial; keep the request where it does not answer."""
+    """Query the registry about the object in `slot`; a registry that is far away is asked in the background."""
     object_id = int(state.ids[slot])
-    query = _query(state, slot)
-    found, models = Candidates((), ()), []
+    wanted = state.settings.loop.candidates
+    if state.enquiries is not None:
+        if state.enquiries.may_ask(object_id):
+            state.enquiries.ask(object_id, _query(state, slot), wanted)
+        _wait(state, slot)
+        return
+    answer = Answer(object_id, _query(state, slot))
     if state.registry is not None:
-        try:
-            found = state.registry.search(query, state.settings.loop.candidates)
-            models = _fetch(state, found)
-        except RegistryError as away:
-            if object_id not in state.waiting:
-                state.tell(EventKind.REGISTRY_AWAY, object_id, error=str(away))
-            state.waiting.add(object_id)
-            return
-    state.waiting.discard(object_id)
-    believed = int(state.model_index[slot])
-    believed_id = state.library.model_ids[believed]
-    state.tell(EventKind.QUERY, object_id, motion=dict(query.motion), extent_m=query.extent_m)
+        attempt = 2 if object_id in state.waiting else 1
+        answer = look_up(state.registry, object_id, answer.query, wanted, attempt)
+    _take_answer(state, slot, answer, now_s)
+
+
+def _wait(state: EngineState, slot: int) -> None:
+    """Keep the request, and run the object on the broad model until it is answered."""
+    object_id = int(state.ids[slot])
+    if object_id not in state.waiting:
+        state.waiting[object_id] = state.library.model_ids[state.model_index[slot]]
+        _run_by_broad_model(state, slot)
+
+
+def _run_by_broad_model(state: EngineState, slot: int) -> None:
+    if not state.broad[state.model_index[slot]]:
+        row, broad = (state.index(np.array([i])) for i in (slot, state.generic))
+        state.belief = lifecycle.take_model(state.belief, row, broad, state.library)
+
+
+def _take_what_came_in(state: EngineState, now_s: float) -> None:
+    """Take up what a registry far away has said since the last step."""
+    for came in state.enquiries.collect() if state.enquiries is not None else ():
+        slot = state.belief.slot_of(came.object_id)
+        if isinstance(came, Receipt):
+            _take_receipt(state, slot, came)
+        elif slot is not None and came.object_id in state.waiting and came.object_id not in state.trials:
+            _take_answer(state, slot, came, now_s)
+
+
+def _take_answer(state: EngineState, slot: int, answer: Answer, now_s: float) -> None:
+    """Open a trial of what was found; keep the request where the registry did not answer."""
+    object_id = answer.object_id
+    if answer.away is not None:
+        if answer.attempt == 1:
+            state.tell(EventKind.REGISTRY_AWAY, object_id, error=answer.away)
+        _wait(state, slot)
+        return
+    for model_id, why in answer.refused:  # corrupt, or run by no plug-in here
+        state.tell(EventKind.REJECTED_INPUT, what="candidate", model_id=model_id, error=why)
+    believed_id = state.waiting.pop(object_id, state.library.model_ids[state.model_index[slot]])
+    state.tell(EventKind.QUERY, object_id, motion=dict(answer.query.motion), extent_m=answer.query.extent_m)
     present = set(state.library.model_ids)
-    borrowed = [m for m in models if m.card.model_id not in present]
+    borrowed = [m for m in answer.models if m.card.model_id not in present]
     state.load(borrowed)
-    ids = [m.card.model_id for m in models]
-    state.tell(EventKind.CANDIDATES, object_id, model_ids=ids, distances=[round(d, 3) for d in found.distances])
+    ids = [m.card.model_id for m in answer.models]
+    distances = [round(d, 3) for d in answer.candidates.distances]
+    state.tell(EventKind.CANDIDATES, object_id, model_ids=ids, distances=distances)
+    if believed_id in present and believed_id not in (*ids, GENERIC_MODEL):
+        ids.append(believed_id)
     candidates = [state.library.index_of(i) for i in ids]
-    if believed not in candidates and not state.broad[believed]:
-        candidates.append(believed)
+    _run_by_broad_model(state, slot)
     row = density_of(state.belief).select(state.index(np.array([slot])))
-    if not state.broad[believed]:
-        state.belief = lifecycle.take_model(
-            state.belief, state.index(np.array([slot])), state.index(np.array([state.generic])), state.library
-        )
-        row = density_of(state.belief).select(state.index(np.array([slot])))
     state.trials[object_id] = open_trial(
         object_id,
         now_s,
@@ -151,18 +184,6 @@ def _query(state: EngineState, slot: int) -> Query:
         channel_share=state.ledger.channel_share(slot),
         exclude=frozenset(state.library.model_ids),
     )
-
-
-def _fetch(state: EngineState, found: Candidates) -> list[ObjectModel]:
-    """Fetch the candidates; one that is corrupt, or that no plug-in here runs, is left out and told."""
-    assert state.registry is not None
-    models = []
-    for card in found.cards:
-        try:
-            models.append(state.registry.fetch(card.model_id, card.version))
-        except (RegistryError, PluginError) as refused:
-            state.tell(EventKind.REJECTED_INPUT, what="candidate", model_id=card.model_id, error=str(refused))
-    return models
 
 
 def _attributes(state: EngineState, slot: int) -> Float[np.ndarray, " L"]:
@@ -240,6 +261,8 @@ def _publish_learned(state: EngineState, now_s: float) -> None:
     ripe = state.alive & (now_s - since >= loop.learn_s) & (state.ledger.hits >= loop.learn_min_frames)
     for slot in np.flatnonzero(ripe):
         object_id = int(state.ids[slot])
+        if state.enquiries is not None and state.enquiries.is_publishing(object_id):
+            continue
         template = state.library.models[state.generic]
         card = learned_card(
             state.belief,
@@ -250,6 +273,9 @@ def _publish_learned(state: EngineState, now_s: float) -> None:
             float(state.ledger.learning_gain_nats[slot]),
         )
         model = type(template)(card)
+        if state.enquiries is not None:
+            state.enquiries.publish(object_id, model)
+            continue
         where = ""
         if state.registry is not None:
             try:
@@ -258,13 +284,29 @@ def _publish_learned(state: EngineState, now_s: float) -> None:
                 if state.frames % _RETRY_FRAMES == 0:
                     state.tell(EventKind.REGISTRY_AWAY, object_id, error=str(refused))
                 continue
-        state.load([model])
-        row = state.index(np.array([int(slot)]))
-        state.belief = slot_table.put(
-            state.belief,
-            row,
-            model_index=state.index(np.array([len(state.library) - 1])),
-            noise_scale=torch.ones(1, dtype=state.dtype, device=state.device),
-        )
-        state.ledger.learning_since_s[slot] = np.nan
+        _know(state, int(slot), model)
         state.tell(EventKind.PUBLISH, object_id, model_id=card.model_id, published_as=where, kind=card.kind)
+
+
+def _take_receipt(state: EngineState, slot: int | None, receipt: Receipt) -> None:
+    """Run the object that a model was learned from by it, now that the registry has it."""
+    object_id, card = receipt.object_id, receipt.model.card
+    if receipt.published_as is None:
+        state.tell(EventKind.REGISTRY_AWAY, object_id, error=receipt.refused)
+        return
+    if slot is not None and not np.isnan(state.ledger.learning_since_s[slot]):
+        _know(state, slot, receipt.model)
+    published = receipt.published_as
+    state.tell(EventKind.PUBLISH, object_id, model_id=card.model_id, published_as=published, kind=card.kind)
+
+
+def _know(state: EngineState, slot: int, model: ObjectModel) -> None:
+    """Load a model that has been learned, and run the object in `slot` by it."""
+    state.load([model])
+    state.belief = slot_table.put(
+        state.belief,
+        state.index(np.array([slot])),
+        model_index=state.index(np.array([len(state.library) - 1])),
+        noise_scale=torch.ones(1, dtype=state.dtype, device=state.device),
+    )
+    state.ledger.learning_since_s[slot] = np.nan

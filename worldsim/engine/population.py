@@ -62,7 +62,7 @@ def bury(state: EngineState) -> Int[np.ndarray, " n"]:
             state.tell(EventKind.DEATH, int(object_id), model=state.library.model_ids[state.model_index[slot]])
         state.trials.pop(int(object_id), None)
         state.verdict_s.pop(int(object_id), None)
-        state.waiting.discard(int(object_id))
+        state.waiting.pop(int(object_id), None)
     state.belief = lifecycle.buried(state.belief, state.index(slots))
     state.ledger.clear(slots)
     state.edges = without(state.edges, ids)

@@ -14,6 +14,7 @@ from torch import Tensor
 from worldsim.contracts.interaction import Interaction
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
+from worldsim.engine.enquiries import Enquiries
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.filtering.library import LoadedModels
 from worldsim.graph.edges import EdgeTable
@@ -52,8 +53,10 @@ class EngineState:
         before: states at the end of the previous step.
         frames: steps made since reset.
         seed: of every sample that the model draws.
-        waiting: object ids whose query the registry could not answer yet.
+        waiting: object ids whose query the registry has not answered yet, and the id of the model each was believed
+            to be; meanwhile they run on the broad model.
         events: of the step under way.
+        enquiries: questions to a registry that is far away; None where the registry is asked within the step.
     """
 
     settings: WorldModelSettings
@@ -74,8 +77,14 @@ class EngineState:
     hold: float = 0.0
     before: ObjectStates | None = None
     frames: int = 0
-    waiting: set[int] = field(default_factory=set)
+    waiting: dict[int, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    enquiries: Enquiries | None = None
+
+    def __post_init__(self) -> None:
+        """Ask a registry that is far away in the background."""
+        if self.registry is not None and self.registry.remote and self.enquiries is None:
+            self.enquiries = Enquiries(self.registry)
 
     def clear(self, time_s: float) -> None:
         """Forget every object; models, settings and what the registry holds stay."""
@@ -84,10 +93,12 @@ class EngineState:
         self.belief = _at(belief, time_s, self.library)
         self.ledger = Ledger.empty(capacity)
         self.edges = EdgeTable.empty()
-        self.trials, self.verdict_s, self.waiting, self.events = {}, {}, set(), []
+        self.trials, self.verdict_s, self.waiting, self.events = {}, {}, {}, []
         self.own_id, self.before = None, None
         self.command, self.hold = np.zeros(2), 0.0
         self.frames = self.next_id = 0
+        if self.enquiries is not None:
+            self.enquiries.forget()
 
     def tell(self, kind: EventKind, object_id: int = -1, /, **detail: object) -> None:
         """Note an event of the step under way."""

@@ -9,29 +9,42 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from worldsim.errors import CardError
+from worldsim.errors import CardError, ConfigurationError
 from worldsim.registry.artefact import sha256_of
 from worldsim.registry.cards import card_from_json, dump_card
 from worldsim.types.card import ModelCard
 
 __all__ = ["BlobCache"]
 
-FOLDER_VARIABLE = "WORLDSIM_CACHE"
+FOLDER_VARIABLE, BYTES_VARIABLE = "WORLDSIM_CACHE", "WORLDSIM_CACHE_BYTES"
+_DEFAULT_BYTES = 1 << 30
+_KEPT = ("blobs/*/*", "cards/*/*/*", "parts/*")
 
 
 class BlobCache:
     """A folder of blobs and cards. A cache: what cannot be written is not kept, what is damaged is forgotten."""
 
-    def __init__(self, folder: Path, max_bytes: int = 1 << 30) -> None:
-        """Keep at most `max_bytes` of blobs in `folder`; the ones used longest ago go first."""
+    def __init__(self, folder: Path, max_bytes: int = _DEFAULT_BYTES) -> None:
+        """Keep at most `max_bytes` of blobs, cards and unfinished downloads; those used longest ago go first."""
         self.folder, self.max_bytes = folder, max_bytes
         self._bytes: int | None = None
 
     @classmethod
     def of_user(cls) -> BlobCache:
-        """Return the cache in the user's cache folder, or in the one that WORLDSIM_CACHE names."""
+        """Return the cache in the user's cache folder (or WORLDSIM_CACHE), of 1 GiB (or WORLDSIM_CACHE_BYTES).
+
+        Raises:
+            ConfigurationError: WORLDSIM_CACHE_BYTES is no number of bytes.
+        """
         named = os.environ.get(FOLDER_VARIABLE)
-        return cls((Path(named) if named else user_cache_path("worldsim")) / "registry")
+        size = os.environ.get(BYTES_VARIABLE, str(_DEFAULT_BYTES))
+        if not size.isdecimal():
+            raise ConfigurationError(f"{BYTES_VARIABLE} is {size[:80]!r}, expected a number of bytes.")
+        return cls((Path(named) if named else user_cache_path("worldsim")) / "registry", int(size))
+
+    def part(self, sha256: str) -> Path:
+        """Return where an unfinished download of this blob is kept."""
+        return self.folder / "parts" / sha256
 
     def get(self, sha256: str) -> bytes | None:
         """Return the blob, or None where it is not here whole."""
@@ -52,10 +65,7 @@ class BlobCache:
         path = self._blob(sha256)
         if len(data) > self.max_bytes or path.exists():
             return
-        if _write(path, data):
-            self._bytes = self._size() + len(data) if self._bytes is not None else self._size()
-            if self._bytes > self.max_bytes:
-                self._evict()
+        self._keep(path, data)
 
     def card(self, model_id: str, version: int | None) -> ModelCard | None:
         """Return a card that was put here: that version, or the newest of those here."""
@@ -66,25 +76,36 @@ class BlobCache:
                 return None
             version = max(kept)
         try:
-            return card_from_json((folder / f"{version}.json").read_bytes())
+            path = folder / f"{version}.json"
+            found = card_from_json(path.read_bytes())
         except (OSError, CardError):
             return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # used just now
+        return found
 
     def put_card(self, card: ModelCard) -> None:
         """Keep `card`."""
         path = self.folder / "cards" / card.model_id / f"{card.version}.json"
         if not path.exists():
-            _write(path, dump_card(card).encode())
+            self._keep(path, dump_card(card).encode())
 
     def _blob(self, sha256: str) -> Path:
         return self.folder / "blobs" / sha256[:2] / sha256
 
-    def _size(self) -> int:
-        return sum(size for _, size, _ in self._listed()) if self._bytes is None else self._bytes
+    def _keep(self, path: Path, data: bytes) -> None:
+        if not _write(path, data):
+            return
+        if self._bytes is None:  # counted once, when the first file of this process has been written
+            self._bytes = sum(size for _, size, _ in self._listed())
+        else:
+            self._bytes += len(data)
+        if self._bytes > self.max_bytes:
+            self._evict()
 
     def _listed(self) -> list[tuple[float, int, Path]]:
         found = []
-        for path in (self.folder / "blobs").glob("*/*"):
+        for path in (p for kept in _KEPT for p in self.folder.glob(kept)):
             try:
                 state = path.stat()
             except OSError:
@@ -93,7 +114,7 @@ class BlobCache:
         return sorted(found)
 
     def _evict(self) -> None:
-        """Remove the blobs used longest ago until a tenth of the room is free."""
+        """Remove what was used longest ago until a tenth of the room is free."""
         listed = self._listed()
         total = sum(size for _, size, _ in listed)
         for _, size, path in listed:

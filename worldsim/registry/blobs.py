@@ -1,4 +1,4 @@
-"""Where model bytes lie: content-addressed by sha256, appended to pack files, or inside the database.
+"""Where model bytes lie: content-addressed by sha256, in packs (files here, objects elsewhere), or in the database.
 
 A pack is a plain concatenation; the database says where each blob lies and how long each pack is. Bytes beyond that
 length belong to a write that never committed: the next writer writes over them, so a crash heals by itself.
@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from worldsim.errors import IntegrityError, StorageError
 from worldsim.registry.database import blob_bytes, blobs, packs, pairs
 
-__all__ = ["BlobStore", "DatabaseBlobs", "PackedBlobs"]
+__all__ = ["BlobStore", "DatabaseBlobs", "PackStore", "PackedBlobs"]
 
 PACK_BYTES = 1 << 30
 """A pack that has reached this size is left alone and the next one begun."""
@@ -31,7 +31,13 @@ _LOOKUP = 500  # keys in one IN list; SQLite's oldest limit on variables is 999
 
 
 class BlobStore(abc.ABC):
-    """Bytes by their sha256. `put` runs inside the writing transaction that also stores the cards."""
+    """Bytes by their sha256. `put` runs inside the writing transaction that also stores the cards.
+
+    Attributes:
+        table: which table lists the blobs, by its column ``sha256``.
+    """
+
+    table: sa.Table
 
     @abc.abstractmethod
     def put(self, connection: Connection, items: Mapping[str, bytes]) -> None:
@@ -60,6 +66,8 @@ class BlobStore(abc.ABC):
 class DatabaseBlobs(BlobStore):
     """Blobs as rows: for in-memory registries, and where several machines share one PostgreSQL."""
 
+    table = blob_bytes
+
     def put(self, connection: Connection, items: Mapping[str, bytes]) -> None:
         """Insert what is not there yet."""
         there = present(connection, blob_bytes, items)
@@ -85,17 +93,43 @@ class DatabaseBlobs(BlobStore):
         return int(count), int(total)
 
 
-class PackedBlobs(BlobStore):
-    """Blobs appended to ``pack-00000001.bin``, ``pack-00000002.bin`` ... in one folder."""
+class PackStore(BlobStore):
+    """Blobs in numbered packs, which the database keeps the account of. Where packs lie is the subclass's."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use `folder`, which is made when the first blob is stored."""
-        self.folder = folder
-        self._open: dict[int, int] = {}
+    table = blobs
 
-    def path(self, pack: int) -> Path:
-        """Return where a pack lies."""
-        return self.folder / f"pack-{pack:08d}.bin"
+    @abc.abstractmethod
+    def name(self, pack: int) -> str:
+        """Return where a pack lies, as messages name it."""
+
+    @abc.abstractmethod
+    def read(self, pack: int, start: int, length: int) -> bytes:
+        """Return `length` bytes of `pack` from `start`.
+
+        Raises:
+            IntegrityError: the pack is missing or too short.
+            StorageError: it cannot be read.
+        """
+
+    @abc.abstractmethod
+    def remove(self, pack: int) -> None:
+        """Delete a pack that nothing refers to any more; one that is gone already is no error."""
+
+    @abc.abstractmethod
+    def place(self, last: tuple[int, int] | None) -> tuple[int, int]:
+        """Return (pack, start) of the next write, given number and length of the last pack, or None for no pack yet."""
+
+    @abc.abstractmethod
+    def write(self, pack: int, start: int, data: bytes) -> None:
+        """Write `data` at `start` of `pack`, durably.
+
+        Raises:
+            StorageError: it could not; no committed byte is touched.
+        """
+
+    @abc.abstractmethod
+    def lengths(self) -> dict[int, int]:
+        """Return how long each pack is that lies there, committed or not."""
 
     def put(self, connection: Connection, items: Mapping[str, bytes]) -> None:
         """Append what is not there yet, make it durable, and note where it lies."""
@@ -106,16 +140,13 @@ class PackedBlobs(BlobStore):
         last = connection.execute(
             sa.select(packs.c.pack, packs.c.length).order_by(packs.c.pack.desc()).limit(1)
         ).first()
-        pack, start = (last.pack, last.length) if last else (0, PACK_BYTES)
-        begun = start >= PACK_BYTES
-        if begun:
-            pack, start = pack + 1, 0
-        self._append(pack, start, b"".join(fresh.values()))
+        pack, start = self.place(None if last is None else (last.pack, last.length))
+        self.write(pack, start, b"".join(fresh.values()))
         end, rows = start, []
         for key, data in fresh.items():
             rows.append({"sha256": key, "pack": pack, "start": end, "length": len(data)})
             end += len(data)
-        if begun:
+        if last is None or pack != last.pack:
             connection.execute(packs.insert(), [{"pack": pack, "length": end}])
         else:
             connection.execute(packs.update().where(packs.c.pack == pack).values(length=end))
@@ -130,29 +161,6 @@ class PackedBlobs(BlobStore):
                 found[key] = self.read(pack, start, length)
         return found
 
-    def read(self, pack: int, start: int, length: int) -> bytes:
-        """Return `length` bytes of `pack` from `start`.
-
-        Raises:
-            IntegrityError: the pack is missing or too short.
-            StorageError: it cannot be read.
-        """
-        try:
-            file = self._open.get(pack)
-            if file is None:
-                file = self._open[pack] = os.open(self.path(pack), os.O_RDONLY | os.O_CLOEXEC)
-            data = os.pread(file, length, start)
-        except FileNotFoundError as error:
-            raise IntegrityError(f"{self.path(pack)} is missing; restore it from a copy.") from error
-        except OSError as error:
-            raise StorageError(f"cannot read {self.path(pack)}: {error.strerror or error}.") from error
-        if len(data) != length:
-            raise IntegrityError(
-                f"{self.path(pack)} is truncated: {length} bytes expected at {start}, {len(data)} found. Restore it "
-                "from a copy; 'worldsim registry verify' lists what is lost."
-            )
-        return data
-
     def sizes(self, connection: Connection) -> tuple[int, int]:
         """Count blobs and bytes by the database's account."""
         count, total = connection.execute(
@@ -160,7 +168,7 @@ class PackedBlobs(BlobStore):
         ).one()
         return int(count), int(total)
 
-    def rewrite_sparse(self, connection: Connection) -> list[Path]:
+    def rewrite_sparse(self, connection: Connection) -> list[int]:
         """Copy what lives in packs that hold dead bytes into new packs; return the old ones, to be removed.
 
         Inside the writing transaction: until it commits, the old packs are the ones that count.
@@ -180,14 +188,64 @@ class PackedBlobs(BlobStore):
             connection.execute(blobs.delete().where(blobs.c.sha256.in_(list(items))))
             self.put(connection, items)
         connection.execute(packs.delete().where(packs.c.pack.in_(sparse)))
-        return [self.path(pack) for pack in sparse]
+        return sparse
+
+
+class PackedBlobs(PackStore):
+    """Blobs appended to ``pack-00000001.bin``, ``pack-00000002.bin`` ... in one folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, which is made when the first blob is stored."""
+        self.folder = folder
+        self._open: dict[int, int] = {}
+
+    def path(self, pack: int) -> Path:
+        """Return where a pack lies."""
+        return self.folder / f"pack-{pack:08d}.bin"
+
+    def name(self, pack: int) -> str:
+        """Return the path."""
+        return str(self.path(pack))
+
+    def place(self, last: tuple[int, int] | None) -> tuple[int, int]:
+        """Append to the last pack until it is full."""
+        if last is None or last[1] >= PACK_BYTES:
+            return (1 if last is None else last[0] + 1), 0
+        return last
+
+    def read(self, pack: int, start: int, length: int) -> bytes:
+        """Return `length` bytes of `pack` from `start`.
+
+        Raises:
+            IntegrityError: the pack is missing or too short.
+            StorageError: it cannot be read.
+        """
+        try:
+            file = self._open.get(pack)
+            if file is None:
+                file = self._open[pack] = os.open(self.path(pack), os.O_RDONLY | os.O_CLOEXEC)
+            data = os.pread(file, length, start)
+        except FileNotFoundError as error:
+            raise IntegrityError(f"{self.path(pack)} is missing; restore it from a copy.") from error
+        except OSError as error:
+            raise StorageError(f"cannot read {self.path(pack)}: {error.strerror or error}.") from error
+        return whole(data, length, start, self.name(pack))
+
+    def remove(self, pack: int) -> None:
+        """Delete the file; whoever has it open reads on."""
+        self.path(pack).unlink(missing_ok=True)
+
+    def lengths(self) -> dict[int, int]:
+        """Look at the files."""
+        return {int(p.stem.removeprefix("pack-")): p.stat().st_size for p in self.folder.glob("pack-*.bin")}
 
     def close(self) -> None:
         """Close the packs."""
         while self._open:
             os.close(self._open.popitem()[1])
 
-    def _append(self, pack: int, start: int, data: bytes) -> None:
+    def write(self, pack: int, start: int, data: bytes) -> None:
+        """Write into the file; where the disk refuses, give the space back."""
         path = self.path(pack)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -207,6 +265,20 @@ class PackedBlobs(BlobStore):
             ) from error
         finally:
             os.close(file)
+
+
+def whole(data: bytes, length: int, start: int, name: str) -> bytes:
+    """Return `data`, read from `start` of the pack `name`, if all `length` bytes of it are there.
+
+    Raises:
+        IntegrityError: they are not.
+    """
+    if len(data) != length:
+        raise IntegrityError(
+            f"{name} is truncated: {length} bytes expected at {start}, {len(data)} found. Restore it from a copy; "
+            "'worldsim registry verify' lists what is lost."
+        )
+    return data
 
 
 def present(connection: Connection, table: sa.Table, keys: Iterable[str]) -> set[str]:

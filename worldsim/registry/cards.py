@@ -43,6 +43,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,63}
 _ID = r"[a-z0-9](?:[._-]?[a-z0-9])*/[a-z0-9](?:[._-]?[a-z0-9])*"
 ModelId = Annotated[str, StringConstraints(pattern=rf"^{_ID}$", max_length=96)]
 Parent = Annotated[str, StringConstraints(pattern=rf"^{_ID}@[0-9]{{1,9}}$", max_length=106)]
+Licence = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+ ()-]{0,63}$")]
 # no control characters but tab and line feed: text fields are printed, and PostgreSQL stores no NUL
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$", max_length=4000)]
 Triple = Annotated[tuple[Length, Length, Length], Field()]
@@ -105,7 +106,7 @@ class CardDocument(_Document):
     parameters: Annotated[tuple[ParameterDocument, ...], Field(max_length=64)]
     shape: ShapeDocument
     descriptor: DescriptorDocument
-    licence: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+ ()-]{0,63}$")]
+    licence: Licence
     provenance: Text
     tags: Annotated[tuple[Word, ...], Field(max_length=32)]
     evidence: EvidenceDocument

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Self
 
 import httpx
@@ -23,6 +23,7 @@ from worldsim.errors import IntegrityError, ModelNotFoundError, RegistryError, S
 from worldsim.registry.artefact import TestStream, model_bytes, open_model, sha256_of
 from worldsim.registry.blob_cache import BlobCache
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
+from worldsim.registry.download import Download
 from worldsim.registry.framing import MEDIA_TYPE, pack_model, unpack_candidates
 from worldsim.types.card import ModelCard
 from worldsim.types.query import Candidates, Query
@@ -38,6 +39,8 @@ _PAGE = 500
 
 class HttpRegistry(Registry):
     """The registry at a URL. Safe to use from several threads."""
+
+    remote = True
 
     def __init__(
         self,
@@ -118,11 +121,7 @@ class HttpRegistry(Registry):
         card = self.card(model_id, version)
         data = self.cache.get(card.sha256)
         if data is None:
-            path = f"/v1/models/{card.model_id}/model"
-            data = self._ask("GET", path, params={"version": card.version}).content
-            if sha256_of(data) != card.sha256:
-                raise IntegrityError(f"{self.url} sent other bytes for {model_id}@{card.version} than its card says.")
-            self.cache.put(card.sha256, data)
+            data = self._download(card)
         found = self._classes.get(card.family)
         if found is None:
             found = self._classes[card.family] = model_class(card.family, card.model_id)
@@ -198,7 +197,26 @@ class HttpRegistry(Registry):
             while len(self._recent) > _REMEMBERED:
                 self._recent.popitem(last=False)
 
+    def _download(self, card: ModelCard) -> bytes:
+        """Download a model, going on where an earlier attempt (of this process or another) was cut off."""
+        path, params = f"/v1/models/{card.model_id}/model", {"version": card.version}
+        with Download(self.cache.part(card.sha256)) as arriving:
+            resumed = len(arriving) > 0
+            self._try("GET", path, lambda: arriving.attempt(self._http, path, params))
+            if resumed and sha256_of(arriving.content()) != card.sha256:  # what was kept has been damaged since
+                arriving.restart()
+                self._try("GET", path, lambda: arriving.attempt(self._http, path, params))
+            data = arriving.content()
+            arriving.discard()
+        if sha256_of(data) != card.sha256:
+            raise IntegrityError(f"{self.url} sent other bytes for {card.model_id}@{card.version} than its card says.")
+        self.cache.put(card.sha256, data)
+        return data
+
     def _ask(self, method: str, path: str, *, once: bool = False, **content: Any) -> httpx.Response:
+        return self._try(method, path, lambda: self._http.request(method, path, **content), once)
+
+    def _try(self, method: str, path: str, send: Callable[[], httpx.Response], once: bool = False) -> httpx.Response:
         if self.offline:
             raise StorageError(
                 f"{method} {self.url}{path}: this registry was opened offline, and its cache lacks that."
@@ -206,7 +224,7 @@ class HttpRegistry(Registry):
         for attempt in range(1, self.attempts + 1):
             last = attempt == self.attempts
             try:
-                answer = self._http.request(method, path, **content)
+                answer = send()
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 if last:
                     self._away(error)

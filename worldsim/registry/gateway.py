@@ -19,6 +19,7 @@ __all__ = ["Counted", "Gateway", "Limits"]
 
 _log = logging.getLogger("worldsim.registry.service")
 _CLIENTS = 10_000  # remembered at once; the one seen longest ago is forgotten first
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 
@@ -90,7 +91,7 @@ class Gateway:
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self.limits.body_bytes:
+        if not length.isdigit() or len(length) > 12 or int(length) > self.limits.body_bytes:
             return _refuse(413, f"a body takes at most {self.limits.body_bytes} bytes")
         if not self._admitted((scope.get("client") or ("unknown", 0))[0], time.monotonic()):
             return _refuse(429, f"more than {self.limits.requests_per_s:g} requests a second", {"Retry-After": "1"})
@@ -107,7 +108,8 @@ class Gateway:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "(none)")  # the pattern: a label must not grow with the models
-        self._requests.labels(scope["method"], route, str(status)).inc()
+        method = scope["method"] if scope["method"] in _METHODS else "(other)"
+        self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
         if _log.isEnabledFor(logging.INFO):
             client = (scope.get("client") or ("unknown", 0))[0]

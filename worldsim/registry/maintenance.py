@@ -13,9 +13,9 @@ from sqlalchemy.engine import Connection, Row
 
 from worldsim.errors import CardError, IntegrityError
 from worldsim.registry.artefact import open_model, sha256_of
-from worldsim.registry.blobs import DatabaseBlobs, PackedBlobs
+from worldsim.registry.blobs import PackedBlobs, PackStore
 from worldsim.registry.cards import card_from_json
-from worldsim.registry.database import aliases, blob_bytes, blobs, cards, descriptors, models, packs, pairs, tags
+from worldsim.registry.database import aliases, cards, descriptors, models, packs, pairs, tags
 from worldsim.registry.descriptor import card_vector
 from worldsim.registry.index import pack_vector
 from worldsim.registry.store import StoredRegistry
@@ -131,17 +131,16 @@ def collect_garbage(registry: StoredRegistry, *, keep_versions: int | None = Non
     with registry.database.writing() as connection:
         if keep_versions is not None:
             removed = _drop_old_versions(connection, max(keep_versions, 1))
-        unused = _unused_blobs(connection, blobs if isinstance(registry.blobs, PackedBlobs) else blob_bytes)
+        table = registry.blobs.table
+        unused = _unused_blobs(connection, table)
         size = sum(length for _, length in unused)
-        table = blobs if isinstance(registry.blobs, PackedBlobs) else blob_bytes
         for start in range(0, len(unused), _BATCH):
             keys = [key for key, _ in unused[start : start + _BATCH]]
             connection.execute(table.delete().where(table.c.sha256.in_(keys)))
-        stale: list[Path] = []
-        if isinstance(registry.blobs, PackedBlobs):
-            stale = registry.blobs.rewrite_sparse(connection)
-    for path in stale:  # after the commit: until then the old packs are the ones that count
-        path.unlink(missing_ok=True)
+        stale = registry.blobs.rewrite_sparse(connection) if isinstance(registry.blobs, PackStore) else []
+    if isinstance(registry.blobs, PackStore):
+        for pack in stale:  # after the commit: until then the old packs are the ones that count
+            registry.blobs.remove(pack)
     registry.blobs.close()
     return Collected(removed, len(unused), size)
 
@@ -195,21 +194,16 @@ def _check_blobs(
 
 
 def _orphans(registry: StoredRegistry, connection: Connection) -> list[Finding]:
-    if isinstance(registry.blobs, DatabaseBlobs):
-        unused = _unused_blobs(connection, blob_bytes)
-        return [Finding("orphan", key, "no card names this blob", harmless=True) for key, _ in unused]
-    if not isinstance(registry.blobs, PackedBlobs):
-        return []
-    findings = [
-        Finding("orphan", key, "no card names this blob", harmless=True) for key, _ in _unused_blobs(connection, blobs)
-    ]
-    lengths = {pack: int(length) for pack, length in connection.execute(sa.select(packs.c.pack, packs.c.length))}
-    for path in sorted(registry.blobs.folder.glob("pack-*.bin")):
-        expected = lengths.get(int(path.stem.removeprefix("pack-")), 0)
-        beyond = path.stat().st_size - expected
+    unused = _unused_blobs(connection, registry.blobs.table)
+    findings = [Finding("orphan", key, "no card names this blob", harmless=True) for key, _ in unused]
+    if not isinstance(registry.blobs, PackStore):
+        return findings
+    known = {pack: int(length) for pack, length in connection.execute(sa.select(packs.c.pack, packs.c.length))}
+    for pack, length in sorted(registry.blobs.lengths().items()):
+        beyond = length - known.get(pack, 0)
         if beyond > 0:
             problem = f"{beyond} bytes of a write that never ended; the next write uses their place"
-            findings.append(Finding("pack", str(path), problem, harmless=True))
+            findings.append(Finding("pack", registry.blobs.name(pack), problem, harmless=True))
     return findings
 
 

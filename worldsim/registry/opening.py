@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from worldsim.errors import ConfigurationError, UnknownNameError
-from worldsim.registry.blobs import DatabaseBlobs, PackedBlobs
+from worldsim.registry.blobs import BlobStore, DatabaseBlobs, PackedBlobs
 from worldsim.registry.builtin import shipped_models
 from worldsim.registry.client import HttpRegistry
-from worldsim.registry.database import Database
+from worldsim.registry.database import Database, cards, meta
+from worldsim.registry.remote_blobs import RemoteBlobs
 from worldsim.registry.store import StoredRegistry
 
 __all__ = ["SCHEMES", "open_registry", "open_stored"]
 
+_BLOBS = "blobs"
 SCHEMES = ("builtin", "sqlite:///file.db", "postgresql://user@host/database", "http://host:port")
 
 
@@ -29,8 +32,12 @@ def open_registry(url: str = "builtin") -> StoredRegistry | HttpRegistry:
     ``"postgresql://..."`` is one database for many machines; ``"http://host:port"`` is what ``worldsim registry serve``
     serves there, and ``"http://host:port?offline=1"`` what was fetched from it before.
 
+    A database of either kind may keep the models' bytes elsewhere: ``"sqlite:///file.db?blobs=s3://bucket/folder"``
+    puts them at any URL that fsspec knows. It is said once, when the registry is new, and remembered in the database.
+
     Raises:
         UnknownNameError: `url` is of no known form.
+        ConfigurationError: the blobs are asked for in another place than where they lie.
         StorageError: it cannot be opened.
         IntegrityError: it is damaged.
     """
@@ -42,10 +49,46 @@ def open_registry(url: str = "builtin") -> StoredRegistry | HttpRegistry:
     backend = parsed.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
         raise UnknownNameError("registry address", url, SCHEMES)
-    database = Database(parsed)
-    if backend == "sqlite" and not database.in_memory:
-        return StoredRegistry(database, PackedBlobs(Path(f"{parsed.database}.blobs")), Path(f"{parsed.database}.index"))
-    return StoredRegistry(database, DatabaseBlobs())
+    asked = parsed.query.get("blobs")
+    if asked is not None and not isinstance(asked, str):
+        raise ConfigurationError(f"registry address {url!r} names {len(asked)} places for blobs, expected one.")
+    database = Database(parsed.difference_update_query(["blobs"]))
+    try:
+        return _stored(database, asked)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _stored(database: Database, asked: str | None) -> StoredRegistry:
+    file = database.url.database
+    in_file = database.url.get_backend_name() == "sqlite" and not database.in_memory
+    known = _blobs_url(database, asked)
+    blobs: BlobStore
+    if known is not None:
+        blobs = RemoteBlobs(known)
+    else:
+        blobs = PackedBlobs(Path(f"{file}.blobs")) if in_file else DatabaseBlobs()
+    return StoredRegistry(database, blobs, Path(f"{file}.index") if in_file else None)
+
+
+def _blobs_url(database: Database, asked: str | None) -> str | None:
+    """Return where the blobs lie, None for the usual place; note in a new registry where they shall lie."""
+    with database.reading() as connection:
+        known = connection.execute(sa.select(meta.c.value).where(meta.c.key == _BLOBS)).scalar()
+        is_new = connection.execute(sa.select(cards.c.row).limit(1)).first() is None
+    if asked is None or asked == known:
+        return known
+    if known is not None or not is_new:
+        raise ConfigurationError(
+            f"registry {database.name} keeps its models' bytes {f'at {known}' if known else 'beside its database'}, "
+            f"not at {asked}. To move them, export it and import it into a new registry."
+        )
+    RemoteBlobs(asked)  # refuses a place that cannot be
+    with database.writing() as connection:
+        connection.execute(meta.delete().where(meta.c.key == _BLOBS))
+        connection.execute(meta.insert(), {"key": _BLOBS, "value": asked})
+    return asked
 
 
 def open_stored(url: str) -> StoredRegistry:

@@ -5,11 +5,13 @@ Everything that comes in is data and is checked as such; a class is looked up in
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
@@ -30,6 +32,7 @@ from worldsim.registry.cards import (
     AppearanceStd,
     CardDocument,
     Length,
+    Licence,
     Name,
     Number,
     Spread,
@@ -50,6 +53,7 @@ ModelName = Annotated[str, Path(pattern=_SEGMENT, max_length=94)]
 Revision = Annotated[
     str, Path(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$", description="main, a version, an alias, a commit")
 ]
+_RANGE = re.compile(r"bytes=([0-9]{1,12})-([0-9]{0,12})")
 Alias = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
 Version = Annotated[int | None, Query(ge=1, le=999_999_999)]
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
@@ -77,9 +81,9 @@ class SearchDocument(_Strict):
     motion: Annotated[dict[Name, Number], Field(max_length=32)] = {}
     channel_share: Annotated[dict[Name, Number], Field(max_length=16)] = {}
     kind: Word | None = None
-    exclude: Annotated[list[Annotated[str, Field(max_length=96)]], Field(max_length=1000)] = []
+    exclude: Annotated[list[Annotated[str, Field(max_length=96, pattern=r"^[ -~]*$")]], Field(max_length=1000)] = []
     tag: Word | None = None
-    licence: Annotated[str, Field(max_length=64)] | None = None
+    licence: Licence | None = None
 
     def query(self) -> types.Query:
         """Return the query without the filters."""
@@ -124,6 +128,14 @@ def create_app(
     async def refuse(_: Request, error: WorldsimError) -> JSONResponse:
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
         return JSONResponse({"error": type(error).__name__, "detail": str(error)}, status)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_form(_: Request, error: RequestValidationError) -> JSONResponse:
+        # the input is not repeated: it may be long, and it may be what JSON cannot hold
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])[:200]
+        detail = f"{field}: {first['msg'][:300]}".encode("ascii", "backslashreplace").decode()
+        return JSONResponse({"error": "Refused", "detail": detail}, 422)
 
     @app.exception_handler(HTTPException)
     async def refuse_plainly(_: Request, error: HTTPException) -> JSONResponse:
@@ -187,8 +199,8 @@ def _add_reading(app: APIRouter, registry: StoredRegistry) -> None:
 
     @app.get("/v1/models", tags=["registry"])
     def listed(
-        tag: Annotated[str | None, Query(max_length=64)] = None,
-        after: Annotated[str, Query(max_length=96)] = "",
+        tag: Annotated[Word | None, Query()] = None,
+        after: Annotated[str, Query(max_length=96, pattern=r"^[a-z0-9._/-]*$")] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     ) -> dict[str, Any]:
         """Return the newest cards ordered by id, a page at a time: pass the last id as `after` for the next."""
@@ -206,11 +218,11 @@ def _add_reading(app: APIRouter, registry: StoredRegistry) -> None:
         return {"versions": registry.versions(model_id), "aliases": registry.aliases(model_id)}
 
     @app.get("/v1/models/{namespace}/{name}/model", tags=["registry"], response_class=Response)
-    def model(namespace: Namespace, name: ModelName, version: Version = None) -> Response:
-        """Return the safetensors bytes."""
+    def model(namespace: Namespace, name: ModelName, request: Request, version: Version = None) -> Response:
+        """Return the safetensors bytes, or a part of them by ``Range``."""
         found, data = registry.fetch_bytes(f"{namespace}/{name}", version)
-        headers = {"ETag": f'"{found.sha256}"', "X-Model-Version": str(found.version)}
-        return Response(data, media_type="application/octet-stream", headers=headers)
+        headers = {"ETag": f'"{found.sha256}"', "X-Model-Version": str(found.version), "Accept-Ranges": "bytes"}
+        return _ranged(request, data, headers)
 
 
 def _add_writing(app: FastAPI, registry: StoredRegistry, writer: Callable[[Request], None]) -> None:
@@ -292,10 +304,9 @@ def document(card: ModelCard) -> CardDocument:
 
 
 def _ranged(request: Request, data: bytes, headers: dict[str, str]) -> Response:
-    wanted = request.headers.get("range", "")
-    start, _, end = wanted.removeprefix("bytes=").partition("-")
-    if request.method == "GET" and wanted.startswith("bytes=") and start.isdecimal() and (not end or end.isdecimal()):
-        first, last = int(start), min(int(end or len(data)), len(data) - 1)
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    if request.method == "GET" and asked is not None:  # other forms may be ignored (RFC 9110, 14.2)
+        first, last = int(asked[1]), min(int(asked[2] or len(data)), len(data) - 1)
         if first > last:
             return Response(status_code=416, headers={"Content-Range": f"bytes */{len(data)}"})
         headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"

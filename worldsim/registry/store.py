@@ -24,7 +24,7 @@ from worldsim.registry.search_index import SearchIndex
 from worldsim.types.card import ModelCard
 from worldsim.types.query import Candidates, Query
 
-__all__ = ["MAX_CANDIDATES", "StoredRegistry"]
+__all__ = ["MAX_CANDIDATES", "StoredRegistry", "check_alias"]
 
 MAX_CANDIDATES = 64
 """A search never returns more."""
@@ -46,6 +46,7 @@ class StoredRegistry(Registry):
     def __init__(self, database: Database, blobs: BlobStore, index_folder: Path | None = None) -> None:
         """Use `database` for cards, `blobs` for parameters, and `index_folder` for the index of a large registry."""
         self.database, self.blobs = database, blobs
+        self.remote = database.url.get_backend_name() != "sqlite"
         self.index = SearchIndex(database, index_folder)
         self._classes: dict[str, type[ObjectModel]] = {}
 
@@ -132,8 +133,7 @@ class StoredRegistry(Registry):
             ModelNotFoundError: no such version.
             CardError: `alias` is not of small letters, digits and ``. _ -``, beginning with a letter.
         """
-        if re.fullmatch(r"[a-z][a-z0-9_.-]{0,63}", alias) is None or alias == "main":
-            raise CardError(f"alias {alias[:80]!r}, expected small letters, digits, . _ -, a letter first, not 'main'.")
+        check_alias(alias)
         with self.database.writing() as connection:
             self._card(connection, model_id, version)
             mine = (aliases.c.model_id == model_id) & (aliases.c.alias == alias)
@@ -241,16 +241,24 @@ class StoredRegistry(Registry):
         with self.database.writing() as connection:
             return self.store_within(connection, items)
 
-    def store_within(self, connection: Connection, items: Sequence[tuple[ModelCard, bytes]]) -> list[str]:
-        """Store as `store_checked` does, inside a writing transaction that the caller commits."""
+    def store_within(
+        self, connection: Connection, items: Sequence[tuple[ModelCard, bytes]], *, keep_versions: bool = False
+    ) -> list[str]:
+        """Store as `store_checked` does, inside a writing transaction that the caller commits.
+
+        Args:
+            connection: of `Database.writing`.
+            items: cards and their bytes.
+            keep_versions: store each under its own version, which must be free, instead of the next one.
+        """
         self.blobs.put(connection, {card.sha256: data for card, data in items})
-        return self._insert(connection, [card for card, _ in items])
+        return self._insert(connection, [card for card, _ in items], keep_versions)
 
-    def _insert(self, connection: Connection, new: Sequence[ModelCard]) -> list[str]:
-        """Insert `new` as the next versions of their ids, and point each id at its newest row.
+    def _insert(self, connection: Connection, new: Sequence[ModelCard], keep_versions: bool) -> list[str]:
+        """Insert `new` and point each id at its newest version.
 
-        Rows count up under the writer's lock. The highest is the newest version of its model, which nothing ever
-        deletes, so a row's number is never used twice and readers can ask for what came after a row.
+        Rows count up under the writer's lock. The newest version of a model is never deleted, and it alone has a
+        descriptor, so no number is used for two descriptors and readers can ask for what came after a row.
         """
         newest = self._newest(connection, {card.model_id for card in new})
         before = {model_id: row for model_id, (row, _) in newest.items()}
@@ -259,16 +267,18 @@ class StoredRegistry(Registry):
         card_rows, tag_rows, pointed = [], [], {}
         for card in new:
             row += 1
-            version = newest[card.model_id][1] + 1 if card.model_id in newest else 1
-            card = card.replace(version=version)  # noqa: PLW2901
-            newest[card.model_id] = (row, version)
-            pointed[card.model_id] = (row, card)
+            last = newest[card.model_id][1] if card.model_id in newest else 0
+            card = card.replace(version=card.version if keep_versions else last + 1)  # noqa: PLW2901
+            if card.version > last:
+                newest[card.model_id] = (row, card.version)
+                pointed[card.model_id] = (row, card)
             card_rows.append(_card_row(row, card, published_s))
             tag_rows += [{"tag": tag, "row": row} for tag in dict.fromkeys(card.tags)]
         if not card_rows:
             return []
         connection.execute(cards.insert(), card_rows)
-        self._point(connection, pointed, before)
+        if pointed:
+            self._point(connection, pointed, before)
         if tag_rows:
             connection.execute(tags.insert(), tag_rows)
         return [f"{r['model_id']}@{r['version']}" for r in card_rows]
@@ -320,7 +330,8 @@ class StoredRegistry(Registry):
             there = list(connection.execute(sa.select(cards.c.version).where(cards.c.model_id == model_id)).scalars())
             known = f" There are versions {sorted(there)} of it." if there else ""
             raise ModelNotFoundError(
-                f"no model {wanted!r} in registry {self.database.name}.{known} 'worldsim registry search' finds models."
+                f"no model {ascii(wanted)[:140]} in registry {self.database.name}.{known} "
+                "'worldsim registry search' finds models."
             )
         return card_from_json(body)
 
@@ -366,6 +377,17 @@ class StoredRegistry(Registry):
             )
             found.update((model_id, (row, version)) for model_id, row, version in connection.execute(query))
         return found
+
+
+def check_alias(alias: str) -> str:
+    """Return `alias` if it is well formed.
+
+    Raises:
+        CardError: it is not.
+    """
+    if re.fullmatch(r"[a-z][a-z0-9_.-]{0,63}", alias) is None or alias == "main":
+        raise CardError(f"alias {alias[:80]!r}, expected small letters, digits, . _ -, a letter first, not 'main'.")
+    return alias
 
 
 def _card_row(row: int, card: ModelCard, published_s: float) -> dict[str, Any]:
