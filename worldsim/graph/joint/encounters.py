@@ -20,6 +20,7 @@ from worldsim.graph.joint.paths import (
     integrate_forces,
 )
 from worldsim.graph.joint.settings import ForceLaw, JointSettings
+from worldsim.graph.joint.shooting import shoot
 from worldsim.graph.joint.slots import Slots
 
 VIOLENT_SHARE = 100.0
@@ -28,8 +29,17 @@ VIOLENT_SHARE = 100.0
 INTEGRAL_ERROR = 1e-6
 """Relative error of the integrated forces: a floor under the noise, whatever the data seem to allow."""
 
+FINE_INTEGRAL_ERROR = 1e-8
+"""The same where every step of the engine is summed."""
+
+BRIDGE_STIFFNESS = 20.0
+"""What is left over at the end of a followed frame was no smooth force: its path is off by about a part of it."""
+
 KINK_STIFFNESS = 30.0
 """A wall turns the acceleration a of a body round, which bends its unfolded path by about a h^2 over this number."""
+
+SEEN_SHARE = 0.5
+"""Variance of a path between two observations over that of one of them."""
 
 WARINESS = 25.0
 """Accelerations that are believed bend a path only if they stand out of their doubt by the root of this."""
@@ -58,12 +68,38 @@ class BelievedForces:
         integrals: per unit of each coefficient.
         believed: [N, d] mean of each coefficient; square: [N, d] its expected square.
         path_variance: [N] of each body's path, m^2.
+        integral_error: relative error of the integrated forces.
     """
 
     integrals: Integrals
     believed: Float[Tensor, "N d"]
     square: Float[Tensor, "N d"]
     path_variance: Float[Tensor, " N"]
+    integral_error: float = INTEGRAL_ERROR
+
+
+def follow_beliefs(
+    around: Surroundings, frame: Frame, believed: Float[Tensor, "N d"], variance: Float[Tensor, "N d"]
+) -> BelievedForces:
+    """Integrate the forces along simulated paths (`shoot`), every step of the engine: for small scenes.
+
+    Args:
+        around: laws and candidate pairs.
+        frame: the two observations.
+        believed, variance: [N, d] of the coefficients.
+    """
+    shot = shoot(around.laws, around.slots, around.inverse_mass, frame, believed)
+    found = integrate_forces(
+        around.laws, frame, shot.path, around.slots.neighbour, around.slots.used, around.inverse_mass, shot.rule
+    )
+    square = believed.square() + variance
+    # where the path was followed, only what the belief does not know of the forces bends it further
+    unknown = torch.where(shot.followed[:, None], variance, square)
+    bend = (unknown * found.wobble[0].square()).sum(-1)
+    bend = bend + shot.bridge.square() / BRIDGE_STIFFNESS**2
+    jolt = (found.end_forces.square() @ unknown[None, :, :, None])[..., 0].sum(-1).mean(0)
+    kink = frame.bounced().any(-1) * jolt * (frame.dt_s**2 / KINK_STIFFNESS) ** 2
+    return BelievedForces(found, believed, square, bend + kink, FINE_INTEGRAL_ERROR)
 
 
 def integrate_beliefs(
@@ -100,16 +136,27 @@ def integrate_beliefs(
 
 
 def process_noise(
-    around: Surroundings, frame: Frame, forces: BelievedForces, settings: JointSettings
+    around: Surroundings,
+    frame: Frame,
+    forces: BelievedForces,
+    noise: Float[Tensor, "H N P P"],
+    settings: JointSettings,
 ) -> Float[Tensor, "B N P P"]:
-    """Return the covariance of what the integrals miss: the paths are not quite where they seem."""
+    """Return the covariance of what the integrals miss: the paths are not quite where they seem.
+
+    Args:
+        around, frame, forces: of the frame.
+        noise: covariance of the observations under each noise scale; paths go through what was observed.
+        settings: of the filter.
+    """
     neighbour = around.slots.neighbour.repeat_interleave(len(around.laws), dim=1)
-    bank = frame.position_after.new_tensor(settings.noise_bank_m).square()[:, None, None]
-    path = forces.path_variance[:, None] + forces.path_variance[neighbour] + bank
+    seen = noise[..., 0, 0]
+    path = forces.path_variance[:, None] + forces.path_variance[neighbour]
+    path = path + SEEN_SHARE * (seen[:, :, None] + seen[:, neighbour])
     velocity = (forces.square * forces.integrals.gradient.square() * path).sum(-1)
     h, dimension = frame.dt_s, frame.position_after.shape[-1]
     pushes = forces.integrals.design[:, dimension:].square().sum(1)
-    velocity = velocity + INTEGRAL_ERROR**2 * (forces.square * pushes).sum(-1)
+    velocity = velocity + forces.integral_error**2 * (forces.square * pushes).sum(-1)
     shape = velocity.new_tensor([[h * h / 3.0, h / 2.0], [h / 2.0, 1.0]])
     block = torch.kron(shape, torch.eye(dimension, dtype=velocity.dtype, device=velocity.device))
     return (velocity[..., None, None] * block).repeat(settings.run_lengths, 1, 1, 1)

@@ -57,6 +57,13 @@ class NodeEvidence:
             state.new_zeros(banks, count),
         )
 
+    def rows(self, row: Int[Tensor, " N"], node: Int[Tensor, " N"]) -> NodeEvidence:
+        """Return one hypothesis a node, as a bank of one."""
+        parts = (self.state, self.sensitivity, self.covariance, self.precision, self.information)
+        return NodeEvidence(
+            *(part[row, node][None] for part in parts), self.quadratic[row, node][None], self.degrees[row, node][None]
+        )
+
     def posterior(
         self, mean: Float[Tensor, "N d"], variance: Float[Tensor, "N d"]
     ) -> tuple[Float[Tensor, "B N d"], Float[Tensor, "B N d d"]]:
@@ -118,6 +125,11 @@ class Transition:
     noise: Float[Tensor, "B N P P"]
     blind: Bool[Tensor, "N P"]
     dt_s: float
+
+    def rows(self, row: Int[Tensor, " N"], node: Int[Tensor, " N"]) -> Transition:
+        """Return the frame under one hypothesis a node, as a bank of one."""
+        process, noise = self.process[row, node][None], self.noise[row, node][None]
+        return Transition(self.design, self.observed, process, noise, self.blind, self.dt_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.errors import ConfigurationError, ObservationError
 from worldsim.graph.joint.agreement import Agreement, Task, agree_by_messages, agree_by_scene, pooled
-from worldsim.graph.joint.charges import charge_posterior
-from worldsim.graph.joint.encounters import Surroundings, integrate_beliefs, process_noise, violence_nats
+from worldsim.graph.joint.beliefs import FilterBelief, branched
+from worldsim.graph.joint.charged_scenes import are_complete, with_charges
+from worldsim.graph.joint.encounters import (
+    BelievedForces,
+    Surroundings,
+    follow_beliefs,
+    integrate_beliefs,
+    process_noise,
+    violence_nats,
+)
 from worldsim.graph.joint.evidence import (
     NodeEvidence,
     Transition,
@@ -27,35 +35,17 @@ from worldsim.graph.joint.paths import Frame
 from worldsim.graph.joint.posterior import EdgePosterior
 from worldsim.graph.joint.settings import ForceLaw, JointSettings
 from worldsim.graph.joint.slots import Pairs, Slots, all_pairs
-from worldsim.graph.joint.states import SlotMarginals
 from worldsim.graph.joint.strengths import ClassStrengths
-
-LARGEST_CHARGED_SCENE = 16
-"""Scenes of more nodes are not searched for charges (the tree over their labels would outgrow its beam)."""
-
-LARGEST_TILT_NATS = 6.0
-"""How far the charges of a scene may speak against a state before its own evidence is weighed again."""
 
 BEAM_WORK = 8_000_000
 """Cap of (branches x slots^3) a scene, so that the beam narrows as the scene grows."""
 
 LARGEST_VIOLENCE_NATS = 30.0
+SHOTS = 2
+"""How often a frame of a small scene is followed: what it tells itself bends its own paths."""
+
 SCALE_WEIGHT = 20.0
 """Degrees of freedom that the noise bank's own value counts for when the residuals refine the noise scale."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Belief:
-    """What is carried from frame to frame; leading axis B = run lengths x noise scales, run-major.
-
-    `violence` is the log evidence against *absent* of each slot from frames too wild to be measured, nats (<= 0).
-    """
-
-    position: Float[Tensor, "N D"]
-    velocity: Float[Tensor, "N D"]
-    evidence: NodeEvidence
-    log_weight: Float[Tensor, "B N"]
-    violence: Float[Tensor, "N d"]
 
 
 class JointGraphFilter:
@@ -98,7 +88,7 @@ class JointGraphFilter:
         self.frames = 0
         self._slots, self._group, self._inverse_mass = slots, group, inverse_mass
         self._strengths = self._prior_strengths = strengths
-        self._belief: _Belief | None = None
+        self._belief: FilterBelief | None = None
         self._pairs: Pairs | None = None
 
     def observe(self, positions: Float[Tensor, "N D"], velocities: Float[Tensor, "N D"], dt_s: float) -> EdgePosterior:
@@ -128,13 +118,20 @@ class JointGraphFilter:
             raise ObservationError("JointGraphFilter: no frame was observed yet, so there are no strengths.")
         return self._strengths
 
-    def assimilate(self, positions: Float[Tensor, "N D"], velocities: Float[Tensor, "N D"], dt_s: float) -> None:
+    def assimilate(
+        self,
+        positions: Float[Tensor, "N D"],
+        velocities: Float[Tensor, "N D"],
+        dt_s: float,
+        struck: Bool[Tensor, " N"] | None = None,
+    ) -> None:
         """Take in one frame without working out the posterior.
 
         Args:
             positions: [N, D] m, D = 2 or 3.
             velocities: [N, D] m/s.
             dt_s: time since the frame before, s (of no meaning for the first).
+            struck: [N] bodies that may have been hit in between: the frame tells nothing of the forces on them.
 
         Raises:
             ObservationError: shapes differ from the frames before, values are not finite, or time stood still.
@@ -145,7 +142,7 @@ class JointGraphFilter:
         if self._belief is None:
             self._start(position, velocity, noise)
         else:
-            self._step(position, velocity, noise, dt_s)
+            self._step(position, velocity, noise, dt_s, struck)
         self.frames += 1
 
     def _check(self, positions: Tensor, velocities: Tensor, dt_s: float) -> None:
@@ -181,9 +178,11 @@ class JointGraphFilter:
         log_weight = position.new_full((runs, len(noise), count), -torch.inf)
         log_weight[0] = 0.0
         calm = torch.zeros_like(evidence.information[0])
-        self._belief = _Belief(position, velocity, evidence, log_weight.flatten(0, 1), calm)
+        self._belief = FilterBelief(position, velocity, evidence, log_weight.flatten(0, 1), calm)
 
-    def _step(self, position: Tensor, velocity: Tensor, noise: Tensor, dt_s: float) -> None:
+    def _step(
+        self, position: Tensor, velocity: Tensor, noise: Tensor, dt_s: float, struck: Tensor | None = None
+    ) -> None:
         belief = self._belief
         assert belief is not None
         assert self._inverse_mass is not None
@@ -195,29 +194,27 @@ class JointGraphFilter:
             dt_s,
             self.settings.substep_s,
             self.settings.arena_half_m,
+            struck,
         )
         prior_mean, prior_variance = self._coefficient_prior()
         mean, factor = belief.evidence.posterior(prior_mean, prior_variance)
         if self.settings.run_lengths > 1:
-            belief, mean, factor = self._branch(belief, mean, factor, prior_mean, prior_variance)
+            belief, mean, factor = branched(belief, (mean, factor), (prior_mean, prior_variance), self.settings)
         covariance = covariance_of(factor)
         row = self._likeliest(belief)
         node = torch.arange(len(row), device=row.device)
         around = Surroundings(self.laws, self.slots, self._inverse_mass)
-        spread = covariance[row, node].diagonal(dim1=-2, dim2=-1)
-        forces = integrate_beliefs(around, frame, mean[row, node], spread)
-        hit = frame.bounced()
-        transition = Transition(
-            forces.integrals.design,
-            torch.cat([position, velocity], -1),
-            process_noise(around, frame, forces, self.settings),
-            noise.repeat(self.settings.run_lengths, 1, 1, 1),
-            torch.cat([hit, hit], -1),
-            dt_s,
-        )
+        if self._small():
+            forces = self._followed(around, frame, belief.evidence.rows(row, node), (row, node), noise)
+        else:
+            spread = covariance[row, node].diagonal(dim1=-2, dim2=-1)
+            forces = integrate_beliefs(around, frame, mean[row, node], spread)
+        transition = self._transition(around, frame, forces, noise)
         expected = predict(belief.evidence, transition)
         worse, log_density = log_predictive(expected, transition, mean, covariance, self.settings.outlier_nis)
-        violence = violence_nats(around, frame, forces, expected.rows(row, node), self.settings.outlier_share)
+        violence = torch.zeros_like(belief.violence)
+        if not self._small():  # a followed encounter is measured; what a polynomial misses can only be noticed
+            violence = violence_nats(around, frame, forces, expected.rows(row, node), self.settings.outlier_share)
         runs = log_density.view(self.settings.run_lengths, -1, log_density.shape[-1])
         floor = runs.amax(0, keepdim=True) + math.log(self.settings.outlier_share)
         log_density = torch.maximum(runs, floor).flatten(0, 1)
@@ -226,7 +223,70 @@ class JointGraphFilter:
         expected = replace(expected, covariance=expected.covariance + transition.process * (scale - 1.0))
         evidence = correct(belief.evidence, transition, expected)
         kept = belief.violence * (1.0 - self.settings.change_hazard)
-        self._belief = _Belief(position, velocity, evidence, belief.log_weight + log_density, kept + violence)
+        self._belief = FilterBelief(position, velocity, evidence, belief.log_weight + log_density, kept + violence)
+
+    def _transition(self, around: Surroundings, frame: Frame, forces: BelievedForces, noise: Tensor) -> Transition:
+        hit = frame.broken()
+        return Transition(
+            forces.integrals.design,
+            torch.cat([frame.position_after, frame.velocity_after], -1),
+            process_noise(around, frame, forces, noise, self.settings),
+            noise.repeat(self.settings.run_lengths, 1, 1, 1),
+            torch.cat([hit, hit], -1),
+            frame.dt_s,
+        )
+
+    def _followed(
+        self,
+        around: Surroundings,
+        frame: Frame,
+        before: NodeEvidence,
+        read: tuple[Tensor, Tensor],
+        noise: Tensor,
+    ) -> BelievedForces:
+        """Follow the frame under what the scene as a whole tells of the forces, then again with this frame's own word.
+
+        Args:
+            around, frame: of the frame.
+            before: what each node is read from, a bank of one; read: its row of the bank, and the node.
+            noise: of the observations, by noise scale.
+        """
+        evidence = before
+        for shot in range(SHOTS):
+            mean, variance = self._scene_belief(evidence)
+            forces = follow_beliefs(around, frame, mean, variance)
+            if shot + 1 < SHOTS:
+                transition = self._transition(around, frame, forces, noise).rows(*read)
+                evidence = correct(before, transition, predict(before, transition))
+        return forces
+
+    def _scene_belief(self, evidence: NodeEvidence) -> tuple[Tensor, Tensor]:
+        """Return [N, d] mean and variance of the coefficients, both ends of each pair and all nodes counted once."""
+        assert self._group is not None
+        pairs, kinds = self._numbered(), len(self.laws)
+        precision, information = pooled((evidence.precision[0], evidence.information[0]), pairs, self._group, kinds)
+        mean, variance = self._coefficient_prior()
+        prior_mean, prior_variance = torch.zeros_like(information), torch.ones_like(information)
+        place = (self._group[:, None], pairs.columns(kinds))
+        used = self.slots.used.repeat_interleave(kinds, dim=1)
+        prior_mean[place] = torch.where(used, mean, prior_mean[place])
+        prior_variance[place] = torch.where(used, variance, prior_variance[place])
+        factor = stable_cholesky(precision + torch.diag_embed(1.0 / prior_variance))
+        found = torch.cholesky_solve((information + prior_mean / prior_variance)[..., None], factor)[..., 0]
+        spread = covariance_of(factor).diagonal(dim1=-2, dim2=-1)
+        return found[place] * used, spread[place] * used
+
+    def _numbered(self) -> Pairs:
+        assert self._group is not None
+        if self._pairs is None:
+            self._pairs = Pairs.of(self.slots, self._group, self.strengths.mean.shape[0])
+        return self._pairs
+
+    def _small(self) -> bool:
+        """Return whether the scenes are small enough to be taken as a whole."""
+        if self.settings.joint_slots == 0:
+            return False
+        return self._numbered().used.shape[1] * len(self.laws) <= self.settings.joint_slots
 
     def _coefficient_prior(self) -> tuple[Tensor, Tensor]:
         """Return the Gaussian with the moments of the library's mixture of states, [N, d] each."""
@@ -240,42 +300,7 @@ class JointGraphFilter:
         variance = 2.0 * (second - mean.square() + null)
         return mean[self._group].repeat(1, slots), variance[self._group].repeat(1, slots)
 
-    def _branch(
-        self, belief: _Belief, mean: Tensor, factor: Tensor, prior_mean: Tensor, prior_variance: Tensor
-    ) -> tuple[_Belief, Tensor, Tensor]:
-        """Replace the lightest run of each node by one in which the graph changed just now."""
-        runs, count = self.settings.run_lengths, belief.position.shape[0]
-        banks = belief.log_weight.shape[0] // runs
-        weight = belief.log_weight.view(runs, banks, count)
-        total = torch.logsumexp(weight, 0)
-        best = weight.argmax(0)
-        worst = weight.argmin(0)
-        rows = torch.arange(banks, device=best.device)[:, None] + best * banks
-        columns = torch.arange(count, device=best.device).expand_as(rows)
-        place = torch.arange(banks, device=best.device)[:, None] + worst * banks
-        evidence = belief.evidence
-        parent_mean, covariance = mean[rows, columns], covariance_of(factor[rows, columns])
-        sensitivity = evidence.sensitivity[rows, columns]
-        fresh_state = evidence.state[rows, columns] + (sensitivity @ parent_mean[..., None])[..., 0]
-        fresh_covariance = evidence.covariance[rows, columns] + sensitivity @ covariance @ sensitivity.mT
-        zero = evidence.information.new_zeros(())
-        put = (place, columns)
-        evidence = NodeEvidence(
-            evidence.state.index_put(put, fresh_state),
-            evidence.sensitivity.index_put(put, zero),
-            evidence.covariance.index_put(put, 0.5 * (fresh_covariance + fresh_covariance.mT)),
-            evidence.precision.index_put(put, zero),
-            evidence.information.index_put(put, zero),
-            evidence.quadratic.index_put(put, zero),
-            evidence.degrees.index_put(put, zero),
-        )
-        stay = math.log1p(-self.settings.change_hazard)
-        log_weight = (belief.log_weight + stay).index_put(put, total + self.settings.log_hazard)
-        mean = mean.index_put(put, prior_mean.expand(banks, -1, -1))
-        factor = factor.index_put(put, torch.diag_embed(prior_variance.rsqrt()).expand(banks, -1, -1, -1))
-        return replace(belief, evidence=evidence, log_weight=log_weight), mean, factor
-
-    def _likeliest(self, belief: _Belief) -> Tensor:
+    def _likeliest(self, belief: FilterBelief) -> Tensor:
         """Return [N] the row of the bank that each node is read from: its scene's noise scale, its own run."""
         assert self._group is not None
         runs = self.settings.run_lengths
@@ -303,14 +328,14 @@ class JointGraphFilter:
         found = self._agree(evidence, against)
         marginals = found.with_tilt(against)
         if any(law.factored for law in self.laws) and self._complete():
-            marginals, tilt = self._with_charges(found, against)
+            marginals, tilt = with_charges(found, against, self.laws, self.slots)
             found = self._agree(evidence, tilt + against)
-            marginals, _ = self._with_charges(found, against)
+            marginals, _ = with_charges(found, against, self.laws, self.slots)
         self._strengths = found.strengths
         bank = row % len(self.settings.noise_bank_m)
         return EdgePosterior.of(self.laws, self.slots, marginals, bank, self.frames)
 
-    def _read(self, belief: _Belief) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def _read(self, belief: FilterBelief) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return which row of the bank each node is read from, and its likelihood there, noise scale refined."""
         row = self._likeliest(belief)
         node = torch.arange(len(row), device=row.device)
@@ -327,8 +352,7 @@ class JointGraphFilter:
         if self._belief is None or self._group is None:
             raise ObservationError("JointGraphFilter: no frame was observed yet, so there is no likelihood.")
         _, evidence = self._read(self._belief)
-        pairs = Pairs.of(self.slots, self._group, self.strengths.mean.shape[0])
-        return pooled(evidence, pairs, self._group, len(self.laws))
+        return pooled(evidence, self._numbered(), self._group, len(self.laws))
 
     def _agree(self, evidence: tuple[Tensor, Tensor], tilt: Tensor) -> Agreement:
         assert self._group is not None
@@ -336,50 +360,20 @@ class JointGraphFilter:
         strengths, settings = self._prior_strengths, self.settings
         shape = (*evidence[1].shape, strengths.rates.shape[-1])
         task = Task(evidence, self._group, len(self.laws), settings.beam, tilt.to(evidence[1]).expand(shape))
-        if self._pairs is None:
-            self._pairs = Pairs.of(self.slots, self._group, strengths.mean.shape[0])
-        size = self._pairs.used.shape[1] * len(self.laws)
-        if size <= settings.joint_slots:
+        if self._small():
+            pairs = self._numbered()
+            size = pairs.used.shape[1] * len(self.laws)
             beam = max(min(settings.beam, BEAM_WORK // size**3), 16)
             task = replace(task, beam=beam)
-            return agree_by_scene(task, self._pairs, strengths, settings.rounds)
+            return agree_by_scene(task, pairs, strengths, settings.rounds)
         return agree_by_messages(task, self.slots, strengths)
 
     def _complete(self) -> bool:
         """Return whether the scenes are small, equal, in a row, and every pair of them is a candidate."""
-        count, width = self.slots.neighbour.shape
-        size = width + 1
-        if size > LARGEST_CHARGED_SCENE or count % size or not bool(self.slots.used.all()):
-            return False
         assert self._group is not None
-        expected = torch.arange(count, device=self._group.device) // size
-        return bool((self._group == expected).all())
+        return are_complete(self.slots, self._group)
 
-    def _with_charges(self, found: Agreement, against: Tensor) -> tuple[SlotMarginals, Tensor]:
-        """Return the posterior under charges, and what they add to the prior of each state, [N, d, S]."""
-        marginals = found.with_tilt(against)
-        count, width = self.slots.neighbour.shape
-        kinds, size = len(self.laws), width + 1
-        shape = (count, width, kinds, marginals.mean.shape[-1])
-        likelihood, log_weight = (found.log_likelihood + against).view(shape), marginals.log_weight.view(shape).clone()
-        tilt = torch.zeros_like(log_weight)
-        node = torch.arange(count, device=likelihood.device)
-        inner = self.slots.neighbour % size
-        for kind, law in enumerate(self.laws):  # kinds are few
-            if not law.factored:
-                continue
-            dense = likelihood.new_zeros(count, size, shape[-1])
-            dense[node[:, None], inner] = likelihood[:, :, kind]
-            states = charge_posterior(dense.view(-1, size, size, shape[-1]), found.strengths.rates[:, kind].log()).view(
-                count, size, -1
-            )
-            log_weight[:, :, kind] = states[node[:, None], inner]
-            known = log_weight[:, :, kind] - likelihood[:, :, kind] - found.prior.log_weight.view(shape)[:, :, kind]
-            known = known - known.amax(-1, keepdim=True)
-            tilt[:, :, kind] = known.clamp_min(-LARGEST_TILT_NATS)
-        return replace(marginals, log_weight=log_weight.flatten(1, 2)), tilt.flatten(1, 2)
-
-    def _noise_scale(self, belief: _Belief, row: Tensor, node: Tensor) -> Tensor:
+    def _noise_scale(self, belief: FilterBelief, row: Tensor, node: Tensor) -> Tensor:
         """Return [N] the variance of each scene's residuals over what the bank assumes (normal-inverse-gamma mean)."""
         assert self._group is not None
         mean, variance = self._coefficient_prior()

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.graph.joint.settings import ForceLaw
-from worldsim.types import ObjectStates
 
 LOBATTO_NODES = (0.0, 0.1726731646460114, 0.5, 0.8273268353539886, 1.0)
 LOBATTO_WEIGHTS = (0.05, 0.2722222222222222, 0.3555555555555556, 0.2722222222222222, 0.05)
@@ -29,6 +28,29 @@ SENSITIVITY_STEP = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """How accelerations at G moments of a frame add up.
+
+    Attributes:
+        nodes: [G] moments, 0 at the start of the frame and 1 at its end.
+        weights: [G] of a mean over the frame, they sum to 1.
+        position: [G] s^2, of the position's increment beyond free flight; velocity: [G] s, of the velocity's.
+    """
+
+    nodes: Float[Tensor, " G"]
+    weights: Float[Tensor, " G"]
+    position: Float[Tensor, " G"]
+    velocity: Float[Tensor, " G"]
+
+    @classmethod
+    def lobatto(cls, dt_s: float, substep_s: float, like: Tensor) -> Rule:
+        """Return the five-point rule for smooth paths."""
+        position, velocity = frame_rules(dt_s, substep_s)
+        parts = (LOBATTO_NODES, LOBATTO_WEIGHTS, position, velocity)
+        return cls(*(like.new_tensor(part) for part in parts))
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """Two consecutive observations of N bodies in D = 2 or 3 dimensions, float64.
 
@@ -37,6 +59,7 @@ class Frame:
         dt_s: time between them, s.
         substep_s: step of the engine that made the data (semi-implicit: velocity first), 0 for continuous time.
         arena_half_m: half edge of an elastic box centred on the origin, or None.
+        struck: [N] bodies that something else may have hit in between, None for none.
     """
 
     position_before: Float[Tensor, "N D"]
@@ -46,6 +69,12 @@ class Frame:
     dt_s: float
     substep_s: float = 0.0
     arena_half_m: float | None = None
+    struck: Bool[Tensor, " N"] | None = None
+
+    def broken(self) -> Bool[Tensor, "N D"]:
+        """Return the axes on which the motion is not smooth: a wall was met, or something hit the body."""
+        bounced = self.bounced()
+        return bounced if self.struck is None else bounced | self.struck[:, None]
 
     def bounced(self, slack_m: float = 0.02) -> Bool[Tensor, "N D"]:
         """Return the axes on which a body was reflected by the box: it turned back where free flight overshoots.
@@ -62,7 +91,9 @@ class Frame:
 
 
 def hermite_paths(
-    frame: Frame, acceleration: tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]] | None = None
+    frame: Frame,
+    acceleration: tuple[Float[Tensor, "N D"], Float[Tensor, "N D"]] | None = None,
+    nodes: Float[Tensor, " G"] | None = None,
 ) -> tuple[Float[Tensor, "G N D"], Float[Tensor, "G N D"]]:
     """Return positions and velocities at the quadrature nodes.
 
@@ -72,6 +103,7 @@ def hermite_paths(
     Args:
         frame: the two ends.
         acceleration: at the start and at the end, m/s^2, of the unfolded path.
+        nodes: moments in [0, 1], by default those of the Lobatto rule.
     """
     h = frame.dt_s
     bounced = frame.bounced()
@@ -79,7 +111,7 @@ def hermite_paths(
     side = torch.sign(frame.position_before)
     end = torch.where(bounced, 2.0 * wall * side - frame.position_after, frame.position_after)
     end_velocity = torch.where(bounced, -frame.velocity_after, frame.velocity_after)
-    s = end.new_tensor(LOBATTO_NODES)[:, None, None]
+    s = (end.new_tensor(LOBATTO_NODES) if nodes is None else nodes)[:, None, None]
     c = _coefficients(frame.position_before, frame.velocity_before * h, end, end_velocity * h)
     first, last = acceleration or (2.0 * c[2] / h**2, (2.0 * c[2] + 6.0 * c[3]) / h**2)
     late = 0.5 * frame.substep_s  # a semi-implicit engine reports the velocity of half a step ago
@@ -162,77 +194,64 @@ def integrate_forces(
     neighbours: Int[Tensor, "N K"],
     present: Bool[Tensor, "N K"],
     inverse_mass: Float[Tensor, " N"],
+    rule: Rule | None = None,
 ) -> Integrals:
     """Integrate the features of all kinds along the paths, for all neighbours of all nodes at once.
 
-    Velocity: v1 - v0 = int a dt. Position: p1 - p0 - h v0 = int (h - t) a dt.
+    Velocity: v1 - v0 = int a dt. Position: p1 - p0 - h v0 = int (h - t) a dt. The rule is `Rule.lobatto` where None.
     """
     position, velocity = path
+    smooth = rule is None
+    rule = rule or Rule.lobatto(frame.dt_s, frame.substep_s, position)
     force = (
-        _columns(kinds, position, velocity, neighbours)
+        unit_forces(kinds, position, velocity, neighbours)
         * (inverse_mass[:, None, None] * present[..., None])[None, :, :, None, :]
     )
-    nodes = force.new_tensor(LOBATTO_NODES)
-    weights = force.new_tensor(LOBATTO_WEIGHTS)
-    h = frame.dt_s
-    rules = [force.new_tensor(rule) for rule in frame_rules(h, frame.substep_s)]
-    design = torch.cat([torch.einsum("g,gnkdq->ndkq", rule, force) for rule in rules], dim=1).flatten(2)
+    nodes, weights, h = rule.nodes, rule.weights, frame.dt_s
+    sums = [torch.einsum("g,gnkdq->ndkq", part, force) for part in (rule.position, rule.velocity)]
+    design = torch.cat(sums, dim=1).flatten(2)
     first, last = force[0].transpose(1, 2), force[-1].transpose(1, 2)
     straight = force[:1] + nodes[:, None, None, None, None] * (force[-1:] - force[:1])
     bend = ((force - straight).square() * weights[:, None, None, None, None]).sum((0, 3)).sqrt()
-    quartic = torch.einsum("g,gnkdq->nkdq", force.new_tensor(QUARTIC), force).norm(dim=2)
+    left = bend
+    if smooth:
+        left = torch.einsum("g,gnkdq->nkdq", force.new_tensor(QUARTIC), force).norm(dim=2)
     return Integrals(
         design,
         torch.stack([first, last]).flatten(3),
-        (torch.stack([bend / CUBIC_STIFFNESS, quartic / QUINTIC_STIFFNESS]) * h * h).flatten(2),
-        _gradient(kinds, position, velocity, neighbours, force, frame.dt_s).flatten(1)
+        (torch.stack([bend / CUBIC_STIFFNESS, left / QUINTIC_STIFFNESS]) * h * h).flatten(2),
+        _gradient(kinds, position, neighbours, force, weights).flatten(1)
+        * h
         * inverse_mass[:, None]
         * present.repeat_interleave(force.shape[-1], dim=1),
     )
 
 
-def _columns(kinds: Sequence[ForceLaw], position: Tensor, velocity: Tensor, neighbours: Tensor) -> Tensor:
+def unit_forces(kinds: Sequence[ForceLaw], position: Tensor, velocity: Tensor, neighbours: Tensor) -> Tensor:
     """Return the force per unit coefficient, [G, N, K, D, Q], through the public contract of the kinds."""
-    nodes, count, dimension = position.shape
-    slots = neighbours.shape[1]
-    own = position[:, :, None].expand(nodes, count, slots, dimension)
-    own_velocity = velocity[:, :, None].expand_as(own)
-    source = _states(own, own_velocity)
-    target = _states(position[:, neighbours], velocity[:, neighbours])
-    columns = torch.cat([kind.features(source, target) for kind in kinds], dim=-1)
-    return columns[:, :dimension].reshape(nodes, count, slots, dimension, -1)
+    apart = position[:, neighbours] - position[:, :, None]
+    moving = velocity[:, neighbours] - velocity[:, :, None]
+    return _columns(kinds, apart, moving)
+
+
+def _columns(kinds: Sequence[ForceLaw], apart: Tensor, moving: Tensor) -> Tensor:
+    flat, flat_moving = apart.flatten(0, 2), moving.flatten(0, 2)
+    columns = [kind.force_columns(flat, flat_moving) for kind in kinds]
+    return torch.cat(columns, dim=-1).view(*apart.shape, -1)
 
 
 def _gradient(
-    kinds: Sequence[ForceLaw], position: Tensor, velocity: Tensor, neighbours: Tensor, force: Tensor, dt_s: float
+    kinds: Sequence[ForceLaw], position: Tensor, neighbours: Tensor, force: Tensor, weights: Tensor
 ) -> Tensor:
-    """Return [N, K, Q] the root-mean-square over the frame of |d force / d distance| times the frame's length."""
-    del velocity  # only positions are displaced: what velocity-dependent kinds lose is the next order
-    weights = force.new_tensor(LOBATTO_WEIGHTS)
+    """Return [N, K, Q] the root-mean-square over the frame of |d force / d distance|.
+
+    Only positions are displaced: what velocity-dependent kinds lose is the next order.
+    """
     apart = position[:, neighbours] - position[:, :, None]
-    step = SENSITIVITY_STEP * apart.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-    direction = apart / apart.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    moved = _states(position[:, :, None] - step * direction, torch.zeros_like(apart))
-    target = _states(position[:, neighbours], torch.zeros_like(apart))
-    still = _states(position[:, :, None].expand_as(apart), torch.zeros_like(apart))
-    shift = torch.cat(
-        [
-            kind.features(moved, target)[:, : apart.shape[-1]] - kind.features(still, target)[:, : apart.shape[-1]]
-            for kind in kinds
-        ],
-        dim=-1,
-    ).reshape(force.shape)
+    distance = apart.norm(dim=-1, keepdim=True)
+    step = SENSITIVITY_STEP * distance.clamp_min(1e-6)
+    still = torch.zeros_like(apart)
+    farther = apart * (1.0 + step / distance.clamp_min(1e-12))
+    shift = _columns(kinds, farther, still) - _columns(kinds, apart, still)
     slope = shift.norm(dim=-2) / step
-    return torch.einsum("g,gnkq->nkq", weights, slope.square()).sqrt() * dt_s
-
-
-def _states(position: Tensor, velocity: Tensor) -> ObjectStates:
-    """Return flat three-dimensional states at rest in rotation, padded with zeros."""
-    dimension = position.shape[-1]
-    flat = position.new_zeros(position.numel() // dimension, 3)
-    moving = torch.zeros_like(flat)
-    flat[:, :dimension] = position.reshape(-1, dimension)
-    moving[:, :dimension] = velocity.reshape(-1, dimension)
-    upright = flat.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(len(flat), 4)
-    zero = flat.new_zeros(1, 3).expand_as(flat)
-    return ObjectStates(flat, upright, moving, zero, zero)
+    return torch.einsum("g,gnkq->nkq", weights, slope.square()).sqrt()

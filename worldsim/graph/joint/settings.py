@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.errors import ConfigurationError
-from worldsim.types import ObjectStates
 
 NOISE_BANK_M = (0.0, 1e-6, 4e-6, 1.6e-5, 6.4e-5, 2.5e-4, 1e-3, 4e-3, 1.6e-2)
 """Standard deviations of the position noise that are tried, m; in between, the scale is learned by the residuals."""
@@ -43,8 +42,10 @@ class ForceLaw(Protocol):
     def factored(self) -> bool:
         """Return whether the coefficient is a product of two node attributes (charges)."""
 
-    def features(self, source: ObjectStates, target: ObjectStates) -> Float[Tensor, "E 6 Q"]:
-        """Return the wrench on the source per unit of the coefficient."""
+    def force_columns(
+        self, displacement_m: Float[Tensor, "E D"], relative_velocity_m_s: Float[Tensor, "E D"]
+    ) -> Float[Tensor, "E D Q"]:
+        """Return the force on the source per unit of the coefficient (`worldsim.interactions.force.ForceKind`)."""
 
 
 @dataclass(frozen=True, slots=True)

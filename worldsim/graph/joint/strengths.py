@@ -31,6 +31,8 @@ NULL_SHARE = 0.003
 MINIMUM_DEVIATION = 0.01
 """Instances of a class are never taken to be more alike than this."""
 
+MAXIMUM_DEVIATION = 0.3
+"""Nor less alike than this: a class that reaches from its mean to zero would take in the pairs without an edge."""
 
 LEAST_STRENGTH = 0.02
 """A class weaker than this share of its prior's mean is no class: it would be the null under another name."""
@@ -179,6 +181,6 @@ def learn(
         strengths,
         mean=mean,
         variance=1.0 / total,
-        deviation_variance=torch.maximum(deviation, (MINIMUM_DEVIATION * mean).square()),
+        deviation_variance=deviation.clamp((MINIMUM_DEVIATION * mean).square(), (MAXIMUM_DEVIATION * mean).square()),
         rates=counts / counts.sum(-1, keepdim=True),
     )
