@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 BENCHMARKS: dict[str, str] = {
+    "accuracy": "worldsim.evaluation.accuracy.suite:bench_accuracy",
     "cat": "worldsim.evaluation.bench_cat:bench_cat",
     "graph": "worldsim.evaluation.bench_graph:bench_graph",
     "registry": "worldsim.evaluation.bench_registry:bench_registry",
