@@ -310,6 +310,7 @@ class StagedPhysics(Physics, SceneBuilder):
             appearance=self._looks,
             viewpoints=viewpoints,
             absent=absent,
+            forces=tuple(force for d in self._drivers for force in d.forces()),
         )
         observation = self.sensor.observe(self._truth, self._generators[-1])
         task = self.task.observation() if self.task is not None else None

@@ -29,6 +29,7 @@ class WorldTruth:
         appearance: [N, A] appearance descriptors, as measured from renderings; None where nothing is known of looks.
         viewpoints: where the sensors are.
         absent: names of bodies that are not in the scene now (an intruder before it enters, or after it left).
+        forces: (first, second, kind, strength) of every force between two bodies that is switched on, SI units.
     """
 
     time_s: float
@@ -49,3 +50,4 @@ class WorldTruth:
     appearance: Float[np.ndarray, "N A"] | None = None
     viewpoints: Viewpoints = field(default_factory=Viewpoints.everywhere)
     absent: frozenset[str] = frozenset()
+    forces: tuple[tuple[str, str, str, float], ...] = ()

@@ -4,6 +4,8 @@ from worldsim.simulation.drivers.animals import Cat, Dog
 from worldsim.simulation.drivers.driver import Actuator, Bulk, Driver, SceneView
 from worldsim.simulation.drivers.drone import Drone
 from worldsim.simulation.drivers.intruder import Entry, Intruder
+from worldsim.simulation.drivers.launch import Launch
+from worldsim.simulation.drivers.pairs import PairForce, PairForces
 from worldsim.simulation.drivers.people import Worker
 from worldsim.simulation.drivers.thrown import Thrown
 from worldsim.simulation.drivers.vehicles import Load, Robot, Tug
@@ -17,7 +19,10 @@ __all__ = [
     "Drone",
     "Entry",
     "Intruder",
+    "Launch",
     "Load",
+    "PairForce",
+    "PairForces",
     "Robot",
     "SceneView",
     "Thrown",

@@ -115,6 +115,10 @@ class Driver(abc.ABC):
         """Return the pairs of names that the driver holds together."""
         return ()
 
+    def forces(self) -> tuple[tuple[str, str, str, float], ...]:
+        """Return (first, second, kind, strength) of every force between two bodies that the driver applies now."""
+        return ()
+
     def save(self) -> dict[str, Any]:
         """Return a copy of everything that changes."""
         return copy.deepcopy(vars(self))
