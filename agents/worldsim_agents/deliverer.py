@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,24 +13,38 @@ import torch
 from jaxtyping import Float
 
 from worldsim.contracts.agent import Agent
+from worldsim.errors import ConfigurationError
 from worldsim.planning import MPPI, Approach, OwnBody, Situation, find_approach
-from worldsim.planning.mppi import standing_outlines
 from worldsim.planning.situation import believed_own_body, held_objects, without
 from worldsim.types.belief import WorldBelief
+from worldsim.types.explanation import Explanation
 from worldsim.types.observation import Observation
-from worldsim.types.planning import Forecast, Plan, Preferences
+from worldsim.types.planning import Forecast, Preferences
 from worldsim.types.record import StepRecord
+from worldsim_agents.delivery_decision import (
+    GRASP_GAP_M,
+    MOVED_M,
+    PARCEL_EXTENT_M,
+    SAME_PLACE_M,
+    Believed,
+    Decision,
+    Phase,
+    Valued,
+    explained,
+    standing_but,
+    wanted,
+)
 
-_GRASP_GAP_M = 0.12  # left between front and parcel when it is taken
+__all__ = ["Believer", "Decision", "Deliverer", "Phase"]
+
 _BACK_OFF_M = 0.7  # way backed after putting a parcel down
-_PARCEL_EXTENT_M = (0.40, 0.40, 0.35)  # of a parcel, with some allowance for one held askew
 _SAME_TIME_S = 1e-3  # times of frames are sums of floats
-_SAME_PLACE_M = 0.4  # small things within this of the place that the task names are what it names
 _DELIVERED_M = 0.5  # a parcel this near to its drop-off is delivered
-_MOVED_M = 0.1  # a task whose place moves by more is a new task
 _STAGING_TOLERANCE = (0.3, 0.45)  # m, rad: good enough to begin the last stretch
 _PLACE_TOLERANCE = (0.08, 0.15)  # m, rad: good enough to take or leave the parcel
 _ALIGN_PATIENCE_S, _GRASP_PATIENCE_S, _RETRY_S = 5.0, 1.0, 1.0
+_REMEMBERED = 400  # decisions that can be explained: 40 s of them
+_OTHER_ACT = 0.1  # of an action's range: an earlier decision that differs by more is one to compare with
 
 
 class Believer(Protocol):
@@ -48,41 +62,9 @@ class Believer(Protocol):
         """Return where everything but the own body is expected to be."""
 
 
-class Phase(enum.StrEnum):
-    """What the deliverer is about."""
-
-    REACH = "reach"  # on the way to the place before the parcel
-    ALIGN = "align"  # the straight last stretch to it
-    GRASP = "grasp"
-    CARRY = "carry"  # on the way to the place before the drop-off
-    PLACE = "place"  # the straight last stretch to it
-    RELEASE = "release"
-    BACK_OFF = "back_off"
-    WAIT = "wait"  # no task, or no way to it
-
-
 _HOLDING_ON = (Phase.CARRY, Phase.PLACE, Phase.RELEASE)  # phases in which the parcel should be held
 _HOLDING = (Phase.ALIGN, Phase.GRASP, Phase.CARRY, Phase.PLACE)  # phases in which holding is commanded
 _AT_THE_PARCEL = (Phase.ALIGN, Phase.GRASP, Phase.BACK_OFF)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Why the deliverer did what it did in one frame: values and plan; the belief is the world model's.
-
-    Attributes:
-        time_s: when.
-        phase: what it was about.
-        preferences: what was wanted.
-        stopped_for: ids of the objects under alarm that it stands still for.
-        plan: the plan, with the expected cost by term.
-    """
-
-    time_s: float
-    phase: Phase
-    preferences: Preferences
-    stopped_for: tuple[int, ...]
-    plan: Plan
 
 
 class Deliverer(Agent):
@@ -125,6 +107,8 @@ class Deliverer(Agent):
         self.phase = Phase.WAIT
         self.last_plan = None
         self.last_decision: Decision | None = None
+        self._decisions: deque[Decision] = deque(maxlen=_REMEMBERED)
+        self._frame = -1
         self._target: tuple[float, float] | None = None
         self._approach: Approach | None = None
         self._phase_since_s = 0.0
@@ -136,6 +120,7 @@ class Deliverer(Agent):
     ) -> Float[np.ndarray, "3"]:
         """Return forward speed, yaw rate and hold command, each in [-1, 1]."""
         now = observation.time_s
+        self._frame += 1
         task = _Task.read(observation)
         stopped_for = self._stopped_for(record, now)
         own = believed_own_body(self.world_model.belief, self.world_model.own_id, observation.ego)
@@ -146,11 +131,37 @@ class Deliverer(Agent):
         self._situation = self._perceive(own, task, now)
         if not stopped_for:
             self._follow(task, now)
-        wanted = self._wanted(stopped_for)
-        plan = self.planner.plan(self.world_model.belief, wanted, rng)
+        believed = Believed(self._situation, self.phase, stopped_for, self._target, self._approach)
+        valued = Valued(self.preferences, task.pickup, task.dropoff)
+        preferences = wanted(believed, self._approach, self.preferences)
+        plan = self.planner.plan(self.world_model.belief, preferences, rng)
         self.last_plan, self._planned_s = plan, now
-        self.last_decision = Decision(now, self.phase, wanted, stopped_for, plan)
+        self.last_decision = Decision(self._frame, now, believed, valued, preferences, plan)
+        self._decisions.append(self.last_decision)
         return self._action()
+
+    def explain(self, step: int, against: Decision | None = None) -> Explanation:
+        """Return why it did what it did in frame `step`, and whether belief or value made it do so.
+
+        Args:
+            step: frame of the episode; -1 is the last one. A plan holds for two frames.
+            against: the decision to compare with (also another agent's); by default the last earlier one whose act
+                was another.
+
+        Raises:
+            ConfigurationError: no decision of that frame is remembered.
+        """
+        frame = self._frame + 1 + step if step < 0 else step
+        known = [d for d in self._decisions if d.step <= frame]
+        if not known or frame > self._frame:
+            kept = f"frames {self._decisions[0].step} to {self._frame}" if self._decisions else "no frame"
+            raise ConfigurationError(f"Deliverer.explain: step is {step}; decisions of {kept} are remembered.")
+        decision = known[-1]
+        if against is None:
+            act = decision.plan.action
+            others = [d for d in known[:-1] if float(abs(d.plan.action - act).max()) > _OTHER_ACT]
+            against = others[-1] if others else None
+        return explained(self.planner, decision, against)
 
     def _still_good(self, stopped_for: tuple[int, ...], now: float) -> bool:
         """Return whether the last plan's first action still runs: it is made for one step of the planner."""
@@ -173,13 +184,13 @@ class Deliverer(Agent):
         if task.holding:
             held = held_objects(own, forecast)
             ignored |= held
-            ahead_m = own.extent_m[0] / 2 + _GRASP_GAP_M + _PARCEL_EXTENT_M[0] / 2  # where the belief has lost it
+            ahead_m = own.extent_m[0] / 2 + GRASP_GAP_M + PARCEL_EXTENT_M[0] / 2  # where the belief has lost it
             if bool(held.any()):
                 ahead_m = math.dist(own.position, forecast.position[0, held, :2].mean(dim=0).tolist())
-            own = dataclasses.replace(own, load_extent_m=_PARCEL_EXTENT_M, load_ahead_m=ahead_m)
+            own = dataclasses.replace(own, load_extent_m=PARCEL_EXTENT_M, load_ahead_m=ahead_m)
         elif self.phase in _AT_THE_PARCEL and self._target is not None and len(forecast):
             away = forecast.position[0, :, :2] - torch.tensor(self._target)
-            ignored |= (away.norm(dim=-1) < _SAME_PLACE_M) & (forecast.extent_m[:, :2].amax(dim=-1) < own.extent_m[0])
+            ignored |= (away.norm(dim=-1) < SAME_PLACE_M) & (forecast.extent_m[:, :2].amax(dim=-1) < own.extent_m[0])
         return Situation(now, own, without(forecast, ignored))
 
     def _stopped_for(self, record: StepRecord | None, now: float) -> tuple[int, ...]:
@@ -196,7 +207,7 @@ class Deliverer(Agent):
         self.phase, self._phase_since_s = phase, now
         own = self._situation.own
         if phase is Phase.REACH:
-            self._head_for(task.pickup, own.extent_m[0] / 2 + _GRASP_GAP_M + _PARCEL_EXTENT_M[0] / 2)
+            self._head_for(task.pickup, own.extent_m[0] / 2 + GRASP_GAP_M + PARCEL_EXTENT_M[0] / 2)
         elif phase is Phase.CARRY:
             self._head_for(task.dropoff, own.load_ahead_m)
         elif phase is Phase.BACK_OFF:
@@ -234,14 +245,11 @@ class Deliverer(Agent):
 
     def _task_moved(self, task: _Task) -> bool:
         wanted = task.dropoff if self.phase is Phase.CARRY else task.pickup
-        return self._target is None or math.dist(wanted, self._target) > _MOVED_M
+        return self._target is None or math.dist(wanted, self._target) > MOVED_M
 
     def _head_for(self, target: tuple[float, float], standoff_m: float) -> None:
         """Choose from which side to come to the target, among what stands there; the target itself is no obstacle."""
-        forecast = self._situation.forecast
-        away = (forecast.position[0, :, :2] - torch.tensor(target)).norm(dim=-1)
-        named = (away < _SAME_PLACE_M) & (forecast.extent_m[:, :2].amax(dim=-1) < self._situation.own.extent_m[0])
-        standing = standing_outlines(self._situation.own, without(forecast, named))
+        standing = standing_but(self._situation, target)
         self._target = target
         self._approach = find_approach(self._situation.own, standing, target, standoff_m)
 
@@ -254,16 +262,6 @@ class Deliverer(Agent):
         wrong_rad = abs(math.remainder(own.heading_rad - self._approach.heading_rad, 2 * math.pi))
         near_m, near_rad = _STAGING_TOLERANCE if staging else _PLACE_TOLERANCE
         return wrong_m < near_m and wrong_rad < near_rad
-
-    def _wanted(self, stopped_for: tuple[int, ...]) -> Preferences:
-        """Return what is wanted now: the constructor's preferences with this phase's goal."""
-        if self._approach is None or self.phase in (Phase.WAIT, Phase.GRASP, Phase.RELEASE):
-            goal, heading = None, None
-        else:
-            place = self._approach.staging if self.phase in (Phase.REACH, Phase.CARRY) else self._approach.position
-            goal, heading = (place[0], place[1], 0.0), self._approach.heading_rad
-        still = bool(stopped_for) or self.phase in (Phase.WAIT, Phase.GRASP, Phase.RELEASE)
-        return dataclasses.replace(self.preferences, goal_position=goal, goal_heading_rad=heading, hold_still=still)
 
 
 @dataclass(frozen=True, slots=True)

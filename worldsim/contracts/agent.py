@@ -10,6 +10,8 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float
 
+from worldsim.errors import ConfigurationError
+from worldsim.types.explanation import Explanation
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Plan
 from worldsim.types.record import StepRecord
@@ -38,6 +40,17 @@ class Agent(abc.ABC):
 
     def reset(self) -> None:  # noqa: B027 - an agent without memory has nothing to forget
         """Forget the last episode."""
+
+    def explain(self, step: int) -> Explanation:
+        """Return why the agent did what it did in frame `step` of this episode (-1: the last one).
+
+        Raises:
+            ConfigurationError: the agent does not plan on beliefs, or kept no decision of that frame.
+        """
+        raise ConfigurationError(
+            f"{type(self).__name__} cannot explain step {step}: it keeps no beliefs and preferences apart. "
+            "Agents that plan on a belief can, for example 'deliverer'."
+        )
 
 
 class LearningAgent(Agent):

@@ -30,6 +30,7 @@ __all__ = [
 
 BENCHMARKS: dict[str, str] = {
     "accuracy": "worldsim.evaluation.accuracy.suite:bench_accuracy",
+    "agents": "worldsim.evaluation.bench_agents:bench_agents",
     "cat": "worldsim.evaluation.bench_cat:bench_cat",
     "graph": "worldsim.evaluation.bench_graph:bench_graph",
     "registry": "worldsim.evaluation.bench_registry:bench_registry",

@@ -27,6 +27,10 @@ _BLOCKAGE_REVIEW_S, _REVIEW_S = 0.5, 1.5  # a blocked route, and any other, is n
 _NOISE_STD = (0.5, 0.6)  # of the sampled commands, in units of the limits
 
 # Whole-horizon commands always among the samples: stop, straight on and back, arcs and turns to either side.
+_PRIMITIVE_NAMES = (
+    "stop", "straight on", "straight back", "arc left", "arc right", "turn left", "turn right", "back left",
+    "back right",
+)  # fmt: skip
 _PRIMITIVES = ((0, 0), (1, 0), (-1, 0), (1, 0.6), (1, -0.6), (0, 1), (0, -1), (-0.7, 0.6), (-0.7, -0.6))
 
 
@@ -107,6 +111,28 @@ class MPPI(Planner):
         """Return where the plan would take the own body (S = 1), for drawing and explaining."""
         command = torch.from_numpy(plan.actions.copy())[None]
         return self.kinematics(self.situate(belief).own, command, self.limits, self.dt_s)
+
+    def price(
+        self, situation: Situation, preferences: Preferences, command: Float[Tensor, "S T 2"]
+    ) -> tuple[OwnTrajectories, Surroundings, dict[str, Float[Tensor, " S"]]]:
+        """Return what each of S command sequences leads to, among what, and its expected cost by term.
+
+        A question about any situation and preferences; the planner's own route and last plan stay as they are.
+        """
+        kept = self.route, self._route_time_s
+        self.route = None
+        try:
+            around = self._surroundings(situation, preferences)
+        finally:
+            self.route, self._route_time_s = kept
+        if around.route is not None and not around.route.reachable:
+            preferences = _staying(preferences)
+        own = self.kinematics(situation.own, command, self.limits, self.dt_s)
+        return own, around, self.objective.terms(own, around, preferences)
+
+    def primitive_options(self) -> tuple[tuple[str, ...], Float[Tensor, "S T 2"]]:
+        """Return the whole-horizon commands that are always among the samples, with their names."""
+        return _PRIMITIVE_NAMES, self._primitives
 
     def _warm_start(self, time_s: float) -> Float[Tensor, "T 2"]:
         """Return the last plan, shifted by the time that has passed; its last command is held."""

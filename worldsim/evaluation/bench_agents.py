@@ -1,0 +1,50 @@
+"""``worldsim bench agents``: what agents that act on a belief can do, beside what floors and ceilings can."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.explain_cases import paired_cases
+from worldsim.evaluation.statistics import bootstrap
+from worldsim.registry import open_registry
+from worldsim.types.explanation import Cause
+
+__all__ = ["bench_agents"]
+
+PAIRS, QUICK_PAIRS = 200, 20
+
+
+def bench_agents(options: BenchOptions) -> list[Figure]:
+    """Return the figures of the agents."""
+    return _explain_figures(options)
+
+
+def _explain_figures(options: BenchOptions) -> list[Figure]:
+    """Return in how many paired decisions `explain` names what was changed: belief or value."""
+    registry, count = open_registry("builtin"), QUICK_PAIRS if options.quick else PAIRS
+    rng = np.random.default_rng(options.seed)
+    figures = []
+    for distract in (False, True):
+        options.tell(f"agents: explain, {count} pairs{', both changed a little' if distract else ''}")
+        right: list[float] = []
+        wrong: Counter[str] = Counter()
+        for case in paired_cases(count, registry, rng, distract=distract):
+            right.append(float(case.explanation.cause is case.changed))
+            wrong[case.what] += case.explanation.cause is not case.changed
+        found = bootstrap([np.array(right)], lambda sample: float(np.mean(sample)), rng)
+        always = float(np.mean([k % 2 == 0 for k in range(count)]))  # pairs take turns, belief first
+        baselines = {f"always {Cause.BELIEF}": always, f"always {Cause.VALUE}": 1.0 - always}
+        if distract:
+            name = "explain names the right cause, the other changed too, where it should not matter"
+            figures.append(Figure.told(name, found.value, interval=found.interval, n=count, baselines=baselines))
+        else:
+            name = "explain names the right cause, only one of belief and value changed"
+            bar = Figure.at_least(name, found.value, 1.0, interval=found.interval, n=count, baselines=baselines)
+            figures.append(bar)
+        for what, times in sorted(wrong.items()):
+            if times:
+                options.tell(f"agents: explain was wrong {times} times where {what}")
+    return figures
