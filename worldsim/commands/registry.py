@@ -1,7 +1,9 @@
-"""``worldsim registry``: fill, search, fetch, publish, verify and describe a registry."""
+"""``worldsim registry``: fill, serve, search, fetch, publish, verify, carry and clear a registry."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,11 +149,7 @@ def publish(
     del seed
     from worldsim.registry.artefact import open_model, read_pretrained
 
-    if address == "builtin":
-        raise ConfigurationError(
-            "what is published into 'builtin' is gone when the command ends; name a registry that keeps, for example "
-            "--registry sqlite:///registry.db (made by 'worldsim registry init')."
-        )
+    _must_keep(address)
     model, stream = open_model(*read_pretrained(folder))
     with _open(address) as registry:
         name = registry.publish(model, stream)
@@ -171,14 +169,81 @@ def verify(
     del seed
     from worldsim.registry.maintenance import verify as look
 
-    with _open_stored(address) as registry:
-        found = look(registry, repair=repair)
+    with _open_stored(address) as registry, _bar("versions") as hashed:
+        found = look(registry, repair=repair, progress=hashed)
     rows = [(f.what, f.where, f.problem, "repaired" if f.repaired else "") for f in found.findings]
     title = f"{found.versions} versions, {found.bytes} bytes: {'sound' if found.sound else 'DAMAGED'}"
     columns = ("what", "where", "problem", "")
     emit(found.report(), as_json=json, out=out, show=lambda: print_table(title, columns, rows))
     if not found.sound:
         raise typer.Exit(UNSOUND)
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="A new folder, or a file ending in .tar, .tar.gz or .tgz.")],
+    address: Address = "builtin",
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; may be repeated.")] = None,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Write every version of every model to PATH, from where `import` takes it into another registry."""
+    del seed
+    from worldsim.registry.portable import export_models
+
+    with _open_stored(address) as registry, _bar("versions") as moved:
+        done = export_models(registry, path, model, moved)
+    result = {"path": str(done.path), "models": done.models, "versions": done.versions, "bytes": done.bytes}
+    sentence = f"{done.versions} versions of {done.models} models exported to {done.path}"
+    emit(result, as_json=json, out=out, show=lambda: typer.echo(sentence))
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="What `export` wrote.")],
+    address: Address = "builtin",
+    renumber: Annotated[bool, typer.Option("--renumber", help="Where a version is taken, store the next one.")] = False,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Store the models in PATH, all of them or none; every byte is checked first."""
+    del seed
+    from worldsim.registry.portable import import_models
+
+    _must_keep(address)
+    with _open_stored(address) as registry, _bar("versions") as moved:
+        done = import_models(registry, path, renumber, moved)
+    result = {"stored": done.stored, "skipped": done.skipped, "renumbered": done.renumbered, "registry": address}
+    sentence = f"{done.stored} versions stored, {done.skipped} were there, {len(done.renumbered)} renumbered"
+    emit(result, as_json=json, out=out, show=lambda: typer.echo(sentence))
+
+
+@app.command()
+def gc(
+    address: Address = "builtin",
+    keep: Annotated[
+        int | None, typer.Option("--keep-versions", min=1, help="Also delete all but the newest N of each model.")
+    ] = None,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Delete bytes that no model refers to; with --keep-versions, old versions that nothing names as well.
+
+    Nothing else ever deletes. A version that an alias names, or that is a parent of another, is kept.
+    """
+    del seed
+    from dataclasses import asdict
+
+    from worldsim.registry.maintenance import collect_garbage
+
+    _must_keep(address)
+    with _open_stored(address) as registry:
+        done = collect_garbage(registry, keep_versions=keep)
+    sentence = f"{done.versions} versions and {done.bytes} bytes in {done.blobs} blobs deleted"
+    emit(asdict(done), as_json=json, out=out, show=lambda: typer.echo(sentence))
 
 
 @app.command()
@@ -206,16 +271,31 @@ def _open_stored(url: str) -> StoredRegistry:
     return open_stored(url)
 
 
+def _must_keep(address: str) -> None:
+    if address == "builtin":
+        raise ConfigurationError(
+            "what is stored in 'builtin' is gone when the command ends; name a registry that keeps, for example "
+            "--registry sqlite:///registry.db (made by 'worldsim registry init')."
+        )
+
+
 def _grow(registry: StoredRegistry, count: int, seed: int) -> int:
+    from worldsim.registry.growth import grow
+
+    with _bar("synthetic models") as grown:
+        return grow(registry, count, seed, grown)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows how many of how many are done, on standard error."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from worldsim.registry.growth import grow
-
-    columns = (TextColumn("synthetic models"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("grow", total=count)
-        return grow(registry, count, seed, lambda done, _: bar.update(task, completed=done))
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _query(

@@ -132,6 +132,7 @@ def _write(path: Path, data: bytes) -> bool:
         part.write_bytes(data)
         os.replace(part, path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         return False
     return True

@@ -21,9 +21,10 @@ def run_service(
     token: str | None = None,
     public: bool = False,
     requests_per_s: float = 500.0,
+    log_requests: bool = True,
     listening: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve `registry` until SIGINT or SIGTERM; log one JSON line a request on standard error.
+    """Serve `registry` until SIGINT or SIGTERM.
 
     Args:
         registry: what to serve.
@@ -32,6 +33,7 @@ def run_service(
         token: what a writer must send; None refuses every write.
         public: reading needs no token beyond loopback either.
         requests_per_s: rate of one client.
+        log_requests: write one JSON line a request on standard error.
         listening: called with the URL once the service listens.
 
     Raises:
@@ -51,7 +53,8 @@ def run_service(
         from worldsim.registry.service import create_app
     except ImportError as error:
         raise ConfigurationError(f"serving needs {error.name}: pip install 'worldsim-lab[server]'.") from error
-    _log_lines()
+    if log_requests:
+        _log_lines()
     limits = Limits(requests_per_s=requests_per_s, burst=max(int(2 * requests_per_s), 1))
     app = create_app(registry, token=token, limits=limits, readers_need_token=not (loopback or public))
     config = uvicorn.Config(app, host, port, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
