@@ -19,7 +19,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("list", "worldsim.commands.list_names:list_names", "List scenarios, models, interactions, agents, assets, cards."),
     ("run", "worldsim.commands.run:run", "Run a scenario with an agent and a world model."),
     ("train", "worldsim.commands.run:train", "Train a learning agent on a scenario."),
-    ("graph", "worldsim.commands.run:graph", "Infer the interaction graph of a scenario and score it."),
+    ("graph", "worldsim.commands.graph:graph", "Infer the interaction graph of a scenario and score it."),
     ("track", "worldsim.commands.track:track", "Run the world model over a recording of the real world."),
     ("transfer", "worldsim.commands.transfer:transfer", "Sim-to-real: models beside engines on recordings."),
     ("accuracy", "worldsim.commands.accuracy:accuracy", "How far each engine is from the laws of mechanics."),

@@ -1,4 +1,4 @@
-"""``worldsim run``, ``train`` and ``graph``: a scenario, an agent, and the world model between them."""
+"""``worldsim run`` and ``train``: a scenario, an agent, and the world model between them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from worldsim.commands.options import Json, Out, Seed, emit, print_table
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from worldsim.evaluation.episode import EpisodeLog
     from worldsim.evaluation.play import OnFrame
 
-__all__ = ["ObservationMode", "graph", "run", "train"]
+__all__ = ["ObservationMode", "frame_by_frame", "frames_of", "run", "shown", "train"]
 
 
 class ObservationMode(enum.StrEnum):
@@ -56,11 +55,13 @@ def run(  # noqa: PLR0913 - one option a part of the run
     from worldsim.evaluation.play import PlayOptions, check, play
     from worldsim.evaluation.run_folder import RunFolder
 
-    options = PlayOptions(scenario, agent, episodes, observation.value, seed, registry, policy, film, _frames(seconds))
+    options = PlayOptions(
+        scenario, agent, episodes, observation.value, seed, registry, policy, film, frames_of(seconds)
+    )
     check(options)
     with (
         RunFolder(out, name=scenario, config=dataclasses.asdict(options), seed=seed) as folder,
-        _frame_by_frame(scenario, episodes) as on_frame,
+        frame_by_frame(scenario, episodes) as on_frame,
     ):
         metrics = play(options, folder, on_frame)
     _emit(folder.path, metrics, metrics["summary"], f"run {scenario}", json)
@@ -89,58 +90,17 @@ def train(
     ):
         task = progress.add_task(f"train {agent}", total=steps)
         metrics = train_agent(options, steps, folder, lambda done: progress.update(task, completed=done))
-    shown = {name: value for name, value in metrics.items() if name != "returns"}
-    _emit(folder.path, metrics, shown, f"train {agent} on {scenario}", json)
+    figures = {name: value for name, value in metrics.items() if name != "returns"}
+    _emit(folder.path, metrics, figures, f"train {agent} on {scenario}", json)
 
 
-def graph(
-    scenario: Scenario,
-    agent: Annotated[str, typer.Option("--agent", help="See `worldsim list agents`.")] = "deliverer",
-    threshold: Annotated[
-        float, typer.Option("--threshold", min=0.0, max=1.0, help="An edge is believed from here.")
-    ] = 0.5,
-    seconds: Seconds = 20.0,
-    json: Json = False,
-    seed: Seed = 0,
-    out: Out = None,
-) -> None:
-    """Infer the interaction graph online and score it against the truth; the report in the run folder draws it."""
-    from worldsim.evaluation.graph_scoring import EdgeScore, graph_scores
-    from worldsim.evaluation.play import PlayOptions, check, play
-    from worldsim.evaluation.run_folder import RunFolder
-
-    options = PlayOptions(scenario, agent, seed=seed, max_frames=_frames(seconds))
-    check(options)
-    scores: list[EdgeScore] = []
-
-    def score(log: EpisodeLog) -> None:
-        scores.extend(graph_scores(log, threshold))
-
-    config = dataclasses.asdict(options) | {"threshold": threshold}
-    with (
-        RunFolder(out, name=f"graph-{scenario}", config=config, seed=seed) as folder,
-        _frame_by_frame(scenario, 1) as on_frame,
-    ):
-        play(options, folder, on_frame, score)
-        kinds = {s.kind: dataclasses.asdict(s) | {"precision": s.precision, "recall": s.recall} for s in scores}
-        folder.write_metrics({"threshold": threshold, "kinds": kinds})
-    columns = ("kind", "precision", "recall", "found", "invented", "missed", "frames")
-    rows = [[_shown(kind[column]) for column in columns] for kind in kinds.values()]
-    emit(
-        {"run": str(folder.path), "threshold": threshold, "kinds": kinds},
-        as_json=json,
-        out=None,
-        show=lambda: print_table(f"graph {scenario}", columns, rows, caption=f"worldsim view {folder.path}"),
-    )
-
-
-def _frames(seconds: float) -> int:
+def frames_of(seconds: float) -> int:
     """Return how many frames of 1/20 s that is, at least one unless it is 0 (no limit)."""
     return max(1, round(seconds * 20)) if seconds else 0
 
 
-def _emit(folder: Path, metrics: dict[str, Any], shown: dict[str, Any], title: str, as_json: bool) -> None:
-    rows = [(name.replace("_", " "), _shown(value)) for name, value in shown.items()]
+def _emit(folder: Path, metrics: dict[str, Any], figures: dict[str, Any], title: str, as_json: bool) -> None:
+    rows = [(name.replace("_", " "), shown(value)) for name, value in figures.items()]
     emit(
         {"run": str(folder), **metrics},
         as_json=as_json,
@@ -162,7 +122,7 @@ def _progress() -> Iterator[Progress]:
 
 
 @contextmanager
-def _frame_by_frame(name: str, episodes: int) -> Iterator[OnFrame]:
+def frame_by_frame(name: str, episodes: int) -> Iterator[OnFrame]:
     """Yield what shows each frame's time as it is played."""
     with _progress() as progress:
         task = progress.add_task(name, total=episodes)
@@ -171,7 +131,8 @@ def _frame_by_frame(name: str, episodes: int) -> Iterator[OnFrame]:
         )
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as a cell of a table."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -12,7 +12,7 @@ from worldsim.evaluation.episode import BeliefSnapshot, EpisodeLog
 from worldsim.types.graph import InteractionGraph, InteractionKind
 from worldsim.types.truth import WorldTruth
 
-__all__ = ["EdgeScore", "graph_scores", "names_of_objects"]
+__all__ = ["Edge", "EdgeScore", "graph_scores", "names_of_objects", "ordered_edges", "true_edges"]
 
 _SAME_THING_M = 0.5  # a belief farther from every true body than this is of none of them
 _DIRECTED = frozenset({InteractionKind.SUPPORT})
@@ -51,6 +51,11 @@ class EdgeScore:
         """Share of the true edges that were believed, NaN where there was none."""
         return _share(self.found, self.found + self.missed)
 
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall, NaN where there was nothing to find and nothing was believed."""
+        return _share(2 * self.found, 2 * self.found + self.invented + self.missed)
+
 
 def graph_scores(log: EpisodeLog, threshold: float = 0.5) -> list[EdgeScore]:
     """Return a score for each kind of interaction that the simulator knows the truth of.
@@ -68,7 +73,7 @@ def graph_scores(log: EpisodeLog, threshold: float = 0.5) -> list[EdgeScore]:
         names = names_of_objects(frame.belief, frame.truth)
         for kind in InteractionKind:
             believed = _believed(frame.record.graph, kind, names, threshold)
-            there = _true_edges(frame.truth, kind, set(names.values()))
+            there = true_edges(frame.truth, kind, set(names.values()))
             counts[kind] += (len(believed & there), len(believed - there), len(there - believed))
     return [EdgeScore(kind.value, frames, *(int(c) for c in counts[kind])) for kind in InteractionKind]
 
@@ -90,13 +95,14 @@ def names_of_objects(belief: BeliefSnapshot, truth: WorldTruth) -> dict[int, str
 
 def _believed(graph: InteractionGraph, kind: InteractionKind, names: dict[int, str], threshold: float) -> set[Edge]:
     pairs = zip(graph.source.tolist(), graph.target.tolist(), graph.kind, graph.probability.tolist(), strict=True)
-    return _ordered(
+    return ordered_edges(
         ((names[a], names[b]) for a, b, k, p in pairs if k == kind and p >= threshold and a in names and b in names),
         kind,
     )
 
 
-def _true_edges(truth: WorldTruth, kind: InteractionKind, known: set[str]) -> set[Edge]:
+def true_edges(truth: WorldTruth, kind: InteractionKind, known: set[str]) -> set[Edge]:
+    """Return the edges of one kind that are there between `known` things."""
     edges: Iterable[Edge]
     if kind is InteractionKind.SUPPORT:
         edges = truth.supports
@@ -104,10 +110,10 @@ def _true_edges(truth: WorldTruth, kind: InteractionKind, known: set[str]) -> se
         edges = truth.attachments
     else:
         edges = ((a, b) for a, b, _ in truth.contacts)
-    return _ordered(((a, b) for a, b in edges if a in known and b in known), kind)
+    return ordered_edges(((a, b) for a, b in edges if a in known and b in known), kind)
 
 
-def _ordered(edges: Iterable[Edge], kind: InteractionKind) -> set[Edge]:
+def ordered_edges(edges: Iterable[Edge], kind: InteractionKind) -> set[Edge]:
     """Return the edges as a set, those of a symmetric kind listed by name."""
     return set(edges) if kind in _DIRECTED else {(min(edge), max(edge)) for edge in edges}
 

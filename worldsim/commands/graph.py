@@ -1,0 +1,59 @@
+"""``worldsim graph``: a scenario, its interaction graph inferred online, and the graph's score."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worldsim.commands.options import Json, Out, Seed, emit, print_table
+
+if TYPE_CHECKING:
+    from worldsim.evaluation.episode import EpisodeLog
+
+__all__ = ["graph"]
+
+
+def graph(
+    scenario: Annotated[str, typer.Argument(help="See `worldsim list scenarios`.")],
+    agent: Annotated[str, typer.Option("--agent", help="See `worldsim list agents`.")] = "deliverer",
+    threshold: Annotated[
+        float, typer.Option("--threshold", min=0.0, max=1.0, help="An edge is believed from here.")
+    ] = 0.5,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.0, help="End after so long, simulated; 0: never.")
+    ] = 20.0,
+    film: Annotated[bool, typer.Option("--film/--no-film", help="Draw the graph over the scene.")] = True,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Infer the interaction graph online and score it against the truth.
+
+    The run folder gets the last graph (graph.graphml, graph.json), the score of every kind (metrics.json), accuracy
+    against time (accuracy.png), the reliability diagram (reliability.png) and the graph over the scene (graph.mp4).
+    """
+    from worldsim.commands.run import frame_by_frame, frames_of, shown
+    from worldsim.evaluation.graph_run_figures import judge_and_write
+    from worldsim.evaluation.play import PlayOptions, check, play
+    from worldsim.evaluation.run_folder import RunFolder
+
+    options = PlayOptions(scenario, agent, seed=seed, max_frames=frames_of(seconds))
+    check(options)
+    logs: list[EpisodeLog] = []
+    config = dataclasses.asdict(options) | {"threshold": threshold}
+    with (
+        RunFolder(out, name=f"graph-{scenario}", config=config, seed=seed) as folder,
+        frame_by_frame(scenario, 1) as on_frame,
+    ):
+        play(options, folder, on_frame, logs.append)
+        metrics: dict[str, Any] = judge_and_write(logs[0], folder, threshold, film=film)
+    columns = ("kind", "precision", "recall", "f1", "ece", "found", "invented", "missed", "frames")
+    rows = [[shown(kind[column]) for column in columns] for kind in metrics["kinds"].values()]
+    emit(
+        {"run": str(folder.path), **metrics},
+        as_json=json,
+        out=None,
+        show=lambda: print_table(f"graph {scenario}", columns, rows, caption=f"worldsim view {folder.path}"),
+    )
