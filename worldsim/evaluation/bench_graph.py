@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from worldsim.evaluation.bench import BenchOptions, Figure
-from worldsim.evaluation.bench_graph_baselines import baselines
+from worldsim.evaluation.bench_graph_baselines import baselines, oracle
 from worldsim.evaluation.bench_graph_cost import exponent, largest_change, milliseconds_a_frame
 from worldsim.evaluation.bench_graph_data import Scenes, read_scenes, strangers
 from worldsim.evaluation.bench_graph_opening import discover, second_encounter
@@ -56,7 +56,7 @@ class _Budget:
     @classmethod
     def of(cls, quick: bool) -> _Budget:
         if quick:
-            return cls(4, (100, 300, 1000), (20, 30), 3, 12)
+            return cls(3, (100, 300, 1000), (20, 30), 2, 8)
         return cls(10_000, (100, 300, 1000, 3000, 10_000), (30, 60, 120, 200), 60, 200)
 
 
@@ -114,8 +114,10 @@ def _accuracy_figures(
     scenes: Scenes, bars: dict[int, float], noise: float, options: BenchOptions, rng: np.random.Generator
 ) -> tuple[list[Figure], list[Score]]:
     """Return the accuracy after each number of frames that has a bar, and the scores that calibration pools."""
-    frames = sorted({k for k in (*bars, 3, 10, 20, LATEST) if k <= scenes.frames})
+    beside_bars = () if options.quick and bars else (3, 10, 20, LATEST)
+    frames = sorted({k for k in (*bars, *beside_bars) if k <= scenes.frames})
     scores = run(scenes, frames)
+    told = oracle(scenes, [k for k in frames if k in bars], noise)
     figures = []
     for k in frames:
         value = _estimate(scores[k].by_scene, rng)
@@ -123,7 +125,7 @@ def _accuracy_figures(
         rest = {"interval": value.interval, "n": value.n}
         if k in bars:
             options.tell(f"graph: {words}: {value.value:.4f}")
-            beside = baselines(scenes, k, noise)
+            beside = baselines(scenes, k) | {"oracle": told[k]}
             figures.append(Figure.at_least(words, value.value, bars[k], **rest, baselines=beside))
         else:
             figures.append(Figure.told(words, value.value, **rest))

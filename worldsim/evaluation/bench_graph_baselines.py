@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -17,18 +18,18 @@ ROUNDING_M = 1e-6
 """Noise that the oracle is told for data without any."""
 
 
-def baselines(scenes: Scenes, frames: int, noise: float = 0.0) -> dict[str, float]:
-    """Return the edge accuracy of each baseline after `frames` frames."""
+def baselines(scenes: Scenes, frames: int) -> dict[str, float]:
+    """Return the edge accuracy of each simple rule after `frames` frames."""
     views = {
         "proximity": _proximity(scenes, frames),
         "acceleration correlation": _acceleration_correlation(scenes, frames),
         "pair-by-pair least squares": _pairwise_least_squares(scenes, frames),
     }
-    return {name: _accuracy(scenes, view) for name, view in views.items()} | {"oracle": oracle(scenes, frames, noise)}
+    return {name: _accuracy(scenes, view) for name, view in views.items()}
 
 
-def oracle(scenes: Scenes, frames: int, noise: float) -> float:
-    """Return the accuracy of the joint filter that is told the true strength and the true noise."""
+def oracle(scenes: Scenes, frames: Sequence[int], noise: float) -> dict[int, float]:
+    """Return the accuracy, after each number of frames, of the joint filter that is told true strength and noise."""
     scale = torch.tensor(
         [float(torch.as_tensor(v).double().mean()) for v in scenes.strength.values()], dtype=torch.float64
     )
@@ -40,7 +41,8 @@ def oracle(scenes: Scenes, frames: int, noise: float) -> float:
     tight = (0.01 * mean).square()
     told = replace(told, mean=mean, variance=tight, deviation_variance=tight, prior_mean=mean, prior_variance=tight)
     settings = replace(SETTINGS, noise_bank_m=(noise,), run_lengths=1)
-    return float(run(scenes, [frames], settings=settings, strengths=told)[frames].correct.double().mean())
+    scores = run(scenes, frames, settings=settings, strengths=told)
+    return {k: float(score.correct.double().mean()) for k, score in scores.items()}
 
 
 def _accuracy(scenes: Scenes, views: dict[str, Float[Tensor, "S n n"]]) -> float:
