@@ -118,7 +118,7 @@ class ForceLab(Scenario):
         count = max(1, round(0.5 * self.pairs_a_body * self.bodies))
         chosen = _near_pairs(places, 2 * count, rng)
         switch_s = rng.uniform(*VARIATION["switch_s"], size=len(chosen))
-        made = []
+        made: list[PairForce] = []
         for number, (i, j) in enumerate(chosen):
             late, odd = number >= count, number % 2 == 1
             if late and (odd or not self.switching):

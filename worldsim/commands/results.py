@@ -7,14 +7,19 @@ from typing import Annotated
 
 import typer
 
+from worldsim.commands.options import Json, Seed, emit
+
 __all__ = ["results"]
 
 
 def results(
     folder: Annotated[Path, typer.Argument(help="Where the printed JSON files are.")] = Path("docs/results"),
+    json: Json = False,
+    seed: Seed = 0,
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("docs/results.md"),
 ) -> None:
-    """Write the page; the figures in it come from the files alone."""
+    """Write the page; the figures in it come from the files alone, so that no seed changes it."""
+    del seed
     from worldsim.errors import ConfigurationError
     from worldsim.evaluation.results_page import render_results
     from worldsim.evaluation.run_folder import atomic_write
@@ -25,4 +30,5 @@ def results(
             file.write(page.encode())
     except OSError as error:
         raise ConfigurationError(f"--out: cannot write {out}: {error.strerror or error}.") from error
-    typer.echo(f"{out}: {page.count(chr(10) + '## ')} tables")
+    made = {"page": str(out), "tables": page.count("\n## ")}
+    emit(made, as_json=json, out=None, show=lambda: typer.echo(f"{out}: {made['tables']} tables"))

@@ -105,7 +105,7 @@ def decide(scene: Scene, registry: Registry, cards: dict[str, ModelCard], seed: 
     record = world_model.reset(frames[0])
     for frame in frames[1:]:
         record = world_model.step(frame, np.zeros(3))
-    made: Any = load_plugin("worldsim.agents", "deliverer", Agent)  # type: ignore[type-abstract]
+    made: Any = load_plugin("worldsim.agents", "deliverer", Agent)
     agent = made(world_model, preferences=scene.preferences)
     agent.act(frames[-1], record, np.random.default_rng(seed))
     return agent

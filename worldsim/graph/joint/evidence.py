@@ -59,9 +59,14 @@ class NodeEvidence:
 
     def rows(self, row: Int[Tensor, " N"], node: Int[Tensor, " N"]) -> NodeEvidence:
         """Return one hypothesis a node, as a bank of one."""
-        parts = (self.state, self.sensitivity, self.covariance, self.precision, self.information)
         return NodeEvidence(
-            *(part[row, node][None] for part in parts), self.quadratic[row, node][None], self.degrees[row, node][None]
+            self.state[row, node][None],
+            self.sensitivity[row, node][None],
+            self.covariance[row, node][None],
+            self.precision[row, node][None],
+            self.information[row, node][None],
+            self.quadratic[row, node][None],
+            self.degrees[row, node][None],
         )
 
     def posterior(
