@@ -23,6 +23,9 @@ def bench(
     ] = False,
     seeds: Annotated[str | None, typer.Option("--seeds", metavar="A:B", help="Seeds A to B - 1.")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="Score this file instead of the shipped data.")] = None,
+    soak_minutes: Annotated[
+        float | None, typer.Option("--soak-minutes", min=0.01, help="How long `bench registry` soaks its service.")
+    ] = None,
     json: Json = False,
     seed: Seed = 0,
     out: Out = None,
@@ -31,7 +34,7 @@ def bench(
 
     With --out DIR, figures.json and whatever else the benchmark makes is written into that folder.
     """
-    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell)
+    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes)
     result = run_bench(name, options)
     file = out / "figures.json" if out is not None else None
     emit(result.report(), as_json=json, out=file, show=lambda: _show(result))

@@ -126,6 +126,7 @@ class BenchOptions:
         data: score this file instead of the shipped data, with no other knob.
         out: a folder for what the benchmark writes besides its figures (reports, traces); None writes nothing.
         tell: called with one line of progress at a time.
+        soak_minutes: how long a benchmark that soaks a service does so, None where the benchmark chooses.
     """
 
     quick: bool = False
@@ -134,6 +135,7 @@ class BenchOptions:
     data: Path | None = None
     out: Path | None = None
     tell: Callable[[str], None] = _silent
+    soak_minutes: float | None = None
 
     def seeds_or(self, default: range, quick: range) -> range:
         """Return the seeds asked for, else `quick` in a quick run, else `default`."""
