@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +85,8 @@ def bench_registry(options: BenchOptions) -> list[Figure]:
             "soak": lambda: endurance.soak(small, queries(), minutes, folder, options, minutes < 5.0),
         }
         if options.data is None:
-            stages = {"build": lambda: _build(folder, address, count, options)} | stages
+            first: dict[str, Stage] = {"build": lambda: _build(folder, address, count, options)}
+            stages = {**first, **stages}
         figures: list[Figure] = []
         for name, stage in stages.items():
             options.tell(f"bench registry: {name}")
@@ -97,7 +98,7 @@ def bench_registry(options: BenchOptions) -> list[Figure]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _once(file: Path, key: dict[str, object], stage: Stage) -> list[Figure]:
+def _once(file: Path, key: Mapping[str, object], stage: Stage) -> list[Figure]:
     """Return the figures that `file` keeps from an interrupted run of the same, else measure and keep them."""
     if file.is_file():
         kept = json.loads(file.read_text())
