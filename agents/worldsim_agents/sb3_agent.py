@@ -8,6 +8,7 @@ is made, so that the agents can be listed without it.
 from __future__ import annotations
 
 import abc
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from jaxtyping import Float
 
-from worldsim.contracts.agent import LearningAgent
+from worldsim.contracts.agent import Learner, LearningAgent
 from worldsim.errors import ConfigurationError, DataError
 from worldsim.types.observation import APPEARANCE_DIM, Observation
 from worldsim.types.record import StepRecord
@@ -24,7 +25,9 @@ from worldsim.types.record import StepRecord
 if TYPE_CHECKING:
     from gymnasium import Env, spaces
     from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.policies import BasePolicy
+    from stable_baselines3.common.vec_env import VecEnv
 
 __all__ = ["PPOAgent", "SACAgent", "SB3Agent"]
 
@@ -63,7 +66,7 @@ class SB3Agent(LearningAgent):
 
     @classmethod
     @abc.abstractmethod
-    def make_learner(cls, env: Env[Any, Any], steps: int, seed: int) -> BaseAlgorithm:
+    def make_learner(cls, env: Env[Any, Any] | VecEnv, steps: int, seed: int) -> BaseAlgorithm:
         """Return the untrained learner for `steps` frames of `env`."""
 
     @classmethod
@@ -78,22 +81,23 @@ class SB3Agent(LearningAgent):
         Raises:
             ConfigurationError: the environment does not give what the policy reads.
         """
-        from gymnasium.wrappers import FilterObservation
-        from stable_baselines3.common.monitor import Monitor
-
-        missing = sorted({"mask", *_ROWS, *_OWN} - set(getattr(env.observation_space, "spaces", ())))
-        if missing:
-            raise ConfigurationError(f"{cls.__name__}: the environment's observation lacks {missing}.")
 
         def told(local: dict[str, Any], _: dict[str, Any]) -> bool:
             if on_step is not None:
                 on_step(int(local["self"].num_timesteps))
             return True
 
-        monitor = Monitor(FilterObservation(env, filter_keys=["mask", *_ROWS, *_OWN]))
+        monitor = _monitored(lambda: env)
         learner = cls.make_learner(monitor, steps, seed)
         learner.learn(steps, callback=told)
         return cls(learner.policy, tuple(monitor.get_episode_rewards()))
+
+    @classmethod
+    def learner(cls, make_env: Callable[[], Any], envs: int, steps: int, seed: int) -> Learner:
+        """Return a training that can be saved and taken up again, over `envs` environments side by side."""
+        from worldsim_agents.sb3_training import SB3Learner
+
+        return SB3Learner(cls, functools.partial(_monitored, make_env), envs, steps, seed)
 
     @property
     def returns(self) -> tuple[float, ...]:
@@ -154,15 +158,15 @@ class PPOAgent(SB3Agent):
     algorithm = "ppo"
 
     @classmethod
-    def make_learner(cls, env: Env[Any, Any], steps: int, seed: int) -> BaseAlgorithm:
+    def make_learner(cls, env: Env[Any, Any] | VecEnv, steps: int, seed: int) -> BaseAlgorithm:
         """Return PPO with rollouts short enough that `steps` hold several."""
         from stable_baselines3 import PPO
 
-        batches = int(np.clip(steps // 4 // _BATCH, 1, 16))  # whole ones, a rollout
+        batches = int(np.clip(steps // 4 // _BATCH, 1, 16))  # whole ones, a rollout over all environments
         return PPO(
             "MultiInputPolicy",
             env,
-            n_steps=batches * _BATCH,
+            n_steps=batches * _BATCH // getattr(env, "num_envs", 1),
             batch_size=_BATCH,
             policy_kwargs=_network(),
             seed=seed,
@@ -183,7 +187,7 @@ class SACAgent(SB3Agent):
     algorithm = "sac"
 
     @classmethod
-    def make_learner(cls, env: Env[Any, Any], steps: int, seed: int) -> BaseAlgorithm:
+    def make_learner(cls, env: Env[Any, Any] | VecEnv, steps: int, seed: int) -> BaseAlgorithm:
         """Return SAC with a replay memory that fits into a few hundred megabytes."""
         from stable_baselines3 import SAC
 
@@ -204,6 +208,23 @@ class SACAgent(SB3Agent):
         from stable_baselines3.sac import MultiInputPolicy
 
         return MultiInputPolicy(observation_space, action_space, _no_schedule, **_network())
+
+
+def _monitored(make_env: Callable[[], Any]) -> Monitor[Any, Any]:
+    """Return the environment with nothing but what a policy reads, and a record of its episodes.
+
+    Raises:
+        ConfigurationError: the environment does not give what a policy reads.
+    """
+    from gymnasium.wrappers import FilterObservation
+    from stable_baselines3.common.monitor import Monitor
+
+    env = make_env()
+    wanted = ["mask", *_ROWS, *_OWN]
+    missing = sorted(set(wanted) - set(getattr(env.observation_space, "spaces", ())))
+    if missing:
+        raise ConfigurationError(f"a learned policy reads {missing}, which the environment's observation lacks.")
+    return Monitor(FilterObservation(env, filter_keys=wanted))
 
 
 def _network() -> dict[str, Any]:

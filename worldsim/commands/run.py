@@ -1,4 +1,4 @@
-"""``worldsim run`` and ``train``: a scenario, an agent, and the world model between them."""
+"""``worldsim run``: a scenario, an agent, and the world model between them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from worldsim.evaluation.play import OnFrame
 
-__all__ = ["ObservationMode", "frame_by_frame", "frames_of", "run", "shown", "train"]
+__all__ = ["ObservationMode", "frame_by_frame", "frames_of", "run", "shown"]
 
 
 class ObservationMode(enum.StrEnum):
@@ -47,6 +47,10 @@ def run(  # noqa: PLR0913 - one option a part of the run
     policy: Policy = None,
     film: Annotated[bool, typer.Option("--film", help="Film the first episode.")] = False,
     seconds: Seconds = 0.0,
+    beliefs: Annotated[
+        float,
+        typer.Option("--beliefs", min=0.0, help="Keep the belief every so many s for `worldsim ask`; 0: the last."),
+    ] = 0.0,
     json: Json = False,
     seed: Seed = 0,
     out: Out = None,
@@ -56,7 +60,7 @@ def run(  # noqa: PLR0913 - one option a part of the run
     from worldsim.evaluation.run_folder import RunFolder
 
     options = PlayOptions(
-        scenario, agent, episodes, observation.value, seed, registry, policy, film, frames_of(seconds)
+        scenario, agent, episodes, observation.value, seed, registry, policy, film, frames_of(seconds), beliefs
     )
     check(options)
     with (
@@ -65,33 +69,6 @@ def run(  # noqa: PLR0913 - one option a part of the run
     ):
         metrics = play(options, folder, on_frame)
     _emit(folder.path, metrics, metrics["summary"], f"run {scenario}", json)
-
-
-def train(
-    scenario: Scenario,
-    agent: Annotated[str, typer.Option("--agent", help="An agent that learns: ppo or sac.")] = "ppo",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Frames to learn from.")] = 20_000,
-    observation: Observation = ObservationMode.DETECTIONS,
-    json: Json = False,
-    seed: Seed = 0,
-    out: Out = None,
-) -> None:
-    """Train a learning agent on a scenario; the run folder is what `worldsim run --policy` takes."""
-    from worldsim.evaluation.play import PlayOptions, learning_agent
-    from worldsim.evaluation.play import train as train_agent
-    from worldsim.evaluation.run_folder import RunFolder
-
-    options = PlayOptions(scenario, agent, observation=observation.value, seed=seed)
-    learning_agent(options)
-    config = {"scenario": scenario, "agent": agent, "observation": observation.value, "steps": steps}
-    with (
-        RunFolder(out, name=f"train-{agent}", config=config, seed=seed) as folder,
-        _progress() as progress,
-    ):
-        task = progress.add_task(f"train {agent}", total=steps)
-        metrics = train_agent(options, steps, folder, lambda done: progress.update(task, completed=done))
-    figures = {name: value for name, value in metrics.items() if name != "returns"}
-    _emit(folder.path, metrics, figures, f"train {agent} on {scenario}", json)
 
 
 def frames_of(seconds: float) -> int:

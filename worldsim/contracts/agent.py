@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,6 +54,65 @@ class Agent(abc.ABC):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingEpisode:
+    """One episode that ended during a training.
+
+    Attributes:
+        step: frames learned from when it ended, over all environments.
+        total: sum of its rewards.
+        frames: its length.
+        success: whether it reached what was asked, None where the scenario does not say.
+    """
+
+    step: int
+    total: float
+    frames: int
+    success: bool | None
+
+
+class Learner(abc.ABC):
+    """A training under way: it goes on piece by piece, and between two pieces it can be saved and taken up again."""
+
+    @property
+    @abc.abstractmethod
+    def steps(self) -> int:
+        """Frames learned from so far, over all environments; each counted once, also after a restart."""
+
+    @property
+    @abc.abstractmethod
+    def episodes(self) -> tuple[TrainingEpisode, ...]:
+        """The episodes that ended so far, in order."""
+
+    @property
+    @abc.abstractmethod
+    def scalars(self) -> Mapping[str, float]:
+        """What the last piece says of itself (losses and the like), for a log."""
+
+    @abc.abstractmethod
+    def learn(self, until: int, on_step: Callable[[int], None] | None = None) -> None:
+        """Go on until at least `until` frames are learned from; a piece is never cut, so it may be a few more."""
+
+    @abc.abstractmethod
+    def agent(self) -> LearningAgent:
+        """Return an agent that acts by what was learned so far."""
+
+    @abc.abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write all that going on needs into `folder`: data, never code."""
+
+    @abc.abstractmethod
+    def restore(self, folder: Path) -> None:
+        """Go on from what `save` wrote.
+
+        Raises:
+            DataError: there is none, or it is of another training.
+        """
+
+    def close(self) -> None:  # noqa: B027 - a learner without environments of its own has nothing to close
+        """Close the environments."""
+
+
 class LearningAgent(Agent):
     """An agent that is trained before it acts; what it learned is data in a folder."""
 
@@ -67,6 +127,21 @@ class LearningAgent(Agent):
             seed: of everything random in the learning.
             on_step: called with the number of frames done so far.
         """
+
+    @classmethod
+    def learner(cls, make_env: Callable[[], Any], envs: int, steps: int, seed: int) -> Learner:
+        """Return a training of `steps` frames that can be saved and taken up again.
+
+        Args:
+            make_env: makes one environment; it can be sent to another process.
+            envs: how many to run side by side.
+            steps: how many frames in all; a method may choose its rates by it.
+            seed: of everything random.
+
+        Raises:
+            ConfigurationError: the agent cannot be trained in pieces.
+        """
+        raise ConfigurationError(f"{cls.__name__} cannot be trained in pieces; it knows LearningAgent.train alone.")
 
     @property
     @abc.abstractmethod

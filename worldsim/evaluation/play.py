@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,13 +19,15 @@ from worldsim.evaluation.episode import EpisodeLog, Frame, LogOptions, run_episo
 from worldsim.evaluation.report import write_animation, write_report
 from worldsim.evaluation.report.animation import draw_pictures
 from worldsim.evaluation.run_folder import RunFolder, read_run
+from worldsim.evaluation.saved_beliefs import keep_belief
 from worldsim.evaluation.trajectory_io import write_trajectory
 from worldsim.loop import WorldModel
 from worldsim.plugins import load_plugin
 from worldsim.registry import open_registry
 from worldsim.simulation.gym_env import WorldsimEnv
+from worldsim.simulation.staged import FRAME_S
 
-__all__ = ["PlayOptions", "check", "learning_agent", "make_agent", "play", "train"]
+__all__ = ["PlayOptions", "check", "learning_agent", "make_agent", "play"]
 
 FILM, REPORT = "scene.mp4", "report.html"
 _AGENT_STREAM = 1  # the environment draws from the seed itself; the agent from a stream of its own
@@ -49,6 +50,7 @@ class PlayOptions:
         policy: folder that a learning agent was saved in, None for an agent that does not learn.
         film: film the first episode.
         max_frames: stop an episode after so many frames, 0 for no limit.
+        beliefs_every_s: keep the belief in the folder every so many seconds, 0 for the end of an episode alone.
     """
 
     scenario: str
@@ -60,6 +62,7 @@ class PlayOptions:
     policy: Path | None = None
     film: bool = False
     max_frames: int = 0
+    beliefs_every_s: float = 0.0
 
 
 def check(options: PlayOptions) -> type[Agent]:
@@ -125,7 +128,7 @@ def play(
         The metrics, as in ``metrics.json``.
     """
     scores = []
-    for episode, log in enumerate(_episodes(options, on_frame)):
+    for episode, log in enumerate(_episodes(options, folder.path, on_frame)):
         for event in log.events():
             folder.write_event(event)
         write_trajectory(log, folder.path / f"trajectory-{log.seed}.npz")
@@ -139,40 +142,12 @@ def play(
     return metrics
 
 
-def train(
-    options: PlayOptions, steps: int, folder: RunFolder, on_step: Callable[[int], None] | None = None
-) -> dict[str, Any]:
-    """Train a learning agent on a scenario and save it into the run folder; return the metrics.
-
-    Raises:
-        ConfigurationError: the agent does not learn.
-    """
-    made = learning_agent(options)
-    env = WorldsimEnv(scenario=options.scenario, observation=options.observation)
-    try:
-        agent = made.train(env, steps, options.seed, on_step)
-    finally:
-        env.close()
-    agent.save(folder.path)
-    returns = agent.returns
-    metrics = {
-        "agent": repr(agent),
-        "steps": steps,
-        "episodes": len(returns),
-        "mean_return_first_tenth": _mean(returns[: max(1, len(returns) // 10)]),
-        "mean_return_last_tenth": _mean(returns[-max(1, len(returns) // 10) :]),
-        "returns": returns,
-    }
-    folder.write_metrics(metrics)
-    return metrics
-
-
 def _agent_class(options: PlayOptions) -> type[Agent]:
     load_plugin("worldsim.scenarios", options.scenario, Scenario)  # type: ignore[type-abstract]
     return load_plugin("worldsim.agents", options.agent, Agent)  # type: ignore[type-abstract]
 
 
-def _episodes(options: PlayOptions, on_frame: OnFrame | None) -> Iterator[EpisodeLog]:
+def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> Iterator[EpisodeLog]:
     torch.set_num_threads(1)  # the tensors are small; a second thread only waits
     env = WorldsimEnv(
         scenario=options.scenario, observation=options.observation, render_mode="rgb_array" if options.film else None
@@ -182,7 +157,7 @@ def _episodes(options: PlayOptions, on_frame: OnFrame | None) -> Iterator[Episod
         agent = make_agent(options, world_model, int(np.prod(env.action_space.shape or (1,))))
         for episode in range(options.episodes):
             seed = options.seed + episode
-            yield run_episode(
+            log = run_episode(
                 env,
                 world_model,
                 agent,
@@ -191,10 +166,27 @@ def _episodes(options: PlayOptions, on_frame: OnFrame | None) -> Iterator[Episod
                 log=LogOptions(
                     images_every=_FILM_EVERY if options.film and episode == 0 else 0, max_frames=options.max_frames
                 ),
-                on_frame=None if on_frame is None else functools.partial(on_frame, episode),
+                on_frame=_keeping(options, world_model, folder, seed, episode, on_frame),
             )
+            keep_belief(world_model, folder, seed)
+            yield log
     finally:
         env.close()
+
+
+def _keeping(
+    options: PlayOptions, world_model: WorldModel, folder: Path, seed: int, episode: int, on_frame: OnFrame | None
+) -> Callable[[Frame], None]:
+    """Return what is called with every frame: it keeps the belief where it is time to, and tells `on_frame`."""
+    every = round(options.beliefs_every_s / FRAME_S)
+
+    def told(frame: Frame) -> None:
+        if every and round(frame.time_s / FRAME_S) % every == 0:
+            keep_belief(world_model, folder, seed)
+        if on_frame is not None:
+            on_frame(episode, frame)
+
+    return told
 
 
 def _report(log: EpisodeLog, folder: RunFolder, options: PlayOptions) -> None:
@@ -217,7 +209,3 @@ def _summary(scores: list[EpisodeScore]) -> dict[str, Any]:
         "false_alarms": sum(s.false_alarms for s in scores),
         "adopted_kinds": [s.adopted_kind for s in scores],
     }
-
-
-def _mean(values: tuple[float, ...]) -> float | None:
-    return float(np.mean(values)) if values else None

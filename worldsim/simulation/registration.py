@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from typing import Any
 
 import gymnasium
 
-__all__ = ["ENVIRONMENT", "environment_id", "register_environments"]
+__all__ = ["ENVIRONMENT", "environment_id", "make_environment", "register_environments"]
 
 ENVIRONMENT = "worldsim.simulation.gym_env:WorldsimEnv"
 """Where `gymnasium.make` finds the environment class; a string, so that nothing is imported before it is needed."""
@@ -33,3 +34,14 @@ def register_environments() -> list[str]:
         if ids[-1] not in gymnasium.registry:
             gymnasium.register(ids[-1], entry_point=ENVIRONMENT, kwargs={"scenario": name})
     return ids
+
+
+def make_environment(scenario: str, **arguments: Any) -> gymnasium.Env[Any, Any]:
+    """Return ``gymnasium.make`` of a scenario by its plug-in name; the environment knows its own specification.
+
+    Args:
+        scenario: name in the group ``worldsim.scenarios``.
+        arguments: of `worldsim.simulation.gym_env.WorldsimEnv`.
+    """
+    register_environments()
+    return gymnasium.make(environment_id(scenario), disable_env_checker=True, **arguments)

@@ -1,0 +1,145 @@
+"""A training goes on where a kill left it, counts every frame once, and writes what it came to."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.agents.test_sb3_agent import Corridor
+from worldsim.errors import ConfigurationError, DataError
+from worldsim.evaluation.run_folder import RunFolder
+from worldsim.evaluation.statistics import interquartile_mean
+from worldsim.evaluation.training import Evaluation, SeedResult, TrainOptions, newest_checkpoint, train_seeds
+from worldsim.evaluation.training_page import render_training_page, training_metrics
+from worldsim_agents.sb3_agent import PPOAgent, SACAgent
+
+
+@pytest.mark.parametrize("made", [PPOAgent, SACAgent])
+def test_a_training_that_is_taken_up_again_has_the_networks_the_memory_and_the_history_of_the_first(made, tmp_path):
+    first = made.learner(Corridor, 1, 256, 3)
+    first.learn(128)
+    first.save(tmp_path)
+    second = made.learner(Corridor, 1, 256, 3)
+    second.restore(tmp_path)
+    assert second.steps == first.steps >= 128
+    assert second.episodes == first.episodes
+    ours, theirs = first.algorithm.policy.state_dict(), second.algorithm.policy.state_dict()
+    assert all(bool((ours[name] == theirs[name]).all()) for name in ours)
+    for name in first.algorithm._get_torch_save_params()[0]:
+        if name.endswith("optimizer"):
+            owner = [learner.algorithm for learner in (first, second)]
+            for part in name.split("."):
+                owner = [getattr(o, part) for o in owner]
+            assert repr(owner[0].state_dict()["state"]) == repr(owner[1].state_dict()["state"])
+    if made is SACAgent:
+        memories = [learner.algorithm.replay_buffer for learner in (first, second)]
+        assert memories[0].size() == memories[1].size() == 128
+        assert np.array_equal(memories[0].actions[:128], memories[1].actions[:128])
+    before = second.steps
+    second.learn(256)
+    assert second.steps > before
+    assert all(a.step < b.step for a, b in zip(second.episodes, second.episodes[1:], strict=False))
+    first.close()
+    second.close()
+
+
+def test_two_environments_side_by_side_count_the_frames_of_both():
+    learner = PPOAgent.learner(Corridor, 2, 256, 0)
+    try:
+        learner.learn(128)
+        assert learner.vector.num_envs == 2
+        assert learner.steps == 128
+        assert sum(e.frames for e in learner.episodes) <= 128
+    finally:
+        learner.close()
+
+
+def test_a_checkpoint_of_another_algorithm_or_a_truncated_one_is_refused(tmp_path):
+    learner = PPOAgent.learner(Corridor, 1, 64, 0)
+    learner.learn(64)
+    learner.save(tmp_path)
+    with pytest.raises(DataError, match="of a training of 'ppo'"):
+        SACAgent.learner(Corridor, 1, 64, 0).restore(tmp_path)
+    tensors = tmp_path / "learner.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:2000])
+    with pytest.raises(DataError, match="no readable training"):
+        PPOAgent.learner(Corridor, 1, 64, 0).restore(tmp_path)
+
+
+def test_the_newest_checkpoint_is_the_one_with_the_most_frames(tmp_path):
+    assert newest_checkpoint(tmp_path) is None
+    for name in ("checkpoint-64", "checkpoint-1024", "checkpoint-512", ".checkpoint-unfinished", "checkpoint-x"):
+        (tmp_path / name).mkdir()
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-1024"
+
+
+def test_an_option_that_cannot_work_is_refused(tmp_path):
+    with (
+        RunFolder(tmp_path, name="x", config={}, seed=0) as folder,
+        pytest.raises(ConfigurationError, match="at least 1"),
+    ):
+        train_seeds(TrainOptions("Warehouse", steps=0), folder, resume=False)
+
+
+def test_figures_and_page_hold_curves_floors_and_intervals():
+    results = [
+        SeedResult(s, 200, 0, tuple((10 * k, float(k), 10) for k in range(1, 21)),
+                   (Evaluation(0, (0.0, 1.0), 0.0), Evaluation(200, (8.0 + s, 9.0 + s), 0.5)))
+        for s in range(3)
+    ]  # fmt: skip
+    floors = {"random": Evaluation(0, (-1.0, 1.0), 0.0)}
+    metrics = training_metrics(results, floors, np.random.default_rng(0))
+    assert metrics["evaluation_last"]["value"] == interquartile_mean(np.array([8, 9, 9, 10, 10, 11.0]))
+    assert metrics["evaluation_last"]["interval"][0] <= metrics["evaluation_last"]["value"]
+    assert metrics["floors"] == {"random": 0.0}
+    assert metrics["success_last"] == 0.5
+    assert metrics["mean_return_last_tenth"] == pytest.approx(19.5)
+    rng = np.random.default_rng(0)
+    page = render_training_page("<ppo>", results, floors, metrics, {"seed": 0}, rng)
+    assert page.count("<svg") == 2
+    assert "&lt;ppo&gt;" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+COMMAND = (
+    *(sys.executable, "-m", "worldsim", "train", "Warehouse", "--agent", "ppo", "--steps", "256"),
+    *("--checkpoint-every", "64", "--evaluation-episodes", "1", "--evaluation-seconds", "0.2", "--json", "--out"),
+)
+
+
+def state_of(place: Path) -> dict:
+    return json.loads((newest_checkpoint(place) / "learner.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_training_killed_at_some_moment_goes_on_and_counts_no_frame_twice(tmp_path):
+    run, place = tmp_path / "run", tmp_path / "run" / "seed-0"
+    process = subprocess.Popen([*COMMAND, run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and (newest_checkpoint(place) or Path("checkpoint-0")).name == "checkpoint-0":
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed_at = state_of(place)["steps"]
+    assert 0 < killed_at < 256
+    assert json.loads((run / "run.json").read_text())["status"] == "running"
+    other = subprocess.run([*COMMAND, run, "--resume", "--seed", "5"], capture_output=True, text=True, check=False)
+    assert other.returncode == 1
+    assert "another one: seed 0, now 5" in other.stderr
+    done = subprocess.run([*COMMAND, run, "--resume"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout)
+    assert metrics["steps"] == [256]
+    assert metrics["restarts"] == [1]
+    assert [e["step"] for e in metrics["evaluations"]] == [0, 64, 128, 192, 256]
+    assert json.loads((run / "run.json").read_text())["status"] == "finished"
+    assert (run / "policy.safetensors").exists()
+    assert "<svg" in (run / "report.html").read_text()
+    assert list((place / "tensorboard").glob("events.*"))
+    assert [p.name for p in place.glob("checkpoint-*")] == ["checkpoint-256"]

@@ -1,0 +1,161 @@
+"""``worldsim train``: a learning agent on a scenario, over seeds, in pieces that a kill does not lose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worldsim.commands.options import Json, Out, Seed, emit, print_table
+from worldsim.commands.run import Observation, ObservationMode, Scenario
+
+if TYPE_CHECKING:
+    from worldsim.evaluation.training import OnStep, TrainOptions
+
+__all__ = ["train"]
+
+_SAME = ("scenario", "agent", "observation", "seeds", "envs", "checkpoint_every", "scenario_arguments")
+
+
+def train(  # noqa: PLR0913 - one option a part of the training
+    scenario: Scenario,
+    agent: Annotated[str, typer.Option("--agent", help="An agent that learns: ppo or sac.")] = "ppo",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Frames to learn from, a seed.")] = 20_000,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many trainings; training i has SEED + i.")] = 1,
+    envs: Annotated[int, typer.Option("--envs", min=1, help="Environments side by side.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder of --out.")] = False,
+    checkpoint_every: Annotated[
+        int, typer.Option("--checkpoint-every", min=0, help="Frames between checkpoints; 0: a tenth of --steps.")
+    ] = 0,
+    evaluation_episodes: Annotated[
+        int, typer.Option("--evaluation-episodes", min=0, help="Held-out episodes at every checkpoint; 0: none.")
+    ] = 2,
+    evaluation_seconds: Annotated[
+        float, typer.Option("--evaluation-seconds", min=0.0, help="Cut those episodes after so long; 0: never.")
+    ] = 0.0,
+    observation: Observation = ObservationMode.DETECTIONS,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Train a learning agent on a scenario; the run folder is what `worldsim run --policy` takes.
+
+    It writes checkpoints, TensorBoard curves and a report. A killed training goes on with --resume --out DIR.
+    """
+    from worldsim.evaluation.training import TrainOptions
+
+    options = TrainOptions(
+        scenario,
+        agent,
+        observation.value,
+        steps,
+        seeds,
+        seed,
+        envs,
+        checkpoint_every,
+        evaluation_episodes,
+        round(evaluation_seconds * 20),
+    )
+    metrics, folder = _run(options, resume, out)
+    shown = [(name.replace("_", " "), _shown(value)) for name, value in metrics.items() if name not in _NOT_SHOWN]
+    emit(
+        {"run": str(folder), **metrics},
+        as_json=json,
+        out=None,
+        show=lambda: print_table(
+            f"train {agent} on {scenario}", ("figure", "value"), shown, caption=f"worldsim view {folder}"
+        ),
+    )
+
+
+_NOT_SHOWN = ("seeds", "evaluations")
+
+
+def _run(options: TrainOptions, resume: bool, out: Path | None) -> tuple[dict[str, Any], Path]:
+    """Train, judge the floors, write metrics and page; return the metrics and the folder."""
+    import dataclasses
+
+    import numpy as np
+
+    from worldsim.evaluation.play import PlayOptions, learning_agent
+    from worldsim.evaluation.run_folder import RunFolder, read_run
+    from worldsim.evaluation.training import floors, train_seeds
+    from worldsim.evaluation.training_page import render_training_page, training_metrics
+
+    learning_agent(PlayOptions(options.scenario, options.agent))
+    config = dataclasses.asdict(options)
+    if resume:
+        _check_resumed(out, config, options.seed)
+    with (
+        RunFolder(out, name=f"train-{options.agent}", config=config, seed=options.seed) as folder,
+        _progress(options) as on_step,
+    ):
+        results = train_seeds(options, folder, resume=resume, on_step=on_step)
+        bottom = floors(options)
+        metrics = training_metrics(results, bottom, np.random.default_rng(options.seed))
+        folder.write_metrics(metrics)
+        page = render_training_page(
+            f"{options.agent} on {options.scenario}",
+            results,
+            bottom,
+            metrics,
+            read_run(folder.path),
+            np.random.default_rng(options.seed),
+        )
+        folder.write_text("report.html", page)
+    return metrics, folder.path
+
+
+def _check_resumed(out: Path | None, config: dict[str, Any], seed: int) -> None:
+    """Refuse to go on with a training of another kind.
+
+    Raises:
+        ConfigurationError: no folder was named, or its training differs in more than its length.
+        DataError: the folder holds no run.
+    """
+    from worldsim.errors import ConfigurationError
+    from worldsim.evaluation.jsonable import to_jsonable
+    from worldsim.evaluation.run_folder import read_run
+
+    if out is None:
+        raise ConfigurationError("--resume needs --out DIR, the folder of the training to go on with.")
+    run = read_run(out)
+    before = run.get("config", {}) | {"seed": run.get("seed")}
+    now = to_jsonable(config) | {"seed": seed}
+    wrong = {name: (before.get(name), now[name]) for name in (*_SAME, "seed") if before.get(name) != now[name]}
+    if wrong:
+        told = ", ".join(f"{name} {then!r}, now {asked!r}" for name, (then, asked) in wrong.items())
+        raise ConfigurationError(f"--resume: the training in {out} is another one: {told}. Ask for the same.")
+    if before["steps"] > config["steps"]:
+        raise ConfigurationError(
+            f"--resume: the training in {out} has {before['steps']} steps; ask for as many or more."
+        )
+
+
+@contextmanager
+def _progress(options: TrainOptions) -> Iterator[OnStep]:
+    """Yield what shows how far each training is; it shows nothing where standard error is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks = [
+            progress.add_task(f"{options.agent}, seed {options.seed + i}", total=options.steps)
+            for i in range(options.seeds)
+        ]
+        yield lambda number, steps: progress.update(tasks[number], completed=min(steps, options.steps))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict) and "interval" in value:
+        return f"{value['value']:.4g}  ({value['interval'][0]:.4g} .. {value['interval'][1]:.4g})"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
+    return ", ".join(map(_shown, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,164 @@
+"""What a training came to: the figures, and one self-contained page with its learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from worldsim.evaluation.jsonable import dump_json
+from worldsim.evaluation.report.palette import DARK, LIGHT, ROLES
+from worldsim.evaluation.report.plots import style, svg
+from worldsim.evaluation.statistics import Estimate, bootstrap, interquartile_mean
+from worldsim.evaluation.training import Evaluation, SeedResult
+
+__all__ = ["render_training_page", "training_metrics"]
+
+_SERIES = ("s1", "s2", "s3", "s4", "s5")
+_SMOOTHED = 10  # episodes in a running mean
+_TEMPLATE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title><style>
+:root { {% for k, v in light.items() %}--{{ k }}: {{ v }}; {% endfor %} color-scheme: light dark; }
+@media (prefers-color-scheme: dark) { :root { {% for k, v in dark.items() %}--{{ k }}: {{ v }}; {% endfor %} } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); margin: 2rem auto;
+  max-width: 56rem; padding: 0 1rem; }
+section { background: var(--panel); border-radius: 8px; padding: 1rem 1.25rem; margin: 1rem 0; }
+p, figcaption { color: var(--muted); } table { border-collapse: collapse; } svg { width: 100%; height: auto; }
+td, th { text-align: left; padding: .15rem 1rem .15rem 0; border-bottom: 1px solid var(--grid); }
+pre { overflow-x: auto; font-size: 12px; color: var(--muted); }
+</style></head><body>
+<h1>{{ title }}</h1>
+<p>{{ lead }}</p>
+{% for plot, caption in plots %}<section><figure>{{ plot }}<figcaption>{{ caption }}</figcaption></figure></section>
+{% endfor %}<section><h2>Figures</h2><table>
+{% for name, value in rows %}<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
+{% endfor %}</table></section>
+<section><h2>Run</h2><pre>{{ run }}</pre></section>
+</body></html>
+"""
+
+
+def training_metrics(
+    results: Sequence[SeedResult], floors: Mapping[str, Evaluation], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Return the figures of a training: interquartile means over seeds and episodes, with intervals, beside floors.
+
+    Args:
+        results: one a seed.
+        floors: name -> what an agent that learns nothing scores on the same held-out episodes.
+        rng: of the bootstrap.
+    """
+    metrics: dict[str, Any] = {
+        "steps": [result.steps for result in results],
+        "restarts": [result.restarts for result in results],
+        "episodes": [len(result.episodes) for result in results],
+        "floors": {name: interquartile_mean(np.array(found.returns)) for name, found in floors.items()},
+    }
+    curve = _curve(results, rng)
+    if curve:
+        metrics["evaluation_first"] = _told(curve[0][1])
+        metrics["evaluation_last"] = _told(curve[-1][1])
+        metrics["success_last"] = float(np.mean([result.evaluations[-1].success for result in results]))
+        metrics["evaluations"] = [{"step": step, **_told(estimate)} for step, estimate in curve]
+    totals = [np.array([total for _, total, _ in result.episodes]) for result in results]
+    if all(len(values) for values in totals):
+        tenth = [max(1, len(values) // 10) for values in totals]
+        metrics["mean_return_first_tenth"] = float(np.mean([v[:n].mean() for v, n in zip(totals, tenth, strict=True)]))
+        metrics["mean_return_last_tenth"] = float(np.mean([v[-n:].mean() for v, n in zip(totals, tenth, strict=True)]))
+    metrics["seeds"] = list(results)
+    return metrics
+
+
+def render_training_page(
+    title: str,
+    results: Sequence[SeedResult],
+    floors: Mapping[str, Evaluation],
+    metrics: Mapping[str, Any],
+    run: Mapping[str, Any],
+    rng: np.random.Generator,
+) -> str:
+    """Return the report page of a training as text; what comes from the run is escaped."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    plots = []
+    curve = _curve(results, rng)
+    if curve:
+        caption = (
+            "Return of held-out episodes against frames learned from: interquartile mean over seeds and episodes, "
+            "95 % bootstrap interval stratified by seed; dashed: agents that learn nothing."
+        )
+        plots.append((Markup(_evaluation_plot(curve, floors)), caption))
+    if any(result.episodes for result in results):
+        caption = f"Return of the episodes of the training itself, running mean of {_SMOOTHED}, a curve a seed."
+        plots.append((Markup(_episode_plot(results)), caption))
+    rows = [(name.replace("_", " "), _shown(value)) for name, value in metrics.items() if name != "seeds"]
+    lead = f"{len(results)} training(s), {sum(result.steps for result in results)} frames in all."
+    return environment.from_string(_TEMPLATE).render(
+        title=title, lead=lead, light=LIGHT, dark=DARK, plots=plots, rows=rows, run=dump_json(run, indent=2)
+    )
+
+
+def _curve(results: Sequence[SeedResult], rng: np.random.Generator) -> list[tuple[int, Estimate]]:
+    """Return (step, estimate) of the evaluations that every seed has, by their order."""
+    count = min((len(result.evaluations) for result in results), default=0)
+    curve = []
+    for k in range(count):
+        step = max(result.evaluations[k].step for result in results)
+        strata = [np.array(result.evaluations[k].returns) for result in results]
+        curve.append((step, bootstrap(strata, interquartile_mean, rng)))
+    return curve
+
+
+def _evaluation_plot(curve: Sequence[tuple[int, Estimate]], floors: Mapping[str, Evaluation]) -> str:
+    figure = Figure(figsize=(7.6, 3.2))
+    axes = figure.subplots()
+    style(axes)
+    steps = [step for step, _ in curve]
+    axes.fill_between(steps, [e.low for _, e in curve], [e.high for _, e in curve], color=ROLES["s1"], alpha=0.18, lw=0)
+    axes.plot(steps, [e.value for _, e in curve], color=ROLES["s1"], lw=1.8, marker="o", ms=3)
+    for number, (name, found) in enumerate(floors.items()):
+        level, role = interquartile_mean(np.array(found.returns)), _SERIES[1 + number % 4]
+        axes.axhline(level, color=ROLES[role], lw=1.0, ls=(0, (4, 3)))
+        axes.text(steps[-1], level, f"{name} ", color=ROLES[role], size=8, ha="right", va="bottom")
+    axes.set_xlabel("frames learned from")
+    axes.set_ylabel("return, held-out episodes")
+    return svg(figure)
+
+
+def _episode_plot(results: Sequence[SeedResult]) -> str:
+    figure = Figure(figsize=(7.6, 3.2))
+    axes = figure.subplots()
+    style(axes)
+    for number, result in enumerate(results):
+        if not result.episodes:
+            continue
+        totals = np.array([total for _, total, _ in result.episodes])
+        window = np.ones(min(_SMOOTHED, len(totals)))
+        smooth = np.convolve(totals, window, "full")[: len(totals)] / np.minimum(
+            np.arange(len(totals)) + 1, len(window)
+        )
+        steps = [step for step, _, _ in result.episodes]
+        axes.plot(steps, smooth, color=ROLES[_SERIES[number % 5]], lw=1.2, marker="o" if len(steps) < 3 else None, ms=3)
+    axes.set_xlabel("frames learned from")
+    axes.set_ylabel("return, training episodes")
+    return svg(figure)
+
+
+def _told(estimate: Estimate) -> dict[str, Any]:
+    return {"value": estimate.value, "interval": list(estimate.interval), "n": estimate.n}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping) and "interval" in value:
+        low, high = value["interval"]
+        return f"{value['value']:.4g} ({low:.4g} .. {high:.4g}, n = {value['n']})"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return "; ".join(f"{part['step']}: {part['value']:.4g}" for part in value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
