@@ -22,6 +22,7 @@ from worldsim.types.query import Query
 from worldsim.types.record import EventKind
 
 _STUBBORN_NOISE, _STUBBORN_PAUSE_S = 3.0, 8.0  # of an object whose kind was confirmed after an alarm
+_BLOWN_UP_M_S = 5.0  # faster than anything goes here: a wrong model has bounced it off something
 _RETRY_FRAMES = 20  # between two calls to a registry on this machine that did not answer
 
 
@@ -89,7 +90,7 @@ def _alarm(state: EngineState, slot: int, now_s: float) -> None:
         channels={k: round(v, 3) for k, v in state.ledger.channel_share(slot).items()},
         position=[round(float(v), 3) for v in state.belief.position[slot]],
     )
-    if not state.broad[state.model_index[slot]]:
+    if float(state.belief.linear_velocity[slot].norm()) > _BLOWN_UP_M_S:
         state.belief = lifecycle.restarted(state.belief, state.index(np.array([slot])))
     _ask(state, slot, now_s)
 
