@@ -14,8 +14,9 @@ __all__ = ["render_results"]
 _TITLES = ("bench", "track", "transfer", "accuracy")
 _HEAD = """# Results
 
-Every figure here was printed by the command above its table; the JSON that it printed lies in `results/` with the
-versions and the machine. `worldsim results` writes this page from those files, and a test compares the two. Intervals
+The command above each table made its figures; where a note says that it was interrupted, the same code worked them out
+from the rows that it had written. The JSON lies in `results/` with the versions and the machine; `worldsim results`
+writes this page from those files, and a test compares the two. Intervals
 are 95 %; *bar* is what a figure has to reach, where something is promised.
 """
 
@@ -44,12 +45,18 @@ def _section(file: Path) -> str:
     kept = sum(bool(figure["holds"]) for figure in held)
     lines = [
         f"## {kind} {report[kind]}\n",
-        f"`{command}` at commit `{str(report.get('commit'))[:7]}`, {float(report['seconds']):.0f} s; "
+        f"`{command}` at commit `{_commit(report.get('commit'))}`, {float(report['seconds']):.0f} s; "
         f"{kept} of {len(held)} bars held.\n",
     ]
     if report.get("note"):
         lines.append(f"{report['note']}\n")
     return "\n".join(lines + _table(figures))
+
+
+def _commit(name: str | None) -> str:
+    """Return a commit's short name; that the tree had changes of its own is not cut off."""
+    short, dirty, _ = str(name).partition("-dirty")
+    return short[:7] + dirty
 
 
 def _table(figures: Sequence[Mapping[str, Any]]) -> list[str]:

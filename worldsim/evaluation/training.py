@@ -221,7 +221,6 @@ def evaluate(
     *,
     step: int = 0,
     max_frames: int = 0,
-    first_seed: int = HELD_OUT_SEED,
 ) -> Evaluation:
     """Return what `agent` scores, without a world model, in `episodes` episodes of held-out seeds.
 
