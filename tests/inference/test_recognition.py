@@ -11,7 +11,7 @@ from tests.models.cards import EXTENTS
 from tests.small_world import LOOKS, model
 from worldsim.filtering.library import LoadedModels
 from worldsim.inference import slots as slot_table
-from worldsim.inference.lifecycle import Recognition, recognise, restarted
+from worldsim.inference.lifecycle import Recognition, recognise, restarted, unsure_of_fall
 
 FAMILIES = ("rigid_body", "person", "generic")
 
@@ -68,3 +68,13 @@ def test_a_restart_forgets_the_velocities_and_nothing_else() -> None:
     assert not new[6:12, 12:].any()
     assert bool((torch.diagonal(new)[6:12] >= 1.0).all())  # m/s and rad/s: as little is known as at birth
     assert torch.equal(after.position, belief.position)
+
+
+def test_a_velocity_measured_without_weight_is_unsure_by_half_a_frame_of_fall() -> None:
+    belief = slot_table.empty_belief(2, torch.device("cpu"), torch.float64)
+    belief = dataclasses.replace(belief, time_s=0.3, birth_s=torch.tensor([0.1, 0.1], dtype=torch.float64))
+    after = unsure_of_fall(belief, torch.tensor([1]), frames=3)  # three looks: two intervals of 0.1 s
+    added = torch.diagonal(after.joint_covariance - belief.joint_covariance, dim1=1, dim2=2)
+    expected = torch.zeros_like(added)
+    expected[1, 8] = (9.81 * 0.1 / 2) ** 2
+    torch.testing.assert_close(added, expected, rtol=1e-12, atol=0.0)

@@ -32,7 +32,7 @@ def detections(position: np.ndarray, *, extent: float = 0.4, look: float = 0.5) 
     )
 
 
-def matched(position: np.ndarray, seen: Detections, manoeuvre_m: float = 0.1) -> np.ndarray:
+def matched(position: np.ndarray, seen: Detections, manoeuvre_m: float | np.ndarray = 0.1) -> np.ndarray:
     n = len(position)
     return associate(
         position,
@@ -41,7 +41,7 @@ def matched(position: np.ndarray, seen: Detections, manoeuvre_m: float = 0.1) ->
         np.full((n, 12), 0.5),
         np.ones(n, dtype=bool),
         seen,
-        manoeuvre_m,
+        np.broadcast_to(manoeuvre_m, n),
     )
 
 
@@ -67,6 +67,16 @@ def test_what_looks_different_loses_to_what_looks_alike() -> None:
         here, Detections(seen.position, seen.orientation_xyzw, seen.extent_m, seen.colour, look, seen.covariance)
     )
     assert found.tolist() == [1]
+
+
+def test_a_velocity_from_two_looks_is_not_held_against_whom_it_was_mistaken_for() -> None:
+    # two people in file, 0.7 m apart, 0.5 m a frame: the first look at the second was taken for the first
+    misled, newborn = np.array([-0.6, 0.0, 0.0]), np.array([0.0, -0.5, 0.0])
+    seen = detections(np.array([[0.1, -0.6, 0.0], [0.15, -1.1, 0.0]]))
+    found = matched(np.stack([misled, newborn]), seen, np.array([0.6, 0.6]))
+    assert found.tolist() == [0, 1]
+    sure_of_itself = matched(np.stack([misled, newborn]), seen, np.array([0.1, 0.6]))
+    assert sure_of_itself.tolist() != [0, 1]
 
 
 def test_the_sparse_assignment_costs_no_more_than_the_dense_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -175,3 +176,19 @@ def test_a_constant_turn_keeps_the_speed_at_any_step() -> None:
     assert float(after.linear_velocity.norm()) == pytest.approx(1.0, abs=1e-9)
     heading = torch.atan2(after.linear_velocity[0, 1], after.linear_velocity[0, 0])
     assert float(heading) == pytest.approx(0.4, abs=1e-9)
+
+
+def test_a_spinning_body_is_as_unsure_as_an_off_centre_mass_makes_it() -> None:
+    still = states("rigid_body", (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
+    values = torch.tensor([list(VALUES["rigid_body"].values())], dtype=torch.float64)
+    noise = model_of("rigid_body").process_noise
+
+    def added(spin: float) -> float:
+        turning = dataclasses.replace(still, angular_velocity=torch.tensor([[0.0, spin, 0.0]], dtype=torch.float64))
+        return float((noise(turning, values, DT_S) - noise(still, values, DT_S))[0, 0])
+
+    assert added(0.0) == 0.0
+    # over the time 1/w that a direction lasts, it amounts to the speed at which the centre circles: a few millimetres w
+    circling_m = math.sqrt(added(10.0) / 10.0) / 10.0
+    assert 0.002 * 0.4 < circling_m < 0.02 * 0.4
+    assert added(20.0) == pytest.approx(8.0 * added(10.0))

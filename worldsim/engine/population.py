@@ -147,6 +147,8 @@ def settle(state: EngineState) -> None:
     state.belief = lifecycle.take_model(
         state.belief, state.index(slots[known]), state.index(found.model_index[known]), state.library
     )
+    falls = known & state.library.moves[found.model_index] & state.library.collides[found.model_index]
+    state.belief = lifecycle.unsure_of_fall(state.belief, state.index(slots[falls]), loop.settle_frames)
     _lay_down(state, slots[known])
     for slot in slots:
         model = state.library.model_ids[state.model_index[slot]]

@@ -15,6 +15,7 @@ from worldsim.dynamics import quaternion
 from worldsim.engine.state import EngineState
 from worldsim.filtering.correct import POSE_DIM, Innovation, correct, innovation
 from worldsim.filtering.density import Density, local
+from worldsim.filtering.mixture import with_state_of
 from worldsim.filtering.predict import predict
 from worldsim.hypotheses.trial import faded
 from worldsim.inference import lifecycle, stimuli
@@ -39,6 +40,7 @@ _NOISE_LIMITS = (0.3, 8.0)
 _TWIST_STD = (0.03, 0.03)  # odometry: m/s, rad/s
 _ATTRIBUTE_FLOOR = 1e-5  # an estimate is never surer than this variance: looks drift
 _OCCLUDER_HEIGHT_M = 0.5
+_YOUNG_HITS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,11 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     density = density.put(state.index(rows), pieces[0])
     touching = touching.index_copy(0, state.index(rows), ahead.touching[: len(rows)])
     density = _carry(state, density, loads)
+    for trial, rows_of_trial in zip(trials, pieces[1:], strict=True):
+        # what is under test goes where its hypotheses say, each as far as it is believed
+        slot = state.index(np.array([slots[trial.object_id]]))
+        weight = torch.as_tensor(trial.posterior(), dtype=state.dtype, device=state.device)
+        density = density.put(slot, with_state_of(density.select(slot), rows_of_trial, weight))
     return Predicted(density, touching, dt_s, {t.object_id: p for t, p in zip(trials, pieces[1:], strict=True)})
 
 
@@ -173,7 +180,7 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
         belief.appearance.cpu().numpy(),
         candidate,
         frame.detections,
-        state.settings.loop.manoeuvre_m,
+        _manoeuvre(state, predicted.dt_s),
     )
     seen = detection >= 0
     missed = np.flatnonzero(candidate & ~seen)  # what was detected was in view: only the others need looking at
@@ -184,6 +191,15 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
     slots = np.flatnonzero(detection >= 0)
     unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[slots])
     return Matched(detection, seen, unassigned, state.index(slots), state.index(detection[slots]))
+
+
+def _manoeuvre(state: EngineState, dt_s: float) -> Float[np.ndarray, " C"]:
+    """Return how far each object may be from where it is expected, m, as a standard deviation.
+
+    A velocity that rests on two looks is no better than the belief that both were at the same thing.
+    """
+    usual = state.settings.loop.manoeuvre_m
+    return np.where(state.ledger.hits <= _YOUNG_HITS, max(usual, lifecycle.BIRTH_SPEED_M_S * dt_s), usual)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def associate(
     appearance: Float[np.ndarray, "N A"],
     candidate: Bool[np.ndarray, " N"],
     detections: Detections,
-    manoeuvre_m: float,
+    manoeuvre_m: Float[np.ndarray, " N"],
 ) -> Int[np.ndarray, " N"]:
     """Return the index of each object's detection, -1 for none.
 
@@ -37,19 +37,19 @@ def associate(
         appearance: believed descriptors.
         candidate: objects that may be assigned.
         detections: the frame's detections.
-        manoeuvre_m: standard deviation of a jump that the dynamics does not know of, m. It widens the gate, not
-            the surprise: what moves against expectation must stay the same object to be surprising.
+        manoeuvre_m: standard deviation of each object's jumps that the dynamics does not know of, m. It widens the
+            gate, not the surprise: what moves against expectation must stay the same object to be surprising.
     """
     n, d = len(position), len(detections)
     taken = np.full(n, -1, dtype=np.int64)
     rows = np.flatnonzero(candidate)
     if d == 0 or len(rows) == 0:
         return taken
-    near, seen = _within_reach(position[rows], covariance[rows], detections, manoeuvre_m)
+    near, seen = _within_reach(position[rows], covariance[rows], detections, manoeuvre_m[rows])
     if len(near) == 0:
         return taken
     who = rows[near]
-    spread = covariance[who] + detections.covariance[seen, :3, :3] + np.eye(3) * manoeuvre_m**2
+    spread = covariance[who] + detections.covariance[seen, :3, :3] + np.eye(3) * manoeuvre_m[who, None, None] ** 2
     away = detections.position[seen] - position[who]
     distance = np.einsum("na,na->n", away, np.linalg.solve(spread, away[..., None])[..., 0])
     size = np.log(detections.extent_m[seen]) - np.log(np.maximum(extent_m[who], 1e-6))
@@ -69,7 +69,7 @@ def _within_reach(
     position: Float[np.ndarray, "n 3"],
     covariance: Float[np.ndarray, "n 3 3"],
     detections: Detections,
-    manoeuvre_m: float,
+    manoeuvre_m: Float[np.ndarray, " n"],
 ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
     """Return the pairs (row, detection) that may pass the gate: a trace bounds every eigenvalue of its covariance."""
     theirs = float(np.trace(detections.covariance[:, :3, :3], axis1=1, axis2=2).max())

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from worldsim.dynamics.motion import GRAVITY_M_S2
 from worldsim.filtering.attributes import attribute_log_evidence
 from worldsim.filtering.density import Density
 from worldsim.filtering.library import LoadedModels
@@ -20,7 +21,7 @@ from worldsim.inference.observe import Frame
 from worldsim.inference.sensor_model import SensorModel
 from worldsim.types.belief import TANGENT_DIM, WorldBelief
 
-_BIRTH_SPEED_M_S, _BIRTH_SPIN_RAD_S = 1.5, 1.5  # standard deviations of an unknown thing's velocities
+BIRTH_SPEED_M_S, _BIRTH_SPIN_RAD_S = 1.5, 1.5  # standard deviations of an unknown thing's velocities
 _WAKE_SPEED_M_S, _WAKE_SPIN_RAD_S = 0.5, 1.0
 _STILL_M_S = 0.03  # a fixture's estimated speed is noise below this
 _MOVER_SPEED_M_S = 1.0
@@ -66,7 +67,7 @@ def born(
     n = len(slots)
     covariance = belief.joint_covariance.new_zeros(n, slot_table.JOINT_DIM, slot_table.JOINT_DIM)
     covariance[:, :6, :6] = sensor.pose_noise(frame.covariance[chosen])
-    spread = covariance.new_tensor([_BIRTH_SPEED_M_S] * 3 + [_BIRTH_SPIN_RAD_S] * 3) ** 2
+    spread = covariance.new_tensor([BIRTH_SPEED_M_S] * 3 + [_BIRTH_SPIN_RAD_S] * 3) ** 2
     covariance[:, 6:TANGENT_DIM, 6:TANGENT_DIM] = torch.diag(spread)
     covariance[:, TANGENT_DIM:, TANGENT_DIM:] = torch.diag(library.prior_std[generic] ** 2)
     parameters = library.prior_mean[generic].repeat(n, 1)
@@ -171,6 +172,23 @@ def take_model(
     )
 
 
+def unsure_of_fall(belief: WorldBelief, slots: Int[Tensor, " n"], frames: int) -> WorldBelief:
+    """Return the belief with the vertical velocities of some objects as unsure as weight makes them.
+
+    A broad model that knows no weight measures the mean velocity over a frame; that of a falling thing at the frame's
+    end is g dt / 2 further down, and whether it falls is not known yet.
+
+    Args:
+        belief: in which the objects in `slots` have just been recognised.
+        slots: whose.
+        frames: for how many they were seen since birth.
+    """
+    interval_s = (belief.time_s - belief.birth_s[slots]) / max(frames - 1, 1)
+    spread = torch.zeros_like(belief.joint_covariance[slots])
+    spread[:, 8, 8] = (0.5 * GRAVITY_M_S2 * interval_s) ** 2
+    return slot_table.put(belief, slots, joint_covariance=belief.joint_covariance[slots] + spread)
+
+
 def restarted(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
     """Return the belief with the velocities of some objects as unknown as at birth.
 
@@ -179,7 +197,7 @@ def restarted(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
     covariance = belief.joint_covariance[slots].clone()
     covariance[:, 6:TANGENT_DIM, :] = 0.0
     covariance[:, :, 6:TANGENT_DIM] = 0.0
-    spread = covariance.new_tensor([_BIRTH_SPEED_M_S] * 3 + [_BIRTH_SPIN_RAD_S] * 3) ** 2
+    spread = covariance.new_tensor([BIRTH_SPEED_M_S] * 3 + [_BIRTH_SPIN_RAD_S] * 3) ** 2
     covariance[:, 6:TANGENT_DIM, 6:TANGENT_DIM] = torch.diag(spread)
     zero = torch.zeros_like(belief.linear_velocity[slots])
     return slot_table.put(belief, slots, linear_velocity=zero, angular_velocity=zero, joint_covariance=covariance)

@@ -11,6 +11,9 @@ from worldsim.dynamics.motion import GRAVITY_M_S2, advance
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
 
+_UNFORESEEN_LINEAR, _UNFORESEEN_ANGULAR = 1.6e-4, 0.17  # m^2/s^3, rad^2/s^3
+_OFF_CENTRE = 0.008  # of the size: how far from the middle the centre of mass may be
+
 
 class RigidBody(ObjectModel):
     """Newton's laws with linear drag: ``dv/dt = F/m - g - drag v``. Contacts are resolved after it.
@@ -42,6 +45,13 @@ class RigidBody(ObjectModel):
         return advance(state, velocity, spin, dt_s)
 
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
-        """Return a small density: what pushes a passive body is other things, not itself."""
+        """Return a small density (what pushes a passive body is other things, not itself), larger where it spins.
+
+        The centre that is seen is not quite the centre of mass: it circles it with an acceleration of ``w^2 c``, whose
+        direction lasts about ``1/w``.
+        """
         del parameters, dt_s
-        return torch.cat([torch.full_like(state.position, 1.6e-4), torch.full_like(state.position, 0.17)], dim=-1)
+        spin = state.angular_velocity.norm(dim=-1, keepdim=True)
+        circling = (_OFF_CENTRE * state.extent_m.mean(dim=-1, keepdim=True)) ** 2 * spin**3
+        linear = (_UNFORESEEN_LINEAR + circling).expand(-1, 3)
+        return torch.cat([linear, torch.full_like(state.position, _UNFORESEEN_ANGULAR)], dim=-1)
