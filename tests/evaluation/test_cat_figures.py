@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from worldsim.evaluation.bench import BenchOptions
-from worldsim.evaluation.bench_cat import ROWS, bench_cat, cat_schedule
+from worldsim.evaluation.bench_cat import ROWS, alone_schedule, bench_cat, cat_schedule
 from worldsim.evaluation.cat_figures import BASELINES, cat_figures, poisson_interval, proportion_interval
 from worldsim.evaluation.cat_jobs import CatJob, CatRow, row_from_json
 from worldsim.evaluation.cat_scoring import EpisodeScore, ForecastScore
@@ -64,7 +64,8 @@ def good_rows():
 
 
 def figures(rows):
-    return {figure.name: figure for figure in cat_figures(rows, np.random.default_rng(0))}
+    timed = [r for r in rows if r.intruder != "none" and r.first.seed < 4]
+    return {figure.name: figure for figure in cat_figures(rows, timed, np.random.default_rng(0))}
 
 
 def find(found, words):
@@ -148,17 +149,36 @@ def test_the_schedule_covers_seeds_baselines_and_two_quiet_hours():
     assert {job.intruder for job in jobs} == {"auto", "none"}  # no kind is chosen
 
 
-def test_finished_jobs_are_not_run_again(tmp_path, monkeypatch):
-    """Every job of the schedule is on file for this commit, so nothing runs and the figures come at once."""
-    monkeypatch.setattr("worldsim.evaluation.bench_cat.git_commit", lambda: "0123abc")
-    jobs = cat_schedule(range(1), quick=True)
-    rows = [
-        CatRow(job.key, job.variant, job.intruder, True, score(job.seed, "none" if job.intruder == "none" else "cat"))
-        for job in jobs
-    ]
-    lines = [dump_json({"commit": "0123abc", "row": r}) for r in rows]
+def test_times_are_taken_of_the_first_seeds_for_ours_and_for_each_baseline():
+    jobs = alone_schedule(range(50), quick=False)
+    assert {(job.variant, job.seed) for job in jobs} == {(v, s) for v in ("world_model", *BASELINES) for s in range(4)}
+
+
+def test_what_ran_beside_something_does_not_count_for_the_real_time_factor():
+    rows = [dataclasses.replace(r, first=dataclasses.replace(r.first, wall_s=80.0)) for r in good_rows()]
+    alone = [row("world_model", seed, "cat") for seed in range(4)]
+    found = {f.name: f for f in cat_figures(rows, alone, np.random.default_rng(0))}
+    assert find(found, "real-time").value == pytest.approx(40.0 / 30.0)
+
+
+@pytest.mark.parametrize(("commit", "again"), [("HEAD", False), ("HEAD-dirty", True)])
+def test_finished_jobs_are_run_again_only_where_what_they_ran_on_has_changed(tmp_path, monkeypatch, commit, again):
+    """Every job of the schedule is on file; on the same sources nothing runs and the figures come at once."""
+    quick = {"quick": True}
+    lines = []
+    for alone, jobs in ((True, alone_schedule(range(1), **quick)), (False, cat_schedule(range(1), **quick))):
+        for job in jobs:
+            kind = "none" if job.intruder == "none" else "cat"
+            done = CatRow(job.key, job.variant, job.intruder, True, score(job.seed, kind))
+            lines.append(dump_json({"commit": commit, "alone": alone, "row": done}))
     (tmp_path / ROWS).write_text("\n".join([*lines, '{"commit": "0123a']), encoding="utf-8")
+    monkeypatch.setattr("worldsim.evaluation.bench_cat._PLAYED", ("LICENSE",))  # the rest may be at work in this tree
+    monkeypatch.setattr("worldsim.evaluation.bench_cat._SCORED", ("LICENSE",))
+    ran = []
+    monkeypatch.setattr("worldsim.evaluation.bench_cat._run", lambda jobs, processes, deadline: ran.extend(jobs) or [])
     told = []
     found = bench_cat(BenchOptions(quick=True, seeds=range(1), out=tmp_path, tell=told.append))
     assert len(found) == 13
-    assert told == [f"4 of 4 jobs were done before and are taken from {tmp_path}/{ROWS}"]
+    assert len(ran) == (5 if again else 0)
+    if not again:
+        assert told == [f"{n} of {n} jobs were done before and are taken from {tmp_path}/{ROWS}" for n in (1, 4)]

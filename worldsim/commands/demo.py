@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from worldsim.commands.options import Json, Out, emit
+from worldsim.commands.run import RegistryName
 
 __all__ = ["demo"]
 
@@ -15,12 +16,12 @@ DrawnSeed = Annotated[
 ]
 
 
-def demo(json: Json = False, seed: DrawnSeed = None, out: Out = None) -> None:
+def demo(registry: RegistryName = "builtin", json: Json = False, seed: DrawnSeed = None, out: Out = None) -> None:
     """Run the story once: a robot carries parcels until something comes in that its world model has never met.
 
     Writes a run folder with report.html, the film, the events and the trajectory.
     """
     from worldsim.evaluation.demo import run_demo
 
-    result = run_demo(seed, out, json)
+    result = run_demo(seed, out, json, registry=registry)
     emit(result, as_json=json, out=None, show=lambda: None)  # it was told on the way

@@ -31,7 +31,7 @@ def train(  # noqa: PLR0913 - one option a part of the training
         int, typer.Option("--checkpoint-every", min=0, help="Frames between checkpoints; 0: a tenth of --steps.")
     ] = 0,
     evaluation_episodes: Annotated[
-        int, typer.Option("--evaluation-episodes", min=0, help="Held-out episodes at every checkpoint; 0: none.")
+        int, typer.Option("--evaluation-episodes", min=0, help="Held-out episodes an evaluation; 0: none.")
     ] = 2,
     evaluation_seconds: Annotated[
         float, typer.Option("--evaluation-seconds", min=0.0, help="Cut those episodes after so long; 0: never.")

@@ -1,7 +1,9 @@
 """The benchmark `cat`: many episodes of the cat in the warehouse, ours beside its baselines.
 
-The seeds decide everything, the kind of the intruder included. Jobs run in two processes; with ``--out DIR`` every
-finished one is a line of ``DIR/cat-rows.jsonl``, and a benchmark that was interrupted goes on where it stopped.
+The seeds decide everything, the kind of the intruder included. Jobs run in two processes; the first few seeds run once
+more, one at a time with nothing beside them, for the real-time factor. With ``--out DIR`` every finished job is a line
+of ``DIR/cat-rows.jsonl``, and a benchmark that was interrupted goes on where it stopped, as long as nothing that is
+played or scored has changed meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.cat_figures import BASELINES, cat_figures
 from worldsim.evaluation.cat_jobs import CatJob, CatRow, row_from_json, run_job
 from worldsim.evaluation.jsonable import dump_json
-from worldsim.evaluation.provenance import git_commit
+from worldsim.evaluation.provenance import git_commit, is_unchanged_since
 
 __all__ = ["bench_cat", "cat_schedule"]
 
@@ -30,25 +32,48 @@ _QUIET_HOURS = 2.0
 _QUIET_EPISODE_S = 120.0
 _QUIET_SEED = 10_000  # seeds of the episodes without intruder, apart from the others
 _QUICK = {"duration_s": 14.0, "intruder_time_s": (2.0, 3.0), "max_wall_s": 11.0}
-_QUICK_DEADLINE_S = 36.0  # nothing new is started after this; what runs then is done within the minute
+_QUICK_DEADLINE_S = 22.0  # nothing new is started after this; what runs then is done within the minute
 _PROCESSES = 2
+_ALONE_SEEDS = 4
+# what decides a row; the rest of the evaluation only adds rows up
+_PLAYED = (
+    "worldsim", "agents", "scenarios", "assets", "constraints.txt", ":!worldsim/evaluation", ":!worldsim/commands",
+)  # fmt: skip
+_SCORED = tuple(
+    f"worldsim/evaluation/{name}.py"
+    for name in ("cat_jobs", "cat_scoring", "cat_trackers", "episode", "intruder", "model_names")
+)
 
 
 def bench_cat(options: BenchOptions) -> list[Figure]:
     """Run the benchmark; see the module's docstring."""
-    jobs = cat_schedule(options.seeds_or(SEEDS, QUICK_SEEDS), quick=options.quick)
-    done = _finished_before(options.out)
+    seeds = options.seeds_or(SEEDS, QUICK_SEEDS)
+    timed = _rows_of(alone_schedule(seeds, quick=options.quick), options, alone=True)
+    rows = _rows_of(cat_schedule(seeds, quick=options.quick), options, alone=False)
+    return cat_figures(rows, timed, np.random.default_rng(options.seed), quick=options.quick)
+
+
+def _rows_of(jobs: Sequence[CatJob], options: BenchOptions, *, alone: bool) -> list[CatRow]:
+    """Return the rows of `jobs`: what was finished before, and what is run now."""
+    done = _finished_before(options.out, alone)
     rows = [done[job.key] for job in jobs if job.key in done]
     if rows:
         options.tell(f"{len(rows)} of {len(jobs)} jobs were done before and are taken from {options.out}/{ROWS}")
     wanted = [job for job in jobs if job.key not in done]
-    for row in _run(wanted, _QUICK_DEADLINE_S if options.quick else None):
+    for row in _run(wanted, 1 if alone else _PROCESSES, _QUICK_DEADLINE_S if options.quick else None):
         rows.append(row)
-        _keep(row, options.out)
-        options.tell(f"{len(rows)}/{len(jobs)} {_in_words(row)}")
+        _keep(row, options.out, alone)
+        options.tell(f"{len(rows)}/{len(jobs)}{' alone,' if alone else ''} {_in_words(row)}")
     if len(rows) < len(jobs):
         options.tell(f"{len(jobs) - len(rows)} of {len(jobs)} jobs were left out: the quick version's minute was over")
-    return cat_figures(rows, np.random.default_rng(options.seed), quick=options.quick)
+    return rows
+
+
+def alone_schedule(seeds: Sequence[int], *, quick: bool) -> list[CatJob]:
+    """Return the jobs whose time is taken with nothing beside them: the first seeds, for ours and for each baseline."""
+    if quick:
+        return [CatJob("world_model", seeds[0], **_QUICK)]  # type: ignore[arg-type]
+    return [CatJob(variant, seed) for variant in ("world_model", *BASELINES) for seed in seeds[:_ALONE_SEEDS]]
 
 
 def cat_schedule(seeds: Sequence[int], *, quick: bool) -> list[CatJob]:
@@ -70,7 +95,7 @@ def cat_schedule(seeds: Sequence[int], *, quick: bool) -> list[CatJob]:
     return ours + quiet + others
 
 
-def _run(jobs: Sequence[CatJob], deadline_s: float | None) -> Iterator[CatRow]:
+def _run(jobs: Sequence[CatJob], processes: int, deadline_s: float | None) -> Iterator[CatRow]:
     """Yield rows as they are done; start no job later than `deadline_s` from now, where that is given.
 
     Processes are spawned, since a physics engine does not survive a fork.
@@ -78,7 +103,7 @@ def _run(jobs: Sequence[CatJob], deadline_s: float | None) -> Iterator[CatRow]:
     if not jobs:
         return
     started = time.monotonic()
-    with _pool() as pool:
+    with _pool(processes) as pool:
         futures: list[Future[CatRow]] = [pool.submit(run_job, job) for job in jobs]
         try:
             for future in as_completed(futures):
@@ -92,28 +117,31 @@ def _run(jobs: Sequence[CatJob], deadline_s: float | None) -> Iterator[CatRow]:
             raise
 
 
-def _pool() -> Executor:
-    return ProcessPoolExecutor(max_workers=_PROCESSES, mp_context=multiprocessing.get_context("spawn"))
+def _pool(processes: int) -> Executor:
+    return ProcessPoolExecutor(max_workers=processes, mp_context=multiprocessing.get_context("spawn"))
 
 
-def _keep(row: CatRow, out: Path | None) -> None:
+def _keep(row: CatRow, out: Path | None, alone: bool) -> None:
     if out is None:
         return
     out.mkdir(parents=True, exist_ok=True)
     with (out / ROWS).open("a", encoding="utf-8") as file:
-        file.write(dump_json({"commit": git_commit(), "row": row}) + "\n")
+        file.write(dump_json({"commit": git_commit(), "alone": alone, "row": row}) + "\n")
 
 
-def _finished_before(out: Path | None) -> dict[str, CatRow]:
-    """Return key -> row of the jobs that this very commit ran before; a changed tree starts anew."""
-    commit = git_commit()
-    if out is None or commit is None or commit.endswith("-dirty") or not (out / ROWS).exists():
+def _finished_before(out: Path | None, alone: bool) -> dict[str, CatRow]:
+    """Return key -> row of the jobs that were run before on the same sources; any change to them starts anew."""
+    if out is None or not (out / ROWS).exists():
         return {}
+    same: dict[str | None, bool] = {None: False}
     found: dict[str, CatRow] = {}
     for line in (out / ROWS).read_text(encoding="utf-8").splitlines():
         try:
             kept = json.loads(line)
-            if kept["commit"] == commit:
+            commit = kept["commit"]
+            if commit not in same:
+                same[commit] = is_unchanged_since(commit, _PLAYED) and is_unchanged_since(commit, _SCORED)
+            if same[commit] and kept.get("alone", False) == alone:
                 row = row_from_json(kept["row"])
                 found[row.key] = row
         except (ValueError, KeyError, TypeError):  # the last line of a run that was killed

@@ -23,6 +23,7 @@ from worldsim.errors import StorageError
 from worldsim.evaluation import bench_registry_endurance as endurance
 from worldsim.evaluation import bench_registry_speed as speed
 from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.bench_registry_story import story
 from worldsim.evaluation.jsonable import dump_json, to_jsonable
 from worldsim.evaluation.provenance import git_commit
 from worldsim.evaluation.registry_queries import cards_from_all_over, noisy_query, recall, retrieval
@@ -39,7 +40,7 @@ Stage = Callable[[], list[Figure]]
 
 
 def bench_registry(options: BenchOptions) -> list[Figure]:
-    """Return the figures, a stage after the other: building, finding, speed, kills, hostile input, soak."""
+    """Return the figures, a stage after the other: building, finding, speed, story, kills, hostile input, soak."""
     quick = options.quick
     count = _QUICK if quick else _FULL
     kept = options.out / "registry" if options.out is not None else None
@@ -80,6 +81,7 @@ def bench_registry(options: BenchOptions) -> list[Figure]:
             "answer": answer,
             "http": lambda: speed.over_http(address, queries(), folder / "cache", 3.0 if quick else 20.0),
             "step": step,
+            "story": lambda: [] if quick else story(_fresh(folder / "story"), options.seed, options),
             "kills": lambda: endurance.kills(4 if quick else 200, _fresh(folder / "kills"), _rng(options, 5), options),
             "hostile": lambda: endurance.hostile(small, 1 if quick else 10, _rng(options, 6), options),
             "soak": lambda: endurance.soak(small, queries(), minutes, folder, options, minutes < 5.0),

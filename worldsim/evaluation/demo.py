@@ -46,6 +46,7 @@ def run_demo(
     out: Path | None = None,
     json: bool = False,
     *,
+    registry: str = "builtin",
     intruder: str = "auto",
     duration_s: float = _DURATION_S,
 ) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def run_demo(
         seed: of the run, drawn from the clock where None.
         out: the run's folder; by default a new one under ``runs/``.
         json: tell nothing on the way (the caller prints the result as JSON).
+        registry: address of the registry that is asked (see `worldsim.open_registry`).
         intruder: what comes in; by default the seed decides.
         duration_s: length of the episode.
 
@@ -66,7 +68,7 @@ def run_demo(
     console = Console(stderr=True, quiet=json)
     started = time.perf_counter()
     env = WorldsimEnv(scenario="Warehouse", intruder=intruder, duration_s=duration_s)
-    world_model = WorldModel(registry=open_registry("builtin"), device="cpu", seed=seed)
+    world_model = WorldModel(registry=open_registry(registry), device="cpu", seed=seed)
     made: type[Any] = load_plugin("worldsim.agents", "deliverer", Agent)
     agent = made(world_model=world_model)
     config = {"scenario": env.scenario, "agent": agent, "world_model": world_model.settings}

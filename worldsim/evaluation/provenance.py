@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["git_commit", "machine", "versions"]
+__all__ = ["git_commit", "is_unchanged_since", "machine", "versions"]
 
 _DISTRIBUTIONS = (
     "worldsim-lab",
@@ -39,6 +40,17 @@ def git_commit() -> str | None:
         return None
     changed = _git(package, "status", "--porcelain", "--untracked-files=no", "--", ":/")
     return f"{commit}-dirty" if changed else commit
+
+
+def is_unchanged_since(commit: str, paths: Sequence[str]) -> bool:
+    """Return whether the source tree holds at `paths` what it held at `commit`, to the last byte.
+
+    Args:
+        commit: as `git_commit` gives it; one that ends in ``-dirty`` names no tree.
+        paths: git's pathspecs from the root of the tree.
+    """
+    root = Path(__file__).resolve().parent.parent.parent
+    return not commit.endswith("-dirty") and _git(root, "diff", "--quiet", commit, "--", *paths) is not None
 
 
 def versions() -> dict[str, str]:

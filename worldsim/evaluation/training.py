@@ -56,7 +56,7 @@ class TrainOptions:
         seeds: how many trainings, one after the other; training i has the seed ``seed + i``.
         seed: of the first.
         envs: environments side by side.
-        checkpoint_every: frames between checkpoints and evaluations; 0 for a tenth of `steps`.
+        checkpoint_every: frames between checkpoints (and at most between evaluations); 0 for a tenth of `steps`.
         evaluation_episodes: episodes an evaluation, on held-out seeds; 0 for none.
         evaluation_frames: at most so many frames an episode of an evaluation, 0 for no limit.
         scenario_arguments: fields of the scenario.
@@ -92,11 +92,13 @@ class Evaluation:
         step: frames learned from before it.
         returns: one an episode.
         success: share of the episodes that succeeded.
+        frames: played in it.
     """
 
     step: int
     returns: tuple[float, ...]
     success: float
+    frames: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ class SeedResult:
     Attributes:
         seed: of the training; steps: frames learned from; restarts: how often it was taken up again.
         episodes: (step, return, frames) of every episode that ended in it.
-        evaluations: before the first frame, and at every checkpoint.
+        evaluations: before the first frame, at the last, and at every checkpoint between them that comes after as
+            many frames of learning as the evaluation before it played.
     """
 
     seed: int
@@ -131,7 +134,9 @@ class _History:
     def read(cls, folder: Path) -> _History:
         try:
             content = json.loads((folder / _HISTORY).read_text(encoding="utf-8"))
-            found = [Evaluation(e["step"], tuple(e["returns"]), e["success"]) for e in content["evaluations"]]
+            found = [
+                Evaluation(e["step"], tuple(e["returns"]), e["success"], e["frames"]) for e in content["evaluations"]
+            ]
             return cls(int(content["restarts"]), found)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} holds no readable history of a training ({error}).") from error
@@ -191,7 +196,8 @@ def _train_one(
                 before = len(learner.episodes)
                 learner.learn(min(learner.steps + options.piece, options.steps), on_step)
                 log.piece(learner.steps, learner.episodes[before:], learner.scalars)
-                _evaluate_into(history, learner, judge, options, log)
+                if learner.steps >= options.steps or _evaluation_is_due(history, learner.steps):
+                    _evaluate_into(history, learner, judge, options, log)
                 _checkpoint(learner, history, place)
         learner.agent().save(place)
         episodes = tuple((e.step, e.total, e.frames) for e in learner.episodes)
@@ -200,6 +206,11 @@ def _train_one(
         learner.close()
         if judge is not None:
             judge.close()
+
+
+def _evaluation_is_due(history: _History, step: int) -> bool:
+    """Return whether as many frames were learned from since the last evaluation as it played: never more judging."""
+    return not history.evaluations or step - history.evaluations[-1].step >= history.evaluations[-1].frames
 
 
 def _evaluate_into(
@@ -231,7 +242,7 @@ def evaluate(
         step: frames that it learned from.
         max_frames: at most so many frames an episode, 0 for no limit.
     """
-    returns, successes = [], []
+    returns, successes, played = [], [], 0
     for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + episodes):
         rng = np.random.default_rng([seed, _AGENT_STREAM])
         raw, info = env.reset(seed=seed)
@@ -241,9 +252,10 @@ def evaluate(
             raw, reward, terminated, truncated, info = env.step(agent.act(Observation.from_gym(raw), None, rng))
             total, frames = total + float(reward), frames + 1
             over = terminated or truncated or 0 < max_frames <= frames
+        played += frames
         returns.append(total)
         successes.append(bool(info.get("is_success", False)))
-    return Evaluation(step, tuple(returns), float(np.mean(successes)))
+    return Evaluation(step, tuple(returns), float(np.mean(successes)), played)
 
 
 class _Still(Agent):
