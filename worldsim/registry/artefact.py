@@ -38,6 +38,7 @@ from worldsim.types.card import ModelCard
 __all__ = [
     "MAX_MODEL_BYTES",
     "TestStream",
+    "check_sum",
     "from_pretrained",
     "model_bytes",
     "model_files",
@@ -129,15 +130,25 @@ def open_model(
         CardError: `data` breaks the schema, or holds other numbers than the card.
         PluginError: no class of that family.
     """
+    check_sum(card, data)
     where = f"model {card.model_id}@{card.version}"
-    if sha256_of(data) != card.sha256:
+    stream = _check_tensors(_read_tensors(data, where), card, where)
+    return (found_class or model_class(card.family, card.model_id))(card), stream
+
+
+def check_sum(card: ModelCard, data: bytes) -> None:
+    """Check that `data` are the very bytes that `card` names.
+
+    Raises:
+        IntegrityError: they are not.
+    """
+    found = sha256_of(data)
+    if found != card.sha256:
         raise IntegrityError(
-            f"{where}: its {len(data)} bytes have sha256 {sha256_of(data)[:12]}..., the card says "
+            f"model {card.model_id}@{card.version}: its {len(data)} bytes have sha256 {found[:12]}..., the card says "
             f"{card.sha256[:12] or '(nothing)'}...; the file is truncated or was changed. Fetch it again, or restore "
             "it from a copy; 'worldsim registry verify' finds every such model."
         )
-    stream = _check_tensors(_read_tensors(data, where), card, where)
-    return (found_class or model_class(card.family, card.model_id))(card), stream
 
 
 def check_model_bytes(card: ModelCard, data: bytes) -> None:

@@ -229,7 +229,7 @@ class PackedBlobs(PackStore):
             raise IntegrityError(f"{self.path(pack)} is missing; restore it from a copy.") from error
         except OSError as error:
             raise StorageError(f"cannot read {self.path(pack)}: {error.strerror or error}.") from error
-        return whole(data, length, start, self.name(pack))
+        return data if len(data) == length else whole(data, length, start, self.name(pack))
 
     def remove(self, pack: int) -> None:
         """Delete the file; whoever has it open reads on."""

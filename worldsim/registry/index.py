@@ -122,6 +122,33 @@ class ExactIndex:
         self._count, self.last_row = end, int(row[-1])
 
 
+@dataclass(frozen=True, slots=True)
+class _Twins:
+    """How alike n candidates are.
+
+    Attributes:
+        value: [n, D] descriptors in units of the floor's standard deviation, 0 where missing.
+        known: [n, D] 1 where they say something.
+    """
+
+    value: Float[np.ndarray, "n D"]
+    known: Float[np.ndarray, "n D"]
+
+    @classmethod
+    def of(cls, value: Float[np.ndarray, "n D"]) -> _Twins:
+        """Take in the candidates' descriptors, NaN where missing."""
+        missing = np.isnan(value)
+        scaled = np.where(missing, np.float32(0.0), value / np.sqrt(FLOOR_VARIANCE, dtype=np.float32))
+        return cls(scaled, (~missing).astype(np.float32))
+
+    def likeness(self, chosen: int) -> Float[np.ndarray, " n"]:
+        """Return exp(-d) in (0, 1], d the mean squared distance of `chosen` from each, over what both say."""
+        both = self.known * self.known[chosen]
+        gap = (self.value - self.value[chosen]) * both
+        likeness: Float[np.ndarray, " n"] = np.exp(-(gap * gap).sum(axis=1) / np.maximum(both.sum(axis=1), 1.0))
+        return likeness
+
+
 def select_diverse(found: Nearest, k: int) -> list[int]:
     """Return at most `k` positions in `found`, nearest first, that are no near-twins of each other.
 
@@ -132,6 +159,7 @@ def select_diverse(found: Nearest, k: int) -> list[int]:
     """
     quota = max((k + 1) // 2, 1)
     pool = np.flatnonzero(_rank_within(found.kind) < 2 * k)[: 16 * k]
+    twins = _Twins.of(found.value[pool])
     kinds, kind = np.unique(found.kind[pool], return_inverse=True)
     of_kind = np.zeros(len(kinds), dtype=np.int64)
     cost = found.distance[pool].astype(np.float64)
@@ -141,7 +169,7 @@ def select_diverse(found: Nearest, k: int) -> list[int]:
         best = int(np.argmin(np.where(open_to, cost, np.inf) if open_to.any() else cost))
         taken.append(int(pool[best]))
         of_kind[kind[best]] += 1
-        cost += _TWIN_WEIGHT * _likeness(found, taken[-1], pool)
+        cost += _TWIN_WEIGHT * twins.likeness(best)
         cost[best] = np.inf
     return sorted(taken)
 
@@ -154,16 +182,6 @@ def pack_vector(value: Float[np.ndarray, " D"], variance: Float[np.ndarray, " D"
 def unpack_vectors(packed: list[bytes]) -> Float[np.ndarray, "n D2"]:
     """Return descriptors as they were packed, values in the first D columns, variances in the others."""
     return np.frombuffer(b"".join(packed), dtype="<f4").reshape(-1, 2 * DIM).astype(np.float32)
-
-
-def _likeness(found: Nearest, chosen: int, pool: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Return exp(-d) in (0, 1], d the mean squared distance of `chosen` from each of the pool, in floors."""
-    gap = found.value[pool] - found.value[chosen]
-    terms = gap * gap / FLOOR_VARIANCE
-    known = ~np.isnan(terms)
-    mean = np.where(known, terms, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    likeness: Float[np.ndarray, " n"] = np.exp(-mean)
-    return likeness
 
 
 def _rank_within(kind: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
 from worldsim.errors import CardError, ConfigurationError, IntegrityError, ModelNotFoundError
-from worldsim.registry.artefact import TestStream, check_model_bytes, model_bytes, open_model, sha256_of
+from worldsim.registry.artefact import TestStream, check_model_bytes, check_sum, model_bytes, open_model, sha256_of
 from worldsim.registry.blobs import BlobStore
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, dump_card, model_class
 from worldsim.registry.database import Database, aliases, cards, descriptors, models, pairs, tags
@@ -172,7 +172,7 @@ class StoredRegistry(Registry):
             IntegrityError: its bytes do not match their checksum, or are truncated.
             PluginError: its family has no class in the plug-in table.
         """
-        return self.fetch_with_stream(model_id, version)[0]
+        return self._model(*self.fetch_bytes(model_id, version))
 
     def fetch_with_stream(self, model_id: str, version: int | None = None) -> tuple[ObjectModel, TestStream | None]:
         """Return the model as `fetch` does, and the short recording that its publisher tested it on."""
@@ -193,7 +193,7 @@ class StoredRegistry(Registry):
     def fetch_many(self, wanted: Sequence[ModelCard]) -> list[ObjectModel]:
         """Return the models of cards that a search gave, in one look at the store. Raises as `fetch` does."""
         data = self.blobs_of(wanted)
-        return [open_model(card, data[card.sha256], self.class_of(card))[0] for card in wanted]
+        return [self._model(card, data[card.sha256]) for card in wanted]
 
     def blobs_of(self, wanted: Sequence[ModelCard]) -> dict[str, bytes]:
         """Return the safetensors bytes of `wanted` by sha256, not yet checked against it."""
@@ -319,6 +319,11 @@ class StoredRegistry(Registry):
         if found is None:
             found = self._classes[card.family] = model_class(card.family, card.model_id)
         return found
+
+    def _model(self, card: ModelCard, data: bytes) -> ObjectModel:
+        """Return the model of a stored card: the tensors were compared with it when they came in, the sum is now."""
+        check_sum(card, data)
+        return self.class_of(card)(card)
 
     def _card(self, connection: Connection, model_id: str, version: int | None) -> ModelCard:
         if version is None:
