@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics import ContactSettings, Obstacles
 from worldsim.filtering.density import Density, retract
 from worldsim.filtering.library import LoadedModels
@@ -78,36 +79,119 @@ def sample_futures(  # noqa: PLR0913 - the inputs of a simulation, named one by 
     """
     n, steps = len(sources), commands.shape[0]
     states, parameters, model_index, scale = _start(sources, samples, generator)
-    device = parameters.device
-    models = torch.as_tensor(model_index, device=device)
-    natural = library.natural(parameters, models)
-    rows = torch.arange(samples * n, device=device)
+    # rows of one class lie together, so that a class takes its part as a view
+    order = np.argsort(library.family_index[model_index], kind="stable")
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    rows, home = torch.as_tensor(order, device=parameters.device), torch.as_tensor(back, device=parameters.device)
     who = rows % n
-    near = (rows // n) * n + neighbour[who]
-    known, told = neighbour_known[who], commanded[who]
+    near = home[(rows // n) * n + neighbour[who]]
     walls = None if obstacles is None else obstacles.select(who)
-    groups = [
-        (family, torch.as_tensor(index, device=device)) for family, index in group_by_family(model_index, library)
-    ]
-    calm = states.position.new_zeros(samples * n, 6)
+    states = states.select(rows)
+    groups = _groups(
+        model_index[order], library, parameters[rows], scale[rows], near, neighbour_known[who], commanded[who], walls
+    )
     path: list[ObjectStates] = []
     for step in range(steps):
-        control = Control(commands[step][who], told, states.position[near], states.linear_velocity[near], known)
-        around = Surroundings(control, calm, walls, _ROUGH)
-        white = _antithetic(samples, (n, calm.shape[-1]), calm, generator)
-        for family, index in groups:
-            model = library.models[int(np.flatnonzero(library.family_index == family)[0])]
-            part, used = states.select(index), natural[index]
-            moved, _ = advance_class(model, part, used, models[index], library, around.select(index), dt_s)
-            density = model.process_noise(part, used[:, : len(model.parameter_names)], dt_s)
-            moved = _kicked(moved, density * scale[index].unsqueeze(-1), dt_s, white[index])
-            states = _put(states, index, moved)
+        told = commands[step][who]
+        white = _antithetic(samples, (n, 6), states.position, generator)[rows]
+        moved = [group.moved(states, told, library, white, dt_s) for group in groups]
+        states = _cat(moved, states.extent_m)
         path.append(states)
 
     def stack(name: str) -> Tensor:
-        return torch.stack([getattr(s, name).reshape(samples, n, -1) for s in path], dim=1)
+        whole = torch.stack([getattr(s, name) for s in path]).index_select(1, home)
+        return whole.reshape(steps, samples, n, -1).transpose(0, 1).contiguous()
 
     return Futures(stack("position"), stack("orientation_xyzw"), stack("linear_velocity"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The rows of one class, `start` to `end`, and what stays the same for them from step to step.
+
+    Attributes:
+        model: whose dynamics they have; models: [m] which card each row has.
+        natural: [m, P] parameters; scale: [m, 1] of the noise's variance; calm: [m, 6] no wrench.
+        near: [m] rows that they respond to, among all; known: [m]; commanded: [m].
+        walls: what they may bump into.
+    """
+
+    model: ObjectModel
+    start: int
+    end: int
+    models: Int[Tensor, " m"]
+    natural: Float[Tensor, "m P"]
+    scale: Float[Tensor, "m 1"]
+    calm: Float[Tensor, "m 6"]
+    near: Int[Tensor, " m"]
+    known: Bool[Tensor, " m"]
+    commanded: Bool[Tensor, " m"]
+    walls: Obstacles | None
+
+    def moved(
+        self,
+        states: ObjectStates,
+        told: Float[Tensor, "R U"],
+        library: LoadedModels,
+        white: Float[Tensor, "R 6"],
+        dt_s: float,
+    ) -> ObjectStates:
+        """Return these rows one step later; `states`, `told` and `white` are of all rows."""
+        own = slice(self.start, self.end)
+        control = Control(
+            told[own],
+            self.commanded,
+            states.position.index_select(0, self.near),
+            states.linear_velocity.index_select(0, self.near),
+            self.known,
+        )
+        part = ObjectStates(
+            states.position[own],
+            states.orientation_xyzw[own],
+            states.linear_velocity[own],
+            states.angular_velocity[own],
+            states.extent_m[own],
+        )
+        around = Surroundings(control, self.calm, self.walls, _ROUGH)
+        after, _ = advance_class(self.model, part, self.natural, self.models, library, around, dt_s)
+        density = self.model.process_noise(part, self.natural[:, : len(self.model.parameter_names)], dt_s)
+        return _kicked(after, density * self.scale, dt_s, white[own])
+
+
+def _groups(
+    model_index: Int[np.ndarray, " R"],
+    library: LoadedModels,
+    parameters: Float[Tensor, "R P"],
+    scale: Float[Tensor, " R"],
+    near: Int[Tensor, " R"],
+    known: Bool[Tensor, " R"],
+    commanded: Bool[Tensor, " R"],
+    walls: Obstacles | None,
+) -> list[_Group]:
+    """Return the groups of rows that lie sorted by class."""
+    groups = []
+    models = torch.as_tensor(model_index, device=parameters.device)
+    natural = library.natural(parameters, models)
+    for family, index in group_by_family(model_index, library):
+        start, end = int(index[0]), int(index[-1]) + 1
+        own = slice(start, end)
+        groups.append(
+            _Group(
+                library.models[int(np.flatnonzero(library.family_index == family)[0])],
+                start,
+                end,
+                models[own],
+                natural[own],
+                scale[own].unsqueeze(-1),
+                parameters.new_zeros(end - start, 6),
+                near[own],
+                known[own],
+                commanded[own],
+                None if walls is None else walls.select(torch.arange(start, end, device=parameters.device)),
+            )
+        )
+    return groups
 
 
 def _start(
@@ -163,11 +247,13 @@ def _kicked(
     )
 
 
-def _put(states: ObjectStates, index: Int[Tensor, " m"], rows: ObjectStates) -> ObjectStates:
+def _cat(parts: Sequence[ObjectStates], extent_m: Float[Tensor, "R 3"]) -> ObjectStates:
+    if len(parts) == 1:
+        return parts[0]
     return ObjectStates(
-        states.position.index_copy(0, index, rows.position),
-        states.orientation_xyzw.index_copy(0, index, rows.orientation_xyzw),
-        states.linear_velocity.index_copy(0, index, rows.linear_velocity),
-        states.angular_velocity.index_copy(0, index, rows.angular_velocity),
-        states.extent_m,
+        torch.cat([p.position for p in parts]),
+        torch.cat([p.orientation_xyzw for p in parts]),
+        torch.cat([p.linear_velocity for p in parts]),
+        torch.cat([p.angular_velocity for p in parts]),
+        extent_m,
     )
