@@ -152,7 +152,7 @@ def _take_answer(state: EngineState, slot: int, answer: Answer, now_s: float) ->
     state.load(borrowed)
     ids = [m.card.model_id for m in answer.models]
     distances = [round(d, 3) for d in answer.candidates.distances]
-    state.tell(EventKind.CANDIDATES, object_id, model_ids=ids, distances=distances)
+    state.tell(EventKind.CANDIDATES, object_id, model_ids=[*ids], distances=distances)
     if believed_id in present and believed_id not in (*ids, GENERIC_MODEL):
         ids.append(believed_id)
     candidates = [state.library.index_of(i) for i in ids]

@@ -43,7 +43,7 @@ class Plain:
         """
         cards = {m.card.kind: m.card for m in models}
         count = walkers + crates
-        self.side_m = _SPACING_M * math.sqrt(count)
+        self.side_m = _SPACING_M * math.ceil(math.sqrt(count))
         self.rng = rng
         walker, crate = cards["worker"], cards["crate"]
         self.kind: Int[np.ndarray, " N"] = np.repeat([0, 1], [walkers, crates])
