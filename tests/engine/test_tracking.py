@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from tests.small_world import Shelf, frames, world_model
+from worldsim.engine.relations import _told
 from worldsim.engine.tracking import carried
 from worldsim.graph.edges import EdgeTable
 from worldsim.types import InteractionKind
@@ -26,3 +29,25 @@ def test_a_thing_is_carried_by_one_at_a_time_the_likeliest() -> None:
     for log_odds, carrier in ((np.array([8.0, 1.0]), robot), (np.array([1.0, 8.0]), walker)):
         state.edges = EdgeTable(source, target, kind, log_odds)
         assert carried(state) == [(slots[carrier], slots[crate])]
+
+
+def test_the_command_to_hold_is_told_of_what_lies_before_the_grip_alone() -> None:
+    wm = world_model(Shelf())
+    stream = frames(2.0)
+    wm.reset(next(stream))
+    for observation in stream:
+        wm.step(observation, np.zeros(3))
+    state = wm._state
+    crates = np.flatnonzero(state.passive[state.model_index] & state.alive)[:3]
+    own = state.own_slot
+    assert own is not None
+    front = state.belief.position[own].numpy() + [0.35, 0.0, 0.0]  # it looks along x, and is 0.7 m long
+    place = state.belief.position.clone()
+    for slot, away in zip(crates, ([0.6, 0.0, 0.0], [0.2, 0.0, 0.0], [0.0, 0.5, 0.0]), strict=True):
+        place[slot] = place.new_tensor(front + away)
+    state.belief = dataclasses.replace(state.belief, position=place)
+    pairs = np.array([*([own, s] for s in crates), *([s, own] for s in crates)])
+    state.hold = 1.0
+    assert _told(state, pairs).tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    state.hold = -1.0
+    assert _told(state, pairs).tolist() == [-1.0, -1.0, -1.0, 0.0, 0.0, 0.0]

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worldsim.contracts.interaction import PairFrame
+from worldsim.dynamics import quaternion
 from worldsim.engine.state import EngineState
 from worldsim.graph.candidates import candidate_pairs
 from worldsim.graph.edges import as_graph, infer
@@ -75,10 +76,29 @@ def _frame(state: EngineState, pairs: Int[np.ndarray, "E 2"], dt_s: float) -> Pa
 
 
 def _told(state: EngineState, pairs: Int[np.ndarray, "E 2"]) -> Float[Tensor, " E"]:
-    """Return the own command to hold or release for the pairs whose source is the own body."""
-    own = -1 if state.own_slot is None else state.own_slot
-    told = np.where(pairs[:, 0] == own, state.hold, 0.0)
+    """Return what the own command says about each pair whose source is the own body.
+
+    A grip holds one thing: to hold is told of the passive thing nearest to the middle of the own front, and of nothing
+    else that stands by; to release is told of all.
+    """
+    told = np.zeros(len(pairs))
+    if state.own_slot is not None and state.hold != 0.0:
+        mine = np.flatnonzero(pairs[:, 0] == state.own_slot)
+        if state.hold > 0.0:
+            mine = mine[state.passive[state.model_index[pairs[mine, 1]]]]
+            away = np.linalg.norm(state.belief.position.cpu().numpy()[pairs[mine, 1]] - _grip(state), axis=1)
+            mine = mine[away == away.min()] if len(mine) else mine
+        told[mine] = state.hold
     return torch.as_tensor(told, dtype=state.dtype, device=state.device)
+
+
+def _grip(state: EngineState) -> Float[np.ndarray, "3"]:
+    """Return the middle of the own body's front, m."""
+    row = state.index(np.array([state.own_slot]))
+    states = state.belief.states.select(row)
+    half = torch.zeros_like(states.extent_m)
+    half[:, 0] = 0.5 * states.extent_m[:, 0]
+    return np.asarray((states.position + quaternion.rotate(states.orientation_xyzw, half))[0].cpu().numpy())
 
 
 def _padded(before: ObjectStates, capacity: int) -> ObjectStates:
