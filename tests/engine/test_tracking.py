@@ -41,7 +41,7 @@ def test_the_command_to_hold_is_told_of_what_lies_before_the_grip_alone() -> Non
     crates = np.flatnonzero(state.passive[state.model_index] & state.alive)[:3]
     own = state.own_slot
     assert own is not None
-    front = state.belief.position[own].numpy() + [0.35, 0.0, 0.0]  # it looks along x, and is 0.7 m long
+    front = state.belief.position[own].numpy() + np.array([0.35, 0.0, 0.0])  # it looks along x, and is 0.7 m long
     place = state.belief.position.clone()
     for slot, away in zip(crates, ([0.6, 0.0, 0.0], [0.2, 0.0, 0.0], [0.0, 0.5, 0.0]), strict=True):
         place[slot] = place.new_tensor(front + away)
