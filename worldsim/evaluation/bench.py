@@ -34,6 +34,7 @@ BENCHMARKS: dict[str, str] = {
     "cat": "worldsim.evaluation.bench_cat:bench_cat",
     "graph": "worldsim.evaluation.bench_graph:bench_graph",
     "registry": "worldsim.evaluation.bench_registry:bench_registry",
+    "scenarios": "worldsim.evaluation.bench_scenarios:bench_scenarios",
     "transfer-cube-toss": "worldsim.evaluation.transfer_cube:transfer_cube_toss",
 }
 """Name -> ``module:function``, imported when it is run."""
