@@ -182,14 +182,14 @@ class Pusher(Agent):
         if self.phase is Phase.BACK_OUT:
             if float(np.linalg.norm(away)) < _RING_M - 0.05 and now_s - self._since_s < 4.0:
                 return (-0.9, 0.0) if self.push is not None else self._towards(here, self._on_ring(away))
-            self.push = self._choose(here, goal, edge, front_m)
+            self.push = self._choose(here, goal, edge)
             self.phase = Phase.CIRCLE
         assert self.push is not None
         stage = self._stage(self.push)
         if self.phase is Phase.CIRCLE:
             if float(np.linalg.norm(stage - here[:2])) > _ARRIVED_M:
                 return self._towards(here, self._round(away, stage))
-            self.push = self._choose(here, goal, edge, front_m, keep=self.push.contact)  # the T is better known by now
+            self.push = self._choose(here, goal, edge, keep=self.push.contact)  # the T is better known by now
             self.phase = Phase.ALIGN
         wrong = wrapped(self.push.heading_rad - here[2])
         if self.phase is Phase.ALIGN:
@@ -227,11 +227,8 @@ class Pusher(Agent):
             return None
         return float(np.clip(0.5 * left, 0.06, 0.3))
 
-    def _choose(
-        self, here: np.ndarray, goal: np.ndarray, edge: float, front_m: float, keep: Contact | None = None
-    ) -> Push:
+    def _choose(self, here: np.ndarray, goal: np.ndarray, edge: float, keep: Contact | None = None) -> Push:
         """Return the next push: one that turns the T while it is far from the goal's yaw, else a straight one."""
-        del front_m
         wrong = wrapped(goal[2] - self._block[2])
         c, s = math.cos(goal[2]), math.sin(goal[2])
         missing = goal[:2] - self._block[:2]
@@ -240,16 +237,15 @@ class Pusher(Agent):
             contacts = _contacts(edge)
             if abs(wrong) > _TURN_BELOW_RAD:
                 sign = 1 if wrong > 0.0 else -1
-                turning = [self._placed(k, self._block[2], goal, edge) for k in contacts if k.turns == sign]
+                turning = [self._placed(k, float(self._block[2]), goal) for k in contacts if k.turns == sign]
                 return min(turning, key=lambda push: self._cost(push, here, missing))
             along_y = abs(home[1]) >= abs(home[0]) or (abs(wrong) > 0.035 and abs(home[1]) > 0.03)
             keep = contacts[(0 if home[1] < 0.0 else 1) if along_y else (2 if home[0] > 0.0 else 3)]
         yaw = float(self._block[2]) if keep.turns else float(goal[2])
-        return self._placed(keep, yaw, goal, edge)
+        return self._placed(keep, yaw, goal)
 
-    def _placed(self, contact: Contact, yaw: float, goal: np.ndarray, edge: float) -> Push:
+    def _placed(self, contact: Contact, yaw: float, goal: np.ndarray) -> Push:
         """Return `contact` in the world, on a T of that yaw at its believed place."""
-        del edge
         at, end = self._block[:2] + _rotated(contact, yaw), goal[:2] + _rotated(contact, float(goal[2]))
         heading = wrapped(contact.heading_rad + yaw)
         until = float(end @ np.array([math.cos(heading), math.sin(heading)]))

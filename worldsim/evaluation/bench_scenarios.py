@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,12 +63,10 @@ class Constant(Agent):
 
 def scenarios_with_an_expert() -> dict[str, type[Scenario]]:
     """Return name -> class of the scenarios that name a scripted expert (attribute ``expert``)."""
-    found = {name: load_plugin("worldsim.scenarios", name, Scenario) for name in sorted(_names())}  # type: ignore[type-abstract]
+    found: dict[str, type[Scenario]] = {}
+    for name in sorted(plugin_names("worldsim.scenarios")):
+        found[name] = load_plugin("worldsim.scenarios", name, Scenario)  # type: ignore[type-abstract]
     return {name: made for name, made in found.items() if getattr(made, "expert", None) is not None}
-
-
-def _names() -> Sequence[str]:
-    return list(plugin_names("worldsim.scenarios"))
 
 
 def play_episode(env: WorldsimEnv, agent: Agent, seed: int) -> Score:
@@ -76,7 +74,8 @@ def play_episode(env: WorldsimEnv, agent: Agent, seed: int) -> Score:
     raw, _ = env.reset(seed=seed)
     agent.reset()
     rng = np.random.default_rng([seed, 1])  # the environment draws from the seed itself
-    total, over, info = 0.0, False, {}
+    total, over = 0.0, False
+    info: dict[str, Any] = {}
     observation = Observation.from_gym(raw)
     while not over:
         raw, reward, terminated, truncated, info = env.step(agent.act(observation, None, rng))
@@ -91,7 +90,8 @@ def bench_scenarios(options: BenchOptions) -> list[Figure]:
     Raises:
         ConfigurationError: none is installed.
     """
-    seeds, figures = options.seeds_or(range(50), range(2)), []
+    seeds = options.seeds_or(range(50), range(2))
+    figures: list[Figure] = []
     for name, made in scenarios_with_an_expert().items():
         env = WorldsimEnv(made(reward="dense"))  # type: ignore[call-arg]  # whoever names an expert has a reward
         try:
