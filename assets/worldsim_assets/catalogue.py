@@ -22,12 +22,13 @@ RACK_ORANGE: Colour = (0.93, 0.45, 0.10)
 BARREL_BLUE: Colour = (0.10, 0.33, 0.72)
 CONCRETE: Colour = (0.66, 0.66, 0.64)
 RED: Colour = (0.80, 0.12, 0.12)
+PURPLE: Colour = (0.45, 0.20, 0.62)
 GREEN: Colour = (0.16, 0.62, 0.30)
 
 
 def catalogue() -> tuple[Asset, ...]:
     """Return every shipped asset."""
-    goods = (crate(), parcel(), pallet(), barrel(), ball(), trolley())
+    goods = (crate(), parcel(), pallet(), barrel(), ball(), trolley(), t_block())
     building = (shelf(), pillar(), station(), door(), floor())
     return (robot(), agv(), drone(), *CREATURES, *goods, *building)
 
@@ -165,6 +166,16 @@ def trolley() -> Asset:
         parts.append(Part("box", (0.02, 0.51, 0.03), (-0.43, 0.0, z), GREEN))
     parts.append(Part("box", (0.03, 0.51, 0.04), (0.43, 0.0, 0.47), RED))
     return Asset("trolley", (Link("base", tuple(parts), 35.0, (0.90, 0.55, 0.70), (0.0, 0.0, -0.25)),))
+
+
+def t_block() -> Asset:
+    """Return the T of the pushing task, 1.2 x 1.2 x 0.25 m: a bar of four squares on a stem of three."""
+    parts = (
+        Part("box", (1.2, 0.3, 0.25), (0.0, 0.45, 0.0), PURPLE, solid=True),
+        Part("box", (0.3, 0.9, 0.25), (0.0, -0.15, 0.0), PURPLE, solid=True),
+    )
+    # the box has the T's moment of inertia about the vertical through its centre of mass: 0.193 m^2 a kilogram
+    return Asset("t_block", (Link("base", parts, 8.0, (1.077, 1.077, 0.25), (0.0, 0.19286, 0.0)),))
 
 
 def shelf() -> Asset:

@@ -28,6 +28,7 @@ SIZES: dict[str, tuple[float, float, float]] = {
     "robot": (0.70, 0.50, 0.30),
     "shelf": (2.4, 0.6, 2.2),
     "station": (0.9, 0.6, 0.5),
+    "t_block": (1.2, 1.2, 0.25),
     "trolley": (0.90, 0.55, 1.00),
     "worker": (0.45, 0.55, 1.75),
 }

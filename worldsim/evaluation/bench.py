@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, str] = {
     "graph": "worldsim.evaluation.bench_graph:bench_graph",
     "registry": "worldsim.evaluation.bench_registry:bench_registry",
     "scale": "worldsim.evaluation.bench_scale:bench_scale",
+    "scenarios": "worldsim.evaluation.bench_scenarios:bench_scenarios",
     "transfer-cube-toss": "worldsim.evaluation.transfer_cube:transfer_cube_toss",
 }
 """Name -> ``module:function``, imported when it is run."""

@@ -236,7 +236,8 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if self.render_mode is None:
             gymnasium.logger.warn("render() does nothing without render_mode; make the environment with 'rgb_array'.")
             return None
-        camera = {"overview": OVERVIEW, "plan": PLAN}.get(self.view) or following(self.physics.truth())
+        overview = getattr(self.scenario, "overview", OVERVIEW)  # a scenario of another size brings its own camera
+        camera = {"overview": overview, "plan": PLAN}.get(self.view) or following(self.physics.truth())
         picture = self.physics.picture(camera)[0]
         if self.render_mode == "rgb_array":
             return picture

@@ -7,6 +7,7 @@ from worldsim.simulation.drivers.intruder import Entry, Intruder
 from worldsim.simulation.drivers.launch import Launch
 from worldsim.simulation.drivers.pairs import PairForce, PairForces
 from worldsim.simulation.drivers.people import Worker
+from worldsim.simulation.drivers.runaway import Runaway
 from worldsim.simulation.drivers.thrown import Thrown
 from worldsim.simulation.drivers.vehicles import Load, Robot, Tug
 
@@ -24,6 +25,7 @@ __all__ = [
     "PairForce",
     "PairForces",
     "Robot",
+    "Runaway",
     "SceneView",
     "Thrown",
     "Tug",

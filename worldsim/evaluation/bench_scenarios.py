@@ -1,0 +1,170 @@
+"""``worldsim bench scenarios``: every scenario with a task is sound, its floors are low and its expert is good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from worldsim.contracts.agent import Agent
+from worldsim.contracts.scenario import Scenario
+from worldsim.errors import ConfigurationError
+from worldsim.evaluation.bench import BenchOptions, Figure, Interval
+from worldsim.evaluation.statistics import bootstrap
+from worldsim.plugins import load_plugin, plugin_names
+from worldsim.simulation.env_check import complaints, trajectory
+from worldsim.simulation.gym_env import WorldsimEnv
+from worldsim.types.observation import Observation
+
+__all__ = ["Constant", "Score", "bench_scenarios", "play_episode", "scenarios_with_an_expert"]
+
+EXPERT_BAR, FLOOR_BAR = 0.8, 0.2
+CONSTANTS: tuple[tuple[float, float], ...] = (
+    *((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, -1.0), (1.0, 0.3), (1.0, -0.3)),
+    *((0.4, 0.0), (0.4, 0.3), (0.4, -0.3), (-1.0, 0.5), (-1.0, -0.5)),
+)
+"""Speed and yaw rate of the constant actions that compete."""
+QUICK_CONSTANTS = 2
+_CHECK_FRAMES = 40
+_CHOOSING_SEEDS = 10_000  # the best constant is chosen on seeds of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One episode.
+
+    Attributes:
+        success: whether the task was done.
+        total: sum of the dense rewards.
+        seconds: simulated time.
+    """
+
+    success: bool
+    total: float
+    seconds: float
+
+
+class Constant(Agent):
+    """Does the same all the time."""
+
+    def __init__(self, action: tuple[float, float]) -> None:
+        """Build the agent for a (speed, yaw rate), each in [-1, 1]."""
+        self.action = action
+
+    def act(self, observation: Observation, record: Any, rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+        """Return the action."""
+        del observation, record, rng
+        return np.array([*self.action, 0.0], dtype=np.float32)
+
+
+def scenarios_with_an_expert() -> dict[str, type[Scenario]]:
+    """Return name -> class of the scenarios that name a scripted expert (attribute ``expert``)."""
+    found: dict[str, type[Scenario]] = {}
+    for name in sorted(plugin_names("worldsim.scenarios")):
+        found[name] = load_plugin("worldsim.scenarios", name, Scenario)  # type: ignore[type-abstract]
+    return {name: made for name, made in found.items() if getattr(made, "expert", None) is not None}
+
+
+def play_episode(env: WorldsimEnv, agent: Agent, seed: int) -> Score:
+    """Play one episode by observations alone, with no world model."""
+    raw, _ = env.reset(seed=seed)
+    agent.reset()
+    rng = np.random.default_rng([seed, 1])  # the environment draws from the seed itself
+    total, over = 0.0, False
+    info: dict[str, Any] = {}
+    observation = Observation.from_gym(raw)
+    while not over:
+        raw, reward, terminated, truncated, info = env.step(agent.act(observation, None, rng))
+        observation = Observation.from_gym(raw)
+        total, over = total + reward, terminated or truncated
+    return Score(bool(info["is_success"]), total, observation.time_s)
+
+
+def bench_scenarios(options: BenchOptions) -> list[Figure]:
+    """Return the figures of every scenario that names a scripted expert.
+
+    Raises:
+        ConfigurationError: none is installed.
+    """
+    seeds = options.seeds_or(range(50), range(2))
+    figures: list[Figure] = []
+    for name, made in scenarios_with_an_expert().items():
+        env = WorldsimEnv(made(reward="dense"))  # type: ignore[call-arg]  # whoever names an expert has a reward
+        try:
+            options.tell(f"scenarios: {name}, checks")
+            figures += _soundness(name, env)
+            figures += _scores(name, env, seeds, options)
+        finally:
+            env.close()
+    if not figures:
+        raise ConfigurationError("bench scenarios: no installed scenario names a scripted expert.")
+    return figures
+
+
+def _soundness(name: str, env: WorldsimEnv) -> list[Figure]:
+    """Return whether the environment is sound: it is checked, resets vary, and the same seed is the same episode."""
+    found = complaints(env)
+    actions = np.random.default_rng(0).uniform(-1.0, 1.0, (_CHECK_FRAMES, 3)).astype(np.float32)
+    first, again, other = (trajectory(env, seed, actions) for seed in (1, 1, 2))
+    return [
+        Figure.at_most(f"{name}: complaints of Gymnasium's checker", float(len(found)), 0.0),
+        Figure.at_least(f"{name}: frames equal to the byte, same seed", _share(first, again), 1.0, n=len(first)),
+        Figure.at_most(f"{name}: frames equal to the byte, another seed", _share(first, other), 0.0, n=len(first)),
+    ]
+
+
+def _share(first: list[bytes], second: list[bytes]) -> float:
+    same = sum(a == b for a, b in zip(first, second, strict=False))
+    return same / max(len(first), len(second))
+
+
+def _scores(name: str, env: WorldsimEnv, seeds: range, options: BenchOptions) -> list[Figure]:
+    """Return success rates and dense returns of the expert, beside those of the floors."""
+    expert = load_plugin("worldsim.agents", str(env.scenario.expert), Agent)()  # type: ignore[type-abstract,attr-defined]
+    random = load_plugin("worldsim.agents", "random", Agent)()  # type: ignore[type-abstract]
+    choosing = range(_CHOOSING_SEEDS, _CHOOSING_SEEDS + (1 if options.quick else 5))
+    candidates = CONSTANTS[:QUICK_CONSTANTS] if options.quick else CONSTANTS
+    constant = max(
+        (Constant(action) for action in candidates),
+        key=lambda agent: float(np.mean([play_episode(env, agent, seed).total for seed in choosing])),
+    )
+    options.tell(f"scenarios: {name}, best constant action {constant.action}")
+    played: dict[str, list[Score]] = {}
+    for who, agent in (("expert", expert), ("random", random), ("constant", constant)):
+        played[who] = [play_episode(env, agent, seed) for seed in seeds]
+        options.tell(f"scenarios: {name}, {who}: {sum(s.success for s in played[who])} of {len(seeds)}")
+        failed = [seed for seed, score in zip(seeds, played[who], strict=True) if not score.success]
+        if who == "expert" and failed:
+            options.tell(f"scenarios: {name}, expert failed on seeds {failed}")
+    return _figures(name, played, options)
+
+
+def _figures(name: str, played: dict[str, list[Score]], options: BenchOptions) -> list[Figure]:
+    rate = {who: float(np.mean([s.success for s in scores])) for who, scores in played.items()}
+    floors: dict[str, float | None] = {who: rate[who] for who in ("random", "constant")}
+    n, rng = len(played["expert"]), np.random.default_rng(options.seed)
+    made: list[Figure] = []
+    for who, bar in (("expert", EXPERT_BAR), ("random", FLOOR_BAR), ("constant", FLOOR_BAR)):
+        kind: Callable[..., Figure] = Figure.at_least if who == "expert" else Figure.at_most
+        interval = _exact(sum(s.success for s in played[who]), n)
+        baselines = floors if who == "expert" else {}
+        made.append(kind(f"{name}: success rate, {who}", rate[who], bar, interval=interval, n=n, baselines=baselines))
+    for who, scores in played.items():
+        mean = bootstrap([np.array([s.total for s in scores])], lambda sample: float(np.mean(sample)), rng)
+        made.append(Figure.told(f"{name}: dense return, {who}", mean.value, interval=mean.interval, n=n))
+    seconds = [s.seconds for s in played["expert"] if s.success]
+    if seconds:
+        made.append(
+            Figure.told(f"{name}: time to success, expert", float(np.median(seconds)), unit="s", n=len(seconds))
+        )
+    return made
+
+
+def _exact(hits: int, n: int) -> Interval:
+    """Return the Clopper-Pearson interval of a share."""
+    found = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
+    return float(found.low), float(found.high)
