@@ -11,12 +11,12 @@ from scipy.spatial import cKDTree
 
 from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError, UnknownNameError
-from worldsim.simulation.drivers import Launch, PairForce, PairForces, Robot
+from worldsim.simulation.drivers import Launch, PairForce, PairForces
 from worldsim.simulation.drivers.pairs import PAIR_KINDS
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.types.planning import Preferences
 from worldsim_assets import appearance
-from worldsim_scenarios.stock import bulk_of, furnish, plain, tinted, worn
+from worldsim_scenarios.stock import fence, floor, let_watch, onlooker, places_apart, tinted, worn
 
 if TYPE_CHECKING:
     from worldsim.contracts.physics import Physics
@@ -35,7 +35,6 @@ YARD_M = 1.6
 """Width of the strip beside the table where the robot stands."""
 CAMERA_HEIGHT_M = 4.0
 CAMERA_RANGE_M = 60.0
-MAST_M = 1.4
 
 # ---------------------------------------------------------------------- assets
 
@@ -99,20 +98,18 @@ class ForceLab(Scenario):
         if not isinstance(physics, SceneBuilder):
             raise ConfigurationError(f"ForceLab: {type(physics).__name__} cannot be furnished; it is no SceneBuilder.")
         half = 0.5 * math.sqrt(self.bodies * ROOM_M2) + BALL_M
-        places = _places(self.bodies, half - BALL_M, rng)
+        places = places_apart(self.bodies, (half - BALL_M, half - BALL_M), GAP_M * BALL_M, rng)
         balls = [_ball(i, place, rng) for i, place in enumerate(places)]
-        robot = furnish("robot", "robot", (0.0, -half - YARD_M / 2.0, 0.001), 0.5 * math.pi, rng, scale=1.0)
-        physics.add_body(_floor(half), background=True)
+        robot = onlooker(-half - YARD_M / 2.0, rng)
+        physics.add_body(floor(2.0 * half + 4.0 * YARD_M), background=True)
         physics.add_body(robot)
-        for spec in (*_fence(half, rng), *balls):
+        for spec in (*fence((half, half), FENCE_M, FENCE_COLOUR, rng), *balls):
             physics.add_body(spec)
-        physics.add_driver(Robot(robot.name, bulk_of(robot), robot.extent_m))
+        let_watch(physics, robot, CAMERA_RANGE_M)
         physics.add_driver(Launch({ball.name: _impulse(ball, rng) for ball in balls}))
         physics.add_driver(PairForces(self._pairs(balls, places, rng)))
-        physics.add_camera(CameraSpec("mast", (-0.18, 0.0, MAST_M - robot.position[2]), CAMERA_RANGE_M, robot.name))
         for i, side in enumerate((-1.0, 1.0)):
             physics.add_camera(CameraSpec(f"ceiling_{i}", (side * half / 2.0, 0.0, CAMERA_HEIGHT_M), CAMERA_RANGE_M))
-        physics.set_task(None, robot.name)
 
     def _pairs(self, balls: list[BodySpec], places: np.ndarray, rng: np.random.Generator) -> tuple[PairForce, ...]:
         count = max(1, round(0.5 * self.pairs_a_body * self.bodies))
@@ -147,16 +144,6 @@ class ForceLab(Scenario):
 
 def _drawn(rng: np.random.Generator, name: str) -> float:
     return float(rng.uniform(*VARIATION[name]))
-
-
-def _places(count: int, half: float, rng: np.random.Generator) -> np.ndarray:
-    """Return [N, 2] places on the table that keep apart: a shaken grid."""
-    side = math.ceil(math.sqrt(count))
-    pitch = 2.0 * half / side
-    cells = rng.permutation(side * side)[:count]
-    middle = (np.stack([cells % side, cells // side], axis=1) + 0.5) * pitch - half
-    room = 0.5 * max(pitch - GAP_M * BALL_M, 0.0)
-    return middle + rng.uniform(-room, room, size=(count, 2))
 
 
 def _near_pairs(places: np.ndarray, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -199,20 +186,3 @@ def _ball(number: int, place: np.ndarray, rng: np.random.Generator) -> BodySpec:
 def _impulse(ball: BodySpec, rng: np.random.Generator) -> Vector:
     size, angle = ball.mass_kg * _drawn(rng, "speed_m_s"), float(rng.uniform(-math.pi, math.pi))
     return (size * math.cos(angle), size * math.sin(angle), 0.0)
-
-
-def _fence(half: float, rng: np.random.Generator) -> list[BodySpec]:
-    thick, middle = 0.1, half + 0.05
-    parts = {
-        "east": ((thick, 2.0 * half + 2.0 * thick, FENCE_M), (middle, 0.0, FENCE_M / 2.0)),
-        "west": ((thick, 2.0 * half + 2.0 * thick, FENCE_M), (-middle, 0.0, FENCE_M / 2.0)),
-        "north": ((2.0 * half, thick, FENCE_M), (0.0, middle, FENCE_M / 2.0)),
-        "south": ((2.0 * half, thick, FENCE_M), (0.0, -middle, FENCE_M / 2.0)),
-    }
-    return [plain(f"fence_{name}", "wall", edges, at, FENCE_COLOUR, rng) for name, (edges, at) in parts.items()]
-
-
-def _floor(half: float) -> BodySpec:
-    edge = 2.0 * half + 4.0 * YARD_M
-    return BodySpec("floor", "floor", (edge, edge, 1.0), (0.0, 0.0, -0.5), colour=(0.62, 0.64, 0.66), friction=1.0,
-                    restitution=0.0)  # fmt: skip

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 
 from worldsim.errors import UnknownNameError
-from worldsim.simulation.drivers import Bulk
-from worldsim.simulation.scene import BodySpec, Vector, yaw_quaternion
+from worldsim.simulation.drivers import Bulk, Robot
+from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector, yaw_quaternion
 from worldsim_assets import appearance, urdf_path
 
 SIZE_VARIATION = 0.03
@@ -21,6 +23,8 @@ TINT_VARIATION = 0.05
 """Largest relative deviation of each colour channel."""
 LOOK_VARIATION = 0.015
 """Standard deviation of the rest of the descriptor between instances (wear, dirt, labels)."""
+MAST_M = 1.4
+"""Height of the camera on the robot's mast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +153,69 @@ def bulk_of(spec: BodySpec) -> Bulk:
 def on_top(spec: BodySpec, gap_m: float = 0.0005) -> float:
     """Return the height at which something may be put on `spec`."""
     return spec.position[2] + spec.extent_m[2] / 2.0 + gap_m
+
+
+def places_apart(
+    count: int, half_m: tuple[float, float], gap_m: float, rng: np.random.Generator
+) -> Float[np.ndarray, "N 2"]:
+    """Return N places on a rectangle about the origin: a shaken grid, places `gap_m` apart where there is room.
+
+    Args:
+        count: N.
+        half_m: half the edges of the rectangle.
+        gap_m: between two places.
+        rng: draws cells and places in them.
+    """
+    half = np.asarray(half_m)
+    columns, rows = (math.ceil(math.sqrt(count * ratio)) for ratio in (half[0] / half[1], half[1] / half[0]))
+    pitch = 2.0 * half / (columns, rows)
+    cells = rng.permutation(columns * rows)[:count]
+    middle = (np.stack([cells % columns, cells // columns], axis=1) + 0.5) * pitch - half
+    room = 0.5 * np.maximum(pitch - gap_m, 0.0)
+    return np.asarray(middle + rng.uniform(-room, room, size=(count, 2)))
+
+
+def fence(
+    half_m: tuple[float, float],
+    height_m: float,
+    colour: Vector,
+    rng: np.random.Generator,
+    friction: float = 1.0,
+    restitution: float = 1.0,
+) -> list[BodySpec]:
+    """Return four walls about the rectangle of half edges `half_m`, of that friction and restitution."""
+    (x, y), thick = half_m, 0.1
+    out_x, out_y, middle = x + thick / 2.0, y + thick / 2.0, height_m / 2.0
+    parts = {
+        "east": ((thick, 2.0 * y + 2.0 * thick, height_m), (out_x, 0.0, middle)),
+        "west": ((thick, 2.0 * y + 2.0 * thick, height_m), (-out_x, 0.0, middle)),
+        "north": ((2.0 * x, thick, height_m), (0.0, out_y, middle)),
+        "south": ((2.0 * x, thick, height_m), (0.0, -out_y, middle)),
+    }
+    walls = [plain(f"fence_{name}", "wall", edges, at, colour, rng) for name, (edges, at) in parts.items()]
+    return [replace(wall, friction=friction, restitution=restitution) for wall in walls]
+
+
+def floor(edge_m: float) -> BodySpec:
+    """Return a square floor whose top is at height 0; bodies' own friction holds against it, and nothing bounces."""
+    return BodySpec(
+        name="floor",
+        kind="floor",
+        extent_m=(edge_m, edge_m, 1.0),
+        position=(0.0, 0.0, -0.5),
+        colour=(0.62, 0.64, 0.66),
+        friction=1.0,
+        restitution=0.0,
+    )
+
+
+def onlooker(y_m: float, rng: np.random.Generator) -> BodySpec:
+    """Return the robot at (0, y_m), facing north: it watches, and nothing is asked of it."""
+    return furnish("robot", "robot", (0.0, y_m, 0.001), 0.5 * math.pi, rng, scale=1.0)
+
+
+def let_watch(physics: SceneBuilder, robot: BodySpec, range_m: float) -> None:
+    """Give `robot` its driver and the camera on its mast, and no task."""
+    physics.add_driver(Robot(robot.name, bulk_of(robot), robot.extent_m))
+    physics.add_camera(CameraSpec("mast", (-0.18, 0.0, MAST_M - robot.position[2]), range_m, robot.name))
+    physics.set_task(None, robot.name)

@@ -11,8 +11,8 @@ import pytest
 from tests.evaluation.hand_made import make_log
 from tests.evaluation.test_graph_scoring import ID, edges, log_with
 from worldsim.evaluation.graph_run import accuracy_curve, calibration, judge, named_graph
-from worldsim.evaluation.graph_run_figures import ACCURACY, FILM, RELIABILITY, judge_and_write
-from worldsim.evaluation.graph_run_pictures import draw_graph
+from worldsim.evaluation.graph_run_figures import ACCURACY, FILM, PAGE, RELIABILITY, STILL, judge_and_write, write_page
+from worldsim.evaluation.graph_run_pictures import _ASLANT_RAD, _Plan, draw_graph
 from worldsim.evaluation.run_folder import RunFolder
 
 SAID = edges(
@@ -73,3 +73,23 @@ def test_the_film_shows_every_other_frame(tmp_path):
     with RunFolder(tmp_path, name="graph", config={}, seed=0) as folder:
         judge_and_write(LOG, folder, 0.5)
     assert (tmp_path / FILM).stat().st_size > 1000
+
+
+def test_the_page_holds_the_pictures_and_names_the_files_beside_it(tmp_path):
+    with RunFolder(tmp_path, name="graph", config={}, seed=0) as folder:
+        judge_and_write(LOG, folder, 0.5, film=False)
+        write_page(LOG, folder, "graph Warehouse")
+    assert 1000 < (tmp_path / STILL).stat().st_size < 150_000
+    page = (tmp_path / PAGE).read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert all(f"<code>{name}</code>" in page for name in (STILL, ACCURACY, RELIABILITY))
+
+
+def test_things_that_stand_on_one_another_are_drawn_apart():
+    low, high = np.array([4.0, -3.0, 0.072]), np.array([4.0, -3.0, 0.319])
+    truths = [frame.truth for frame in LOG.frames]
+    places = {rad: _Plan.around(truths, rad).pixels(np.stack([low, high])) for rad in (np.pi / 2, _ASLANT_RAD)}
+    below, above = places[np.pi / 2]
+    assert np.hypot(below[0] - above[0], below[1] - above[1]) < 1e-6  # from above they hide each other
+    below, above = places[_ASLANT_RAD]
+    assert above[1] < below[1] - 3.0  # pixels, downwards

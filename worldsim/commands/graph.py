@@ -32,10 +32,11 @@ def graph(
     """Infer the interaction graph online and score it against the truth.
 
     The run folder gets the last graph (graph.graphml, graph.json), the score of every kind (metrics.json), accuracy
-    against time (accuracy.png), the reliability diagram (reliability.png) and the graph over the scene (graph.mp4).
+    against time (accuracy.png), the reliability diagram (reliability.png), the graph over the scene (graph.png and
+    graph.mp4), and a page with all of them (report.html).
     """
     from worldsim.commands.run import frame_by_frame, frames_of, shown
-    from worldsim.evaluation.graph_run_figures import judge_and_write
+    from worldsim.evaluation.graph_run_figures import judge_and_write, write_page
     from worldsim.evaluation.play import PlayOptions, check, play
     from worldsim.evaluation.run_folder import RunFolder
 
@@ -49,6 +50,7 @@ def graph(
     ):
         play(options, folder, on_frame, logs.append)
         metrics: dict[str, Any] = judge_and_write(logs[0], folder, threshold, film=film)
+        write_page(logs[0], folder, f"graph {scenario}")
     columns = ("kind", "precision", "recall", "f1", "ece", "found", "invented", "missed", "frames")
     rows = [[shown(kind[column]) for column in columns] for kind in metrics["kinds"].values()]
     emit(

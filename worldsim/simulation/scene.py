@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -112,7 +113,7 @@ class CameraSpec:
 
 
 class SceneBuilder(abc.ABC):
-    """What `Scenario.build` may ask of a physics: five verbs that every engine-backed world has."""
+    """What `Scenario.build` may ask of a physics: six verbs that every engine-backed world has."""
 
     @abc.abstractmethod
     def add_body(self, spec: BodySpec, *, background: bool = False) -> None:
@@ -131,5 +132,9 @@ class SceneBuilder(abc.ABC):
         """Say which body is commanded, and what it is asked to do (None: nothing)."""
 
     @abc.abstractmethod
-    def settle(self, duration_s: float) -> None:
-        """Let everything come to rest before the clock starts."""
+    def settle(self, duration_s: float, holding: Sequence[Driver] = ()) -> None:
+        """Let everything come to rest before the clock starts; the drivers in `holding` push meanwhile."""
+
+    @abc.abstractmethod
+    def watch_contacts(self) -> None:
+        """List in the truth who touched at any step of a frame, not at its last alone: for impacts, which are brief."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -69,6 +69,8 @@ class StagedPhysics(Physics, SceneBuilder):
         self._command: tuple[float, ...] = ()
         self.last_task_step = TaskStep(0.0, False, {})
         self._bumped: frozenset[str] = frozenset()
+        self._watching = False
+        self._touched: frozenset[tuple[int, int]] = frozenset()
         self._states: StateArrays | None = None
         self._truth: WorldTruth | None = None
         self._truth_complete = False
@@ -104,13 +106,15 @@ class StagedPhysics(Physics, SceneBuilder):
         self._known(ego)
         self.task, self.ego = task, ego
 
-    def settle(self, duration_s: float) -> None:
-        """Let everything come to rest.
+    def settle(self, duration_s: float, holding: Sequence[Driver] = ()) -> None:
+        """Let everything come to rest; the drivers in `holding` push meanwhile, and decide nothing.
 
         Raises:
             SimulationError: something still moves afterwards; the scene was built in a way that cannot stand.
         """
         for _ in range(round(duration_s / self.engine.time_step_s)):
+            for driver in holding:
+                driver.drive(self)
             self.engine.advance()
         speed = np.linalg.norm(self.engine.states().linear_velocity, axis=1)
         restless = [self.specs[i].name for i in np.flatnonzero(speed > _SETTLED_M_S)]
@@ -119,6 +123,10 @@ class StagedPhysics(Physics, SceneBuilder):
                 f"scene: {restless} still move {duration_s:g} s after they were placed. Place them without overlap and "
                 "on something, or let them settle longer."
             )
+
+    def watch_contacts(self) -> None:
+        """List in the truth who touched at any step of a frame; it costs a look at all contacts a step."""
+        self._watching = True
 
     def _known(self, name: str) -> int:
         if name not in self._index:
@@ -157,11 +165,14 @@ class StagedPhysics(Physics, SceneBuilder):
         for driver, rng in zip(self._drivers, self._generators, strict=False):
             driver.decide(view, rng)
         bumped: set[int] = set()
+        touched: set[tuple[int, int]] = set()
         ego = self._index[self.ego] if self.ego is not None else None
         for _ in range(self.substeps):
             for driver in self._drivers:
                 driver.drive(self)
             self.engine.advance()
+            if self._watching:
+                touched.update((c.a, c.b) for c in self.engine.contacts())
             if ego is not None:
                 bumped.update(c.b if c.a == ego else c.a for c in self.engine.contacts(ego))
         self._steps += 1
@@ -169,6 +180,7 @@ class StagedPhysics(Physics, SceneBuilder):
         self._states = self.engine.states()
         listed = set(self._listed)
         self._bumped = frozenset(self.specs[i].name for i in bumped if i in listed)
+        self._touched = frozenset(touched)
         if self.task is not None:
             self.last_task_step = self.task.advance(self._view(), self._held(), self._bumped)
         self._finish_frame()
@@ -328,9 +340,11 @@ class StagedPhysics(Physics, SceneBuilder):
             contacts[pair] = contacts.get(pair, 0.0) + contact.force_n
             if abs(contact.normal_z) > _SUPPORT_SHARE:
                 supports.add((b, a) if contact.normal_z > 0.0 else (a, b))
-        for name in self._bumped:  # touched within the frame, perhaps no longer at its end
-            pair = (str(self.ego), name) if str(self.ego) < name else (name, str(self.ego))
-            contacts.setdefault(pair, 0.0)
+        # touched within the frame, perhaps no longer at its end
+        brief = {(str(self.ego), name) for name in self._bumped}
+        brief |= {(self._names[a], self._names[b]) for a, b in self._touched if a in listed and b in listed}
+        for a, b in brief:
+            contacts.setdefault((a, b) if a < b else (b, a), 0.0)
         listing = tuple((a, b, force) for (a, b), force in sorted(contacts.items()))
         return replace(truth, contacts=listing, supports=tuple(sorted(supports)))
 
@@ -353,6 +367,7 @@ _FRAME_FIELDS = (
     "_command",
     "last_task_step",
     "_bumped",
+    "_touched",
     "_states",
     "_truth",
     "_truth_complete",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,29 @@ from worldsim.evaluation.report.story import headline, subject, tell
 from worldsim.evaluation.run_folder import atomic_write
 from worldsim.types.record import EventKind
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["Illustration", "render_report", "write_report"]
 
 _AFTER_ALARM_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Illustration:
+    """A picture with a section of its own.
+
+    Attributes:
+        title: of the section.
+        path: a PNG, embedded.
+        caption: what it shows.
+    """
+
+    title: str
+    path: Path
+    caption: str
+
+    @property
+    def png_base64(self) -> str:
+        """The file, as the page embeds it."""
+        return base64.b64encode(self.path.read_bytes()).decode("ascii")
 
 
 def write_report(
@@ -34,6 +55,8 @@ def write_report(
     run: Mapping[str, Any],
     video: Path | None = None,
     beside: Sequence[str] = (),
+    film_caption: str = FILM_CAPTION,
+    illustrations: Sequence[Illustration] = (),
 ) -> Path:
     """Write the report of an episode to `path`, whole or not at all; return the path.
 
@@ -44,16 +67,33 @@ def write_report(
         run: the run's record (config, seed, versions), shown at the end.
         video: an MP4 to embed.
         beside: names of further files in the run's folder.
+        film_caption: what the video shows.
+        illustrations: further sections of one picture each, before the others.
     """
     film = base64.b64encode(video.read_bytes()).decode("ascii") if video is not None else ""
-    page = render_report(log, title=title, run=run, video_base64=film, beside=beside)
+    page = render_report(
+        log,
+        title=title,
+        run=run,
+        video_base64=film,
+        beside=beside,
+        film_caption=film_caption,
+        illustrations=illustrations,
+    )
     with atomic_write(path) as file:
         file.write(page.encode("utf-8"))
     return path
 
 
 def render_report(
-    log: EpisodeLog, *, title: str, run: Mapping[str, Any], video_base64: str = "", beside: Sequence[str] = ()
+    log: EpisodeLog,
+    *,
+    title: str,
+    run: Mapping[str, Any],
+    video_base64: str = "",
+    beside: Sequence[str] = (),
+    film_caption: str = FILM_CAPTION,
+    illustrations: Sequence[Illustration] = (),
 ) -> str:
     """Return the page as text. What comes from the run is escaped; style, script and drawings are our own."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
@@ -68,7 +108,8 @@ def render_report(
         js=Markup(_resource("page.js")),
         facts=facts(log, score),
         video=video_base64,
-        film_caption=FILM_CAPTION,
+        film_caption=film_caption,
+        illustrations=list(illustrations),
         start_s=first_s,
         end_s=max(last_s, first_s + log.dt_s),
         show_s=_telling_moment(log),

@@ -1,12 +1,14 @@
 """Things that move of themselves: each is one body and the bounded forces that somebody puts on it."""
 
 from worldsim.simulation.drivers.animals import Cat, Dog
+from worldsim.simulation.drivers.crane import Crane
 from worldsim.simulation.drivers.driver import Actuator, Bulk, Driver, SceneView
 from worldsim.simulation.drivers.drone import Drone
 from worldsim.simulation.drivers.intruder import Entry, Intruder
 from worldsim.simulation.drivers.launch import Launch
 from worldsim.simulation.drivers.pairs import PairForce, PairForces
 from worldsim.simulation.drivers.people import Worker
+from worldsim.simulation.drivers.pushes import Push, Pushes
 from worldsim.simulation.drivers.runaway import Runaway
 from worldsim.simulation.drivers.thrown import Thrown
 from worldsim.simulation.drivers.vehicles import Load, Robot, Tug
@@ -15,6 +17,7 @@ __all__ = [
     "Actuator",
     "Bulk",
     "Cat",
+    "Crane",
     "Dog",
     "Driver",
     "Drone",
@@ -24,6 +27,8 @@ __all__ = [
     "Load",
     "PairForce",
     "PairForces",
+    "Push",
+    "Pushes",
     "Robot",
     "Runaway",
     "SceneView",
