@@ -225,7 +225,7 @@ class KinematicFilter:
         """
         if self._frames <= self.settings.reference_frames:
             raise ConfigurationError(
-                f"KinematicFilter: {self._frames} frames were seen, at least {self.settings.reference_frames + 1} needed."
+                f"KinematicFilter: {self._frames} frames were seen, more than {self.settings.reference_frames} needed."
             )
         prior = torch.log_softmax(self.carried_s.new_tensor([0.0, *(k.prior.log_odds for k in self.kinds)]), -1)
         log_probability = torch.log_softmax(self.log_evidence() + prior, dim=-1)

@@ -19,6 +19,9 @@ FREE = "free"
 _LEARNED_NATS = 0.2
 """Less information than this about the kind, and it is not identifiable yet."""
 
+_LOG_ODDS_LIMIT = 500.0
+"""Of exported edges: what lies below is excluded, and exp of it still a number."""
+
 
 @dataclass(frozen=True, slots=True)
 class JointPosterior:
@@ -89,6 +92,7 @@ class JointPosterior:
     def graph(self, source: Sequence[int], target: Sequence[int]) -> InteractionGraph:
         """Return one edge for each pair and kind, `free` left out; `source` and `target` are the pairs' object ids."""
         log_odds = self.log_probability - torch.log1p(-self.probability.clamp(max=1.0 - 1e-15))
+        log_odds = log_odds.clamp_min(-_LOG_ODDS_LIMIT)
         joints = self.kinds[1:]
         ids = np.stack([np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)])
         pairs = np.repeat(ids, len(joints), axis=1)
