@@ -1,8 +1,8 @@
 """``worldsim bench joints``: which joint holds a pair, from noisy poses of mechanisms in PyBullet at 60 Hz.
 
 The scenario `Mechanisms` draws hinges, sliders and ball joints with axes in all directions, and boxes that tumble
-freely between them. Which detection is whose is known; positions have a noise of 0.5 mm, orientations one of 0.1 degrees, each
-direction. A mechanism is judged after two seconds in which its leaf moved against its frame.
+freely between them. Which detection is whose is known; positions have a noise of 0.5 mm, orientations one of 0.1
+degrees, each direction. A mechanism is judged after two seconds in which its leaf moved against its frame.
 """
 
 from __future__ import annotations
