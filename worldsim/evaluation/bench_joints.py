@@ -72,7 +72,8 @@ def _judged(records: Sequence[PairRecord], rng: np.random.Generator) -> list[_Ve
     graph = KinematicFilter([Weld(), Hinge(), Slider(), BallJoint()])
     found: list[_Verdict] = []
     for frame in range(max(until) + 1):
-        graph.observe(*(pose[frame] for pose in poses), covariance, covariance, 1.0 / RATE_HZ)
+        xs, qs, xt, qt = (pose[frame] for pose in poses)
+        graph.observe(xs, qs, xt, qt, covariance, covariance, 1.0 / RATE_HZ)
         due = [row for row, last in enumerate(until) if last == frame]
         if due:
             posterior = graph.posterior()
@@ -102,13 +103,14 @@ def _judged_at(record: PairRecord) -> int:
     )
     rate = np.maximum(np.linalg.norm(step, axis=1), turn.numpy()) * RATE_HZ
     moved = np.cumsum(rate > STILL_RATE) / RATE_HZ
-    return int(min(np.searchsorted(moved, MOTION_S) + 1, len(record.target_position) - 1))
+    return min(int(np.searchsorted(moved, MOTION_S)) + 1, len(record.target_position) - 1)
 
 
 def _verdict(record: PairRecord, posterior: JointPosterior, row: int, seen: list[np.ndarray]) -> _Verdict:
     probability = posterior.probability[row].numpy()
     answer = posterior.kinds[int(probability.argmax())]
-    fit = fit_by_bic(*seen, POSITION_STD_M, ROTATION_STD_RAD)
+    xs, qs, xt, qt = seen
+    fit = fit_by_bic(xs, qs, xt, qt, POSITION_STD_M, ROTATION_STD_RAD)
     error, covered, theirs = math.nan, math.nan, math.nan
     number = posterior.axis_row(record.kind) if record.kind in posterior.kinds else None
     if record.axis_source is not None and number is not None:
