@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, str] = {
     "agents": "worldsim.evaluation.bench_agents:bench_agents",
     "cat": "worldsim.evaluation.bench_cat:bench_cat",
     "graph": "worldsim.evaluation.bench_graph:bench_graph",
+    "joints": "worldsim.evaluation.bench_joints:bench_joints",
     "registry": "worldsim.evaluation.bench_registry:bench_registry",
     "scale": "worldsim.evaluation.bench_scale:bench_scale",
     "scenarios": "worldsim.evaluation.bench_scenarios:bench_scenarios",

@@ -18,7 +18,7 @@ from worldsim.simulation.engine import Contact, Engine, PinholeCamera, RigidStat
 from worldsim.simulation.geometry import cross, turned
 from worldsim.simulation.presets import EnginePreset, named
 from worldsim.simulation.scene import BodySpec, Quaternion, Vector
-from worldsim.simulation.staged import StagedPhysics
+from worldsim.simulation.staged import FRAME_S, StagedPhysics
 
 GRAVITY_M_S2 = 9.81
 _LIMB_TORQUE_NM = 3.0  # strong enough to swing a limb, too weak to push anything about
@@ -106,10 +106,11 @@ class BulletEngine(Engine):
         """Keep what is not solid from touching anything; rays meet it all the same."""
         c = self._client
         for ghost in self._ghosts:
+            shape = 0 if self._bodies[ghost].spec.mount is not None else -1  # what hangs on a mount is a link
             for other in range(number) if ghost == number else (number,):
                 for link in range(-1, len(self._bodies[other].joints)):
                     bullet.setCollisionFilterPair(
-                        self._bodies[ghost].uid, self._bodies[other].uid, -1, link, 0, physicsClientId=c
+                        self._bodies[ghost].uid, self._bodies[other].uid, shape, link, 0, physicsClientId=c
                     )
 
     def place(self, body: int, position: Vector, orientation_xyzw: Quaternion) -> None:
@@ -159,13 +160,25 @@ class BulletEngine(Engine):
         return self._states.copy()
 
     def push(self, body: int, force: Vector, torque: Vector) -> None:
-        """Apply a force at the centre of mass and a torque, world frame, during the next step only."""
+        """Apply a force at the centre of mass and a torque, world frame, during the next step only.
+
+        What hangs on a mount takes forces alone.
+        """
         uid, c = self._bodies[body].uid, self._client
+        if self._bodies[body].spec.mount is not None:
+            self._push_mounted(self._bodies[body], force, torque)
+            return
         at = self._masses_at.get(body)
         if at is None:
             at = bullet.getBasePositionAndOrientation(uid, physicsClientId=c)[0]
         bullet.applyExternalForce(uid, -1, force, at, bullet.WORLD_FRAME, physicsClientId=c)
         bullet.applyExternalTorque(uid, -1, torque, bullet.WORLD_FRAME, physicsClientId=c)
+
+    def _push_mounted(self, body: BulletBody, force: Vector, torque: Vector) -> None:
+        if torque != NO_OFFSET:
+            raise SimulationError(f"BulletEngine: {body.spec.name!r} hangs on a mount and takes no torque; push it.")
+        at = bullet.getLinkState(body.uid, body.link, 0, 1, physicsClientId=self._client)[0]
+        bullet.applyExternalForce(body.uid, body.link, force, at, bullet.WORLD_FRAME, physicsClientId=self._client)
 
     def aim(self, body: int, angles_rad: Mapping[str, float]) -> None:
         """Turn named links towards angles, by bounded torques at their joints, until told otherwise."""
@@ -332,14 +345,17 @@ class BulletPhysics(StagedPhysics):
         >>> physics.close()
     """
 
-    def __init__(self, preset: str | EnginePreset = "accurate", sensor: Sensor | None = None) -> None:
+    def __init__(
+        self, preset: str | EnginePreset = "accurate", sensor: Sensor | None = None, frame_s: float = FRAME_S
+    ) -> None:
         """Start an engine of its own.
 
         Args:
             preset: name of a preset, or one of your own.
             sensor: what turns the truth into observations; `Detector` with its defaults where None.
+            frame_s: length of a frame, s: how often sensors look and drivers decide.
         """
-        super().__init__(BulletEngine(named(preset) if isinstance(preset, str) else preset), sensor)
+        super().__init__(BulletEngine(named(preset) if isinstance(preset, str) else preset), sensor, frame_s)
 
 
 def _disconnect(client: int) -> None:

@@ -11,9 +11,10 @@ import pybullet as bullet
 from worldsim.errors import SimulationError
 from worldsim.simulation.geometry import rotation_matrix
 from worldsim.simulation.presets import EnginePreset
-from worldsim.simulation.scene import BodySpec, Quaternion, Vector
+from worldsim.simulation.scene import BodySpec, Mount, Quaternion, Vector
 
 NO_OFFSET: Vector = (0.0, 0.0, 0.0)
+_UPRIGHT: Quaternion = (0.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,12 @@ def make_body(spec: BodySpec, preset: EnginePreset, client: int) -> BulletBody:
     for joint in range(bullet.getNumJoints(uid, physicsClientId=client)):
         joints[bullet.getJointInfo(uid, joint, physicsClientId=client)[12].decode()] = joint
         # every joint comes with a motor that holds it still; a free joint has to be set free
+        if spec.mount is not None and spec.mount.kind == "ball_joint":
+            bullet.setJointMotorControlMultiDof(
+                uid, joint, bullet.POSITION_CONTROL, targetPosition=_UPRIGHT, positionGain=0.0, velocityGain=0.0,
+                force=NO_OFFSET, physicsClientId=client,
+            )  # fmt: skip
+            continue
         bullet.setJointMotorControl2(uid, joint, bullet.VELOCITY_CONTROL, force=0.0, physicsClientId=client)
     if spec.part is not None and spec.part not in joints:
         raise SimulationError(
@@ -56,7 +63,7 @@ def make_body(spec: BodySpec, preset: EnginePreset, client: int) -> BulletBody:
     _set_surface(spec, preset, uid, len(joints), client)
     if spec.urdf is not None and spec.movable:
         _set_masses(spec, uid, len(joints), client)
-    link = -1 if spec.part is None else joints[spec.part]
+    link = joints[spec.part] if spec.part is not None else 0 if spec.mount is not None else -1
     inertia = {name: _inertia_about_joint(uid, joint, client) for name, joint in joints.items()}
     body = BulletBody(uid, spec, link, joints, _offset_of(spec, uid, link, client), inertia)
     place_body(body, spec.position, spec.orientation_xyzw, client)
@@ -69,6 +76,9 @@ def place_body(body: BulletBody, position: Vector, orientation_xyzw: Quaternion,
     lever = -np.asarray(body.offset)  # from the centre of the box to what PyBullet places: the centre of mass
     if body.link >= 0:
         for joint in body.joints.values():
+            if body.spec.mount is not None and body.spec.mount.kind == "ball_joint":
+                bullet.resetJointStateMultiDof(uid, joint, _UPRIGHT, NO_OFFSET, physicsClientId=client)
+                continue
             bullet.resetJointState(uid, joint, 0.0, physicsClientId=client)
         bullet.resetBasePositionAndOrientation(uid, NO_OFFSET, (0.0, 0.0, 0.0, 1.0), physicsClientId=client)
         part = bullet.getLinkState(uid, body.link, computeForwardKinematics=1, physicsClientId=client)[0]
@@ -113,6 +123,8 @@ def _make_primitive(spec: BodySpec, preset: EnginePreset, client: int) -> int:
         straight = max(z - x, 1e-3) if round_ends else z
         solid = {"shapeType": kind, "radius": x / 2.0, "height": straight}
         drawn = {"shapeType": kind, "radius": x / 2.0, "length": straight}
+    if spec.mount is not None:
+        return _make_mounted(spec, spec.mount, solid, drawn, client)
     return int(
         bullet.createMultiBody(
             spec.mass_kg,
@@ -120,6 +132,33 @@ def _make_primitive(spec: BodySpec, preset: EnginePreset, client: int) -> int:
             bullet.createVisualShape(**drawn, rgbaColor=[*spec.colour, 1.0], physicsClientId=client),
             baseInertialFramePosition=spec.centre_of_mass_m,
             flags=bullet.URDF_ENABLE_SLEEPING if preset.sleeping else 0,
+            physicsClientId=client,
+        )
+    )
+
+
+def _make_mounted(spec: BodySpec, mount: Mount, solid: dict[str, Any], drawn: dict[str, Any], client: int) -> int:
+    """Make a primitive as the one link of a base that is fixed to the world; the link's frame is at the joint."""
+    x, y, z = mount.anchor_m
+    centre = (-x, -y, -z)
+    joints = {"hinge": bullet.JOINT_REVOLUTE, "slider": bullet.JOINT_PRISMATIC, "ball_joint": bullet.JOINT_SPHERICAL}
+    shape = bullet.createCollisionShape(**solid, collisionFramePosition=centre, physicsClientId=client)
+    look = bullet.createVisualShape(
+        **drawn, visualFramePosition=centre, rgbaColor=[*spec.colour, 1.0], physicsClientId=client
+    )
+    return int(
+        bullet.createMultiBody(
+            0.0,
+            linkMasses=[spec.mass_kg],
+            linkCollisionShapeIndices=[shape],
+            linkVisualShapeIndices=[look],
+            linkPositions=[mount.anchor_m],
+            linkOrientations=[_UPRIGHT],
+            linkInertialFramePositions=[centre],
+            linkInertialFrameOrientations=[_UPRIGHT],
+            linkParentIndices=[0],
+            linkJointTypes=[joints[mount.kind]],
+            linkJointAxis=[mount.axis],
             physicsClientId=client,
         )
     )
@@ -138,7 +177,7 @@ def _set_surface(spec: BodySpec, preset: EnginePreset, uid: int, joints: int, cl
             angularDamping=preset.angular_damping,
             physicsClientId=client,
         )
-        if link >= 0 and spec.part is not None:
+        if link >= 0 and (spec.part is not None or spec.mount is not None):
             damping = spec.joint_damping_nms or preset.joint_damping
             bullet.changeDynamics(uid, link, jointDamping=damping, physicsClientId=client)
 

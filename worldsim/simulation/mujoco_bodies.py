@@ -78,7 +78,7 @@ def add_body(scene: Any, spec: BodySpec, number: int) -> MujocoBody:
             if spec.part is not None:
                 joint.damping = np.full_like(joint.damping, spec.joint_damping_nms)
     _place(root, spec, bodies, prefix)
-    free = spec.movable and spec.part is None
+    free = spec.movable and spec.part is None and spec.mount is None
     if free:
         root.add_freejoint(name=prefix + "free")
     for body in bodies:
@@ -114,6 +114,12 @@ def _primitive(scene: Any, spec: BodySpec, prefix: str) -> Any:
         body.explicitinertial = True
         body.mass, body.ipos = spec.mass_kg, spec.centre_of_mass_m
         body.fullinertia = [*_moments(spec), 0.0, 0.0, 0.0]
+    if spec.mount is not None:
+        joints = mujoco.mjtJoint
+        kind = {"hinge": joints.mjJNT_HINGE, "slider": joints.mjJNT_SLIDE, "ball_joint": joints.mjJNT_BALL}
+        joint = body.add_joint(name=prefix + "mount", type=kind[spec.mount.kind], axis=spec.mount.axis)
+        joint.pos = spec.mount.anchor_m
+        joint.damping = np.full_like(joint.damping, spec.joint_damping_nms)
     return body
 
 

@@ -24,6 +24,36 @@ def yaw_quaternion(yaw_rad: float) -> Quaternion:
     return (0.0, 0.0, math.sin(yaw_rad / 2.0), math.cos(yaw_rad / 2.0))
 
 
+MOUNTS = ("hinge", "slider", "ball_joint")
+"""Joints by which a primitive may hang on the world."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A joint between a primitive and the world, given where the body is placed.
+
+    Attributes:
+        kind: one of `MOUNTS`.
+        axis: unit vector, body frame: a hinge turns about it, a slider moves along it; a ball joint has none.
+        anchor_m: point that stays, from the centre of the bounding box, body frame.
+    """
+
+    kind: str
+    axis: Vector = (0.0, 0.0, 1.0)
+    anchor_m: Vector = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            ConfigurationError: no such joint, or the axis is no unit vector.
+        """
+        if self.kind not in MOUNTS:
+            raise ConfigurationError(f"Mount: kind is {self.kind!r}, expected one of {list(MOUNTS)}.")
+        if abs(math.sqrt(sum(a * a for a in self.axis)) - 1.0) > 1e-6:
+            raise ConfigurationError(f"Mount: axis is {self.axis}, expected a unit vector.")
+
+
 @dataclass(frozen=True, slots=True)
 class BodySpec:
     """One body of a scene.
@@ -47,6 +77,7 @@ class BodySpec:
         rolling_friction: resistance to rolling, m.
         joint_damping_nms: viscous torque of the part's joint, N m s.
         appearance: [A] descriptor of how it looks (see `worldsim.simulation.appearance`).
+        mount: the joint by which a primitive hangs on the world; None for a loose one.
         solid: False for what blocks the view and lets everything through (a strip curtain).
     """
 
@@ -68,6 +99,7 @@ class BodySpec:
     joint_damping_nms: float = 0.0
     appearance: tuple[float, ...] | None = None
     solid: bool = True
+    mount: Mount | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -84,6 +116,8 @@ class BodySpec:
             value = getattr(self, field)
             if not (math.isfinite(value) and value >= 0.0):
                 raise ConfigurationError(f"{where}: {field} is {value}, expected a finite number >= 0.")
+        if self.mount is not None and (self.urdf is not None or self.mass_kg == 0.0):
+            raise ConfigurationError(f"{where}: only a primitive with a mass can hang on a mount.")
         norm = math.sqrt(sum(q * q for q in self.orientation_xyzw))
         if abs(norm - 1.0) > 1e-6:
             raise ConfigurationError(f"{where}: orientation_xyzw has length {norm:.6f}, expected 1.")

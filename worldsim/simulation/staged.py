@@ -46,11 +46,12 @@ class StagedPhysics(Physics, SceneBuilder):
     Everything is drawn in a frame once, at its end, so `observe` and `truth` may be asked as often as wanted.
     """
 
-    def __init__(self, engine: Engine, sensor: Sensor | None = None) -> None:
-        """Take charge of `engine`."""
+    def __init__(self, engine: Engine, sensor: Sensor | None = None, frame_s: float = FRAME_S) -> None:
+        """Take charge of `engine`; a frame lasts `frame_s`."""
+        self.frame_s = frame_s
         self.engine = engine
         self.sensor: Sensor = sensor if sensor is not None else Detector()
-        self.substeps = max(1, round(FRAME_S / engine.time_step_s))
+        self.substeps = max(1, round(frame_s / engine.time_step_s))
         self._empty()
 
     # ------------------------------------------------------------------ building
@@ -176,7 +177,7 @@ class StagedPhysics(Physics, SceneBuilder):
             if ego is not None:
                 bumped.update(c.b if c.a == ego else c.a for c in self.engine.contacts(ego))
         self._steps += 1
-        self._time_s = self._steps * FRAME_S
+        self._time_s = self._steps * self.frame_s
         self._states = self.engine.states()
         listed = set(self._listed)
         self._bumped = frozenset(self.specs[i].name for i in bumped if i in listed)
@@ -184,6 +185,23 @@ class StagedPhysics(Physics, SceneBuilder):
         if self.task is not None:
             self.last_task_step = self.task.advance(self._view(), self._held(), self._bumped)
         self._finish_frame()
+
+    def step_unseen(self) -> None:
+        """Advance one frame without sensors, task or command: what only needs the bodies' motion is done sooner.
+
+        `observe` and `truth` keep telling of the last frame that was seen; `state` tells of now.
+        """
+        self._command = self._checked(None)
+        view = self._view()
+        for driver, rng in zip(self._drivers, self._generators, strict=False):
+            driver.decide(view, rng)
+        for _ in range(self.substeps):
+            for driver in self._drivers:
+                driver.drive(self)
+            self.engine.advance()
+        self._steps += 1
+        self._time_s = self._steps * self.frame_s
+        self._states = self.engine.states()
 
     def observe(self) -> Observation:
         """Return what the sensors gave at the end of the last frame."""
@@ -284,8 +302,8 @@ class StagedPhysics(Physics, SceneBuilder):
     def _view(self) -> SceneView:
         movers = tuple(driver.body for driver in self._drivers if driver.moves)
         return SceneView(
-            self._time_s, FRAME_S, self._names, self._kinds, self._index, self._present_states(), self._extent, movers,
-            self._command, self.ego,
+            self._time_s, self.frame_s, self._names, self._kinds, self._index, self._present_states(), self._extent,
+            movers, self._command, self.ego,
         )  # fmt: skip
 
     def _present_states(self) -> StateArrays:
