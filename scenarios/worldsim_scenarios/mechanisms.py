@@ -10,7 +10,7 @@ import numpy as np
 
 from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError, UnknownNameError
-from worldsim.simulation.drivers import Launch, Leaf, Leaves, Push, Robot
+from worldsim.simulation.drivers import Launch, Leaf, LeafPush, Leaves, Robot
 from worldsim.simulation.geometry import rotation_matrix
 from worldsim.simulation.scene import MOUNTS, BodySpec, CameraSpec, Mount, Quaternion, SceneBuilder, Vector
 from worldsim.types.planning import Preferences
@@ -180,7 +180,7 @@ def _places(count: int) -> np.ndarray:
     return (np.stack([cells % side, cells // side], axis=1) - 0.5 * (side - 1)) * PITCH_M
 
 
-def _pushes(along: np.ndarray, opens_s: float, rng: np.random.Generator) -> tuple[Push, ...]:
+def _pushes(along: np.ndarray, opens_s: float, rng: np.random.Generator) -> tuple[LeafPush, ...]:
     """Return pushes to and fro, not quite in the direction in which the leaf gives way."""
     start = opens_s + _drawn(rng, "first_push_s")
     sign = 1.0 if rng.random() < 0.5 else -1.0
@@ -189,7 +189,7 @@ def _pushes(along: np.ndarray, opens_s: float, rng: np.random.Generator) -> tupl
         until = start + _drawn(rng, "push_s")
         skew = along + 0.4 * rng.standard_normal(3)
         x, y, z = sign * _drawn(rng, "push_n") * skew / np.linalg.norm(skew)
-        made.append(Push((float(x), float(y), float(z)), start, until))
+        made.append(LeafPush((float(x), float(y), float(z)), start, until))
         start, sign = until + 0.5 * _drawn(rng, "push_s"), -sign
     return tuple(made)
 

@@ -40,6 +40,10 @@ class KinematicFilter:
     against two bodies that move on their own.
     """
 
+    moved: Bool[Tensor, " E"]
+    reference: Float[Tensor, "E 4"]
+    world_reference: Float[Tensor, "E 4"]
+
     def __init__(self, kinds: Sequence[JointKind], settings: KinematicSettings | None = None) -> None:
         """Take the kinds to compare.
 

@@ -6,7 +6,7 @@ from worldsim.simulation.drivers.driver import Actuator, Bulk, Driver, SceneView
 from worldsim.simulation.drivers.drone import Drone
 from worldsim.simulation.drivers.intruder import Entry, Intruder
 from worldsim.simulation.drivers.launch import Launch
-from worldsim.simulation.drivers.leaves import Leaf, Leaves, Push
+from worldsim.simulation.drivers.leaves import Leaf, LeafPush, Leaves
 from worldsim.simulation.drivers.pairs import PairForce, PairForces
 from worldsim.simulation.drivers.people import Worker
 from worldsim.simulation.drivers.pushes import Push, Pushes
@@ -26,6 +26,7 @@ __all__ = [
     "Intruder",
     "Launch",
     "Leaf",
+    "LeafPush",
     "Leaves",
     "Load",
     "PairForce",

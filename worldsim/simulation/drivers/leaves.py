@@ -19,7 +19,7 @@ _STOP_RAD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Push:
+class LeafPush:
     """A steady force on a leaf's centre for a while.
 
     Attributes:
@@ -46,7 +46,7 @@ class Leaf:
 
     frame: str
     spec: BodySpec
-    pushes: tuple[Push, ...]
+    pushes: tuple[LeafPush, ...]
     lower: float = -math.inf
     upper: float = math.inf
     opens_s: float = 0.0
