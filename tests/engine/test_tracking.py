@@ -51,3 +51,25 @@ def test_the_command_to_hold_is_told_of_what_lies_before_the_grip_alone() -> Non
     assert _told(state, pairs).tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     state.hold = -1.0
     assert _told(state, pairs).tolist() == [-1.0, -1.0, -1.0, 0.0, 0.0, 0.0]
+
+
+def test_what_is_believed_to_lie_a_little_too_high_falls_asleep_all_the_same() -> None:
+    wm = world_model(Shelf())
+    stream = frames(4.0)
+    wm.reset(next(stream))
+    for _ in range(20):
+        wm.step(next(stream), np.zeros(3))
+    state = wm._state
+    on_floor = np.flatnonzero(
+        state.passive[state.model_index] & state.alive & (state.belief.position[:, 2].numpy() < 0.3)
+    )
+    assert len(on_floor) == 8
+    shrunk = state.belief.extent_m.clone()
+    shrunk[on_floor, 2] -= 0.006
+    awake = state.belief.awake.clone()
+    awake[on_floor] = True
+    state.belief = dataclasses.replace(state.belief, extent_m=shrunk, awake=awake)
+    state.ledger.quiet[on_floor] = 0
+    for _ in range(40):
+        wm.step(next(stream), np.zeros(3))
+    assert not wm.belief.awake[on_floor].any()

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from worldsim.engine.state import EngineState
 from worldsim.engine.tracking import Matched, Surprised, own_states
@@ -38,12 +38,26 @@ def watch(state: EngineState, matched: Matched, dt_s: float) -> None:
     """Count hits and fold the frame into the motion statistics; advance the quiet counters."""
     slots = matched.slots.cpu().numpy()
     belief = state.belief
-    velocity = belief.linear_velocity[matched.slots].cpu().numpy()
+    velocity = belief.linear_velocity[matched.slots].cpu().numpy().copy()
     spin = belief.angular_velocity[matched.slots].cpu().numpy()
     bottom = (belief.position[matched.slots, 2] - 0.5 * belief.extent_m[matched.slots, 2]).cpu().numpy()
     state.ledger.watch(slots, velocity, bottom, dt_s)
+    velocity[:, 2] = np.minimum(np.abs(velocity[:, 2]), _fallen(state, matched, dt_s))
     calm = (np.linalg.norm(velocity, axis=1) < _REST_M_S) & (np.linalg.norm(spin, axis=1) < _REST_RAD_S)
     state.ledger.quiet[slots] = np.where(calm, state.ledger.quiet[slots] + 1, 0)
+
+
+def _fallen(state: EngineState, matched: Matched, dt_s: float) -> Float[np.ndarray, " n"]:
+    """Return how fast each matched object has gone up or down since the last frame, m/s.
+
+    What lies on the floor a few millimetres too high, by its believed size, is expected to fall them in every frame
+    and is found where it was: it lies, whatever its vertical velocity.
+    """
+    now = state.belief.position
+    if state.before is None or len(state.before) < len(now):
+        return np.full(len(matched.slots), np.inf)
+    change = now[matched.slots, 2] - state.before.position[matched.slots, 2]
+    return np.asarray(change.abs().cpu().numpy() / dt_s)
 
 
 def bury(state: EngineState) -> Int[np.ndarray, " n"]:
