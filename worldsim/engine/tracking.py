@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from worldsim.dynamics import quaternion
@@ -245,8 +246,14 @@ def _manoeuvre_probability(state: EngineState, slots: Int[Tensor, " n"]) -> Floa
     movers, mine = np.flatnonzero(willing), slots.cpu().numpy()
     probability = np.where(willing[mine], _CHANGE_OF_MIND, _OUT_OF_THE_BLUE)
     if len(movers):
-        gap = np.linalg.norm(position[mine, None] - position[None, movers], axis=-1) - radius[movers]
-        pushed = (gap - radius[mine, None]).min(axis=1) < _PUSH_REACH_M
+        # by pairs that are near, not by all pairs: what it costs follows the crowding and not the square of the number
+        reach = radius[mine] + radius[movers].max() + _PUSH_REACH_M
+        near = cKDTree(position[movers]).query_ball_point(position[mine], reach)
+        row = np.repeat(np.arange(len(mine)), [len(n) for n in near])
+        by = movers[np.concatenate([np.asarray(n, dtype=np.int64) for n in near])] if len(row) else row
+        gap = np.linalg.norm(position[mine[row]] - position[by], axis=-1) - radius[by] - radius[mine[row]]
+        pushed = np.zeros(len(mine), dtype=bool)
+        pushed[row[gap < _PUSH_REACH_M]] = True
         probability = np.where(pushed & state.library.moves[models[mine]], _PUSHED, probability)
     return torch.as_tensor(probability, dtype=state.dtype, device=state.device)
 
