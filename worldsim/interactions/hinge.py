@@ -8,15 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.contracts import PairFrame
-from worldsim.interactions.kinematic import (
-    RATE_NOISE_RAD_S,
-    SPEED_STD_M_S,
-    KinematicKind,
-    held,
-    relative_velocity,
-    speed_noise,
-    told,
-)
+from worldsim.interactions.kinematic import KinematicKind, pivoted
 
 
 class Hinge(KinematicKind):
@@ -31,7 +23,4 @@ class Hinge(KinematicKind):
 
         One frame says the same of a ball joint; only the filter over frames tells the two apart.
         """
-        velocity, rate = relative_velocity(frame)
-        turning = rate.square().sum(-1)
-        slip = (velocity * rate).sum(-1).square() / turning.clamp_min(1e-12)
-        return told(held(slip, speed_noise(frame), SPEED_STD_M_S, 1), turning, RATE_NOISE_RAD_S, frame.source.position)
+        return pivoted(frame)

@@ -70,3 +70,15 @@ def told(evidence: Tensor, motion_square: Tensor, noise: Float[Tensor, " E"] | f
     scale = torch.as_tensor(noise, dtype=evidence.dtype, device=evidence.device).square()
     share = 1.0 - torch.exp(-motion_square / (4.0 * scale))
     return (share * evidence).clamp(-EVIDENCE_LIMIT_NATS, EVIDENCE_LIMIT_NATS).to(like.dtype)
+
+
+def pivoted(frame: PairFrame) -> Float[Tensor, " E"]:
+    """Return what one frame tells of a point of the target that stays at a point of the source.
+
+    Then the target has no velocity along the axis of its turning. That holds of a hinge and of a ball joint alike; only
+    the filter over frames tells the two apart.
+    """
+    velocity, rate = relative_velocity(frame)
+    turning = rate.square().sum(-1)
+    slip = (velocity * rate).sum(-1).square() / turning.clamp_min(1e-12)
+    return told(held(slip, speed_noise(frame), SPEED_STD_M_S, 1), turning, RATE_NOISE_RAD_S, frame.source.position)
