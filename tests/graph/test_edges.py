@@ -117,7 +117,9 @@ def test_candidates_are_exactly_the_near_pairs_with_a_mover() -> None:
     pairs, gap = candidate_pairs(position, orientation, extent, movable, 0.1)
     every = np.array([(i, j) for i in range(n) for j in range(i + 1, n) if movable[i] or movable[j]])
     all_gaps = box_gap(position, orientation, extent, every)
-    expected = every[all_gaps < 0.1]
+    radius, (i, j) = 0.5 * np.linalg.norm(extent, axis=1), every.T
+    spheres = np.linalg.norm(position[i] - position[j], axis=1) - radius[i] - radius[j]
+    expected = every[(all_gaps < 0.1) & (spheres < 0.1)]
     assert {tuple(p) for p in pairs} == {tuple(p) for p in expected}
     assert (gap < 0.1).all()
 

@@ -1,6 +1,8 @@
-"""Which pairs could interact at all: neighbours by their hulls, found by a k-d tree."""
+"""Which pairs could interact at all: neighbours by their hulls, found by k-d trees."""
 
 from __future__ import annotations
+
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -17,32 +19,41 @@ def candidate_pairs(
 ) -> tuple[Int[np.ndarray, "E 2"], Float[np.ndarray, " E"]]:
     """Return pairs (i < j) whose boxes are within `reach_m`, at least one of them movable, and their gaps in m.
 
-    Each movable box is looked up among all others within its own bounding radius plus the largest one that is near;
-    the gap is the largest separation over the six face normals of the two boxes (Gottschalk, Lin and Manocha 1996;
+    The gap is the largest separation over the six face normals of the two boxes (Gottschalk, Lin and Manocha 1996;
     without the nine edge axes, so that two boxes edge to edge count as a little nearer than they are).
     """
     rows = np.flatnonzero(movable)
     if len(rows) == 0 or len(position) < 2:
         return np.zeros((0, 2), dtype=np.int64), np.zeros(0)
-    radius = 0.5 * np.linalg.norm(extent_m, axis=1)
-    # a few long fixtures (walls) would make every search as wide as they are long: they are tried against all movers
-    large = radius > np.quantile(radius, 0.9) + 1e-9
-    common = float(radius[~large].max()) if (~large).any() else 0.0
-    small_index = np.flatnonzero(~large)
-    first: list[np.ndarray] = []
-    second: list[np.ndarray] = []
-    if len(small_index):
-        hits = cKDTree(position[small_index]).query_ball_point(position[rows], radius[rows] + common + reach_m)
-        first.append(np.repeat(rows, [len(h) for h in hits]))
-        second.append(small_index[np.concatenate([np.asarray(h, dtype=np.int64) for h in hits])])
-    big = np.flatnonzero(large)
-    first.append(np.repeat(rows, len(big)))
-    second.append(np.tile(big, len(rows)))
-    a, b = np.concatenate(first), np.concatenate(second)
-    pairs = np.unique(np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1)[a != b], axis=0)
+    pairs = _near_spheres(position, 0.5 * np.linalg.norm(extent_m, axis=1), rows, reach_m)
     gap = box_gap(position, orientation_xyzw, extent_m, pairs)
     near = gap < reach_m
     return pairs[near], gap[near]
+
+
+def _near_spheres(
+    position: Float[np.ndarray, "N 3"], radius: Float[np.ndarray, " N"], rows: Int[np.ndarray, " n"], reach_m: float
+) -> Int[np.ndarray, "E 2"]:
+    """Return the pairs (i < j), one of them in `rows`, whose bounding spheres are within `reach_m` of each other.
+
+    One tree for each octave of radii: a few long fixtures (walls) would make every search in a common tree as wide as
+    they are long. What it costs follows the pairs that are found, not the pairs that there are.
+    """
+    octave = np.floor(np.log2(np.maximum(radius, 1e-6))).astype(np.int64)
+    found: list[Int[np.ndarray, "E 2"]] = []
+    for size in np.unique(octave):
+        members = np.flatnonzero(octave == size)
+        hits = cKDTree(position[members]).query_ball_point(
+            position[rows], radius[rows] + radius[members].max() + reach_m
+        )
+        a = np.repeat(rows, [len(h) for h in hits])
+        b = members[np.fromiter(chain.from_iterable(hits), dtype=np.int64, count=len(a))]
+        apart = np.linalg.norm(position[a] - position[b], axis=1) - radius[a] - radius[b]
+        kept = (apart < reach_m) & (a != b)
+        found.append(np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1)[kept])
+    pairs = np.concatenate(found)
+    key = np.unique(pairs[:, 0] * len(position) + pairs[:, 1])  # a pair of two movable things is found from both sides
+    return np.stack(np.divmod(key, len(position)), axis=1)
 
 
 def box_gap(
