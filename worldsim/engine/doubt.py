@@ -28,10 +28,9 @@ _RETRY_FRAMES = 20  # between two calls to a registry on this machine that did n
 
 def weigh_trials(state: EngineState, predicted: Predicted, matched: Matched, frame: Frame) -> None:
     """Fold this frame's detections into the open trials; where the object was missed, hypotheses only move on."""
-    slots = {int(i): int(s) for s, i in enumerate(state.ids) if i >= 0}
     for object_id, trial in list(state.trials.items()):
         rows = predicted.trial_density[object_id]
-        which = int(matched.detection[slots[object_id]])
+        which = int(matched.detection[np.flatnonzero(state.ids == object_id)[0]])
         if which < 0:
             state.trials[object_id] = trial.moved(rows)
             continue

@@ -122,7 +122,6 @@ def _padded(before: ObjectStates, capacity: int) -> ObjectStates:
 def graph_of(state: EngineState) -> InteractionGraph:
     """Return the present graph as a value."""
     slots = np.flatnonzero(state.alive & state.ledger.settled)
-    labels = tuple(state.library.model_ids[m] for m in state.model_index[slots])
-    return as_graph(
-        state.edges, tuple(i.kind for i in state.interactions), tuple(int(i) for i in state.ids[slots]), labels
-    )
+    names = state.library.model_ids
+    labels = tuple(names[m] for m in state.model_index[slots].tolist())
+    return as_graph(state.edges, tuple(i.kind for i in state.interactions), tuple(state.ids[slots].tolist()), labels)

@@ -65,21 +65,21 @@ def draft(
             covariance,
         ),
         Association(ids, source, matched.visible[slots], frame.source_index[matched.unassigned]),
-        _surprise_report(state, ids, hit, predicted, matched, surprised, gained[row].cpu().numpy()),
+        _surprise_report(state, slots, hit, predicted, matched, surprised, gained[row].cpu().numpy()),
         InteractionGraph.empty(),
     )
 
 
 def _surprise_report(
     state: EngineState,
-    ids: Int[np.ndarray, " N"],
+    slots: Int[np.ndarray, " N"],
     hit: Int[np.ndarray, " n"],
     predicted: Predicted,
     matched: Matched,
     surprised: Surprised,
     gained: Float[np.ndarray, " N"],
 ) -> SurpriseReport:
-    n = len(ids)
+    n = len(slots)
     nats, excess, nis = np.zeros((n, len(CHANNELS))), np.zeros(n), np.full(n, np.nan)
     touching = predicted.touching[matched.slots].cpu().numpy()
     position, rotation = surprised.pose.position_nats.cpu().numpy(), surprised.pose.rotation_nats.cpu().numpy()
@@ -87,19 +87,14 @@ def _surprise_report(
     nats[hit, 2] = np.where(touching, 0.0, rotation)
     nats[hit, 3] = np.where(touching, position + rotation, 0.0)
     nats[hit, 4] = surprised.appearance_nats.cpu().numpy()
-    missed = matched.visible[_slots(state, ids)]
+    missed = matched.visible[slots]
     missed[hit] = False
     nats[missed, 0] = -np.log1p(-state.settings.sensor.detection_probability)
     excess[hit] = (surprised.pose.excess_nats + surprised.appearance_excess_nats).cpu().numpy()
     nis[hit] = surprised.innovation.nis.cpu().numpy()
-    value = state.belief.log_e_value.cpu().numpy()[_slots(state, ids)]
+    value = state.belief.log_e_value.cpu().numpy()[slots]
     threshold = state.settings.loop.alarm_threshold_nats
-    return SurpriseReport(ids, nats, excess, gained, nis, np.full(n, _POSE_DIM), value, threshold)
-
-
-def _slots(state: EngineState, ids: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
-    table = {int(i): s for s, i in enumerate(state.ids) if i >= 0}
-    return np.array([table[int(i)] for i in ids], dtype=np.int64)
+    return SurpriseReport(state.ids[slots].copy(), nats, excess, gained, nis, np.full(n, _POSE_DIM), value, threshold)
 
 
 def finish(state: EngineState, record: StepRecord) -> StepRecord:

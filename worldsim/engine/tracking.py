@@ -77,7 +77,7 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     touching = torch.zeros_like(belief.alive)
     rows = np.flatnonzero(awake)
     trials = list(state.trials.values())
-    slots = {int(i): int(s) for s, i in enumerate(ids) if i >= 0}
+    slots = {int(ids[s]): s for s in np.flatnonzero(np.isin(ids, list(state.trials))).tolist()}
     # hypotheses ride in the same batched calls as the objects: one call a class
     index = [models[rows]] + [t.model_index for t in trials]
     where = [rows] + [np.full(len(t.model_index), slots[t.object_id]) for t in trials]
@@ -114,10 +114,12 @@ def carried(state: EngineState) -> list[tuple[int, int]]:
         return []
     table = state.edges
     likely = (table.kind == names.index(InteractionKind.ATTACH)) & (table.log_odds > 0.0)
+    rows = np.flatnonzero(likely)
+    if len(rows) == 0:
+        return []
     slots = {int(i): int(s) for s, i in enumerate(state.ids) if i >= 0}
     passive = state.passive[state.model_index]
     carrier: dict[int, int] = {}
-    rows = np.flatnonzero(likely)
     for row in rows[np.argsort(table.log_odds[rows], kind="stable")]:
         a, b = slots.get(int(table.source[row])), slots.get(int(table.target[row]))
         # co-motion is the same from both sides: what moves of itself is the carrier

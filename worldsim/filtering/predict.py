@@ -60,9 +60,10 @@ def predict(
         noise_scale: [N] multiplier of the process noise's variance.
         dt_s: step, s.
     """
-    out = density
-    touching = torch.zeros(len(density), dtype=torch.bool, device=density.parameters.device)
-    for family, rows in group_by_family(model_index, library):
+    groups = group_by_family(model_index, library)
+    parts: list[Density] = []
+    touching: list[Tensor] = []
+    for family, rows in groups:
         index = torch.as_tensor(rows, device=density.parameters.device)
         models = torch.as_tensor(model_index[rows], device=density.parameters.device)
         part, touched = _predict_class(
@@ -74,9 +75,13 @@ def predict(
             noise_scale.index_select(0, index),
             dt_s,
         )
-        out = out.put(index, part)
-        touching = touching.index_copy(0, index, touched)
-    return Prediction(out, touching)
+        parts.append(part)
+        touching.append(touched)
+    if not groups:
+        return Prediction(density, torch.zeros(0, dtype=torch.bool, device=density.parameters.device))
+    home = np.argsort(np.concatenate([rows for _, rows in groups]), kind="stable")
+    back = torch.as_tensor(home, device=density.parameters.device)
+    return Prediction(Density.cat(parts).select(back), torch.cat(touching).index_select(0, back))
 
 
 def group_by_family(

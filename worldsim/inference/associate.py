@@ -71,12 +71,24 @@ def _within_reach(
     detections: Detections,
     manoeuvre_m: Float[np.ndarray, " n"],
 ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
-    """Return the pairs (row, detection) that may pass the gate: a trace bounds every eigenvalue of its covariance."""
+    """Return the pairs (row, detection) that may pass the gate: a trace bounds every eigenvalue of its covariance.
+
+    Rows are looked up an octave of reaches at a time, so that one that may be anywhere widens nobody else's search.
+    """
     theirs = float(np.trace(detections.covariance[:, :3, :3], axis1=1, axis2=2).max())
     widest = np.trace(covariance, axis1=1, axis2=2) + theirs + 3.0 * manoeuvre_m**2
-    hits = cKDTree(detections.position).query_ball_point(position, np.sqrt(_GATE * widest), return_sorted=True)
-    counts = np.array([len(h) for h in hits], dtype=np.int64)
-    return np.repeat(np.arange(len(position)), counts), np.concatenate([np.asarray(h, dtype=np.int64) for h in hits])
+    reach = np.sqrt(_GATE * widest)
+    octave = np.floor(np.log2(reach))
+    seen = cKDTree(detections.position)
+    found: list[np.ndarray] = []
+    for size in np.unique(octave):
+        rows = np.flatnonzero(octave == size)
+        near = cKDTree(position[rows]).sparse_distance_matrix(seen, float(reach[rows].max()), output_type="ndarray")
+        row = rows[near["i"]]
+        kept = near["v"] <= reach[row]
+        found.append(row[kept] * len(detections) + near["j"][kept])
+    row, column = np.divmod(np.sort(np.concatenate(found)), len(detections))
+    return row, column
 
 
 def _assign(
@@ -87,7 +99,33 @@ def _assign(
     rows: int,
     columns: int,
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Return the assigned pairs. Sparse: what it costs follows the pairs that the gate let through."""
+    """Return the assigned pairs, sorted by row.
+
+    A pair whose row and column are in no other pair is decided by itself; what is left goes to the assignment, whose
+    cost follows the pairs that compete.
+    """
+    alone = (np.bincount(row, minlength=rows)[row] == 1) & (np.bincount(column, minlength=columns)[column] == 1)
+    sure = alone & (cost < miss)
+    rivals = ~alone
+    open_rows, r = np.unique(row[rivals], return_inverse=True)
+    open_columns, c = np.unique(column[rivals], return_inverse=True)
+    first, second = _match(r, c, cost[rivals], miss, len(open_rows), len(open_columns))
+    chosen = np.concatenate([row[sure], open_rows[first]]), np.concatenate([column[sure], open_columns[second]])
+    order = np.argsort(chosen[0], kind="stable")
+    return chosen[0][order], chosen[1][order]
+
+
+def _match(
+    row: Int[np.ndarray, " p"],
+    column: Int[np.ndarray, " p"],
+    cost: Float[np.ndarray, " p"],
+    miss: float,
+    rows: int,
+    columns: int,
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return the pairs of least total cost, a miss of a row costing `miss` (a column of its own each)."""
+    if rows == 0:
+        return row, column
     everyone = np.arange(rows)
     lift = 1.0 - min(miss, float(cost.min(initial=miss)))  # the same for every row; a stored zero would count as absent
     weight = np.concatenate([cost, np.full(rows, miss)]) + lift

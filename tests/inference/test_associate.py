@@ -1,0 +1,71 @@
+"""Association against a dense assignment over all pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from worldsim.inference.associate import associate
+from worldsim.types.observation import APPEARANCE_DIM, Detections
+
+GATE, ATTRIBUTE_GATE, ATTRIBUTE_STD = 30.0, 60.0, 0.12
+
+
+def crowd(rng: np.random.Generator, n: int, side_m: float) -> tuple[np.ndarray, ...]:
+    """Return positions, position covariances, sizes and looks of `n` things on a square."""
+    position = np.column_stack([rng.uniform(0.0, side_m, (n, 2)), np.full(n, 0.5)])
+    covariance = np.eye(3) * rng.uniform(1e-4, 4e-2, (n, 1, 1))
+    return position, covariance, rng.uniform(0.5, 0.52, (n, 3)), 0.02 * rng.standard_normal((n, APPEARANCE_DIM))
+
+
+def seen(rng: np.random.Generator, position: np.ndarray, extent: np.ndarray, look: np.ndarray) -> Detections:
+    n = len(position)
+    upright = np.tile([0.0, 0.0, 0.0, 1.0], (n, 1))
+    noise = np.tile(np.diag([1e-4] * 3 + [2.5e-4] * 3), (n, 1, 1))
+    return Detections(
+        position + 0.02 * rng.standard_normal((n, 3)),
+        upright,
+        extent * np.exp(0.02 * rng.standard_normal((n, 3))),
+        np.full((n, 3), 0.5),
+        look + 0.02 * rng.standard_normal(look.shape),
+        noise,
+    )
+
+
+@pytest.mark.parametrize("side_m", [2.0, 6.0, 40.0])  # from everybody in everybody's gate to everybody alone
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_assignment_is_that_of_all_pairs(side_m: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    position, covariance, extent, look = crowd(rng, 60, side_m)
+    order = rng.permutation(60)[:50]  # ten are missed
+    detections = seen(rng, position[order], extent[order], look[order])
+    jump = np.where(np.arange(60) % 7 == 0, 0.3, 0.1)
+    candidate = np.arange(60) != 3
+    found = associate(position, covariance, extent, look, candidate, detections, jump)
+
+    spread = covariance[:, None] + detections.covariance[None, :, :3, :3] + np.eye(3) * jump[:, None, None, None] ** 2
+    away = detections.position[None] - position[:, None]
+    distance = np.einsum("nda,nda->nd", away, np.linalg.solve(spread, away[..., None])[..., 0])
+    size = np.log(detections.extent_m)[None] - np.log(extent)[:, None]
+    apart = detections.appearance[None] - look[:, None]
+    attribute = ((size**2).sum(-1) + (apart**2).sum(-1)) / ATTRIBUTE_STD**2
+    log_det = np.linalg.slogdet(spread)[1]
+    cost = 0.5 * (distance + attribute + log_det)
+    allowed = (distance < GATE) & (attribute < ATTRIBUTE_GATE) & candidate[:, None]
+    widest = 0.5 * log_det[allowed].max()
+    miss = 0.5 * (GATE + ATTRIBUTE_GATE) + widest
+    table = np.concatenate([np.where(allowed, cost, 1e6), np.where(np.eye(60) > 0, miss, 1e6)], axis=1)
+    row, column = linear_sum_assignment(table)
+    expected = np.full(60, -1)
+    expected[row] = np.where(column < 50, column, -1)
+    expected[~candidate] = -1
+    assert np.array_equal(found, expected)
+
+
+def test_nothing_in_reach_is_nobody_s_detection() -> None:
+    rng = np.random.default_rng(0)
+    position, covariance, extent, look = crowd(rng, 5, 2.0)
+    far = seen(rng, position + 100.0, extent, look)
+    found = associate(position, covariance, extent, look, np.ones(5, dtype=bool), far, np.full(5, 0.1))
+    assert (found == -1).all()
