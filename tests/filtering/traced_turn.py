@@ -15,7 +15,7 @@ from worldsim.dynamics import Obstacles
 from worldsim.filtering.correct import correct, innovation
 from worldsim.filtering.density import Density
 from worldsim.filtering.library import LoadedModels
-from worldsim.filtering.predict import predict
+from worldsim.filtering.predict import Linearisation, predict
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.inference.slots import JOINT_DIM
 from worldsim.types.states import ObjectStates
@@ -41,10 +41,12 @@ def inputs(family: str, device: torch.device) -> tuple[Density, LoadedModels, Su
     return density, library, dataclasses.replace(Surroundings.empty(position), obstacles=boxes)
 
 
-def turn(density: Density, library: LoadedModels, around: Surroundings) -> tuple[Density, Tensor]:
+def turn(
+    density: Density, library: LoadedModels, around: Surroundings, linearisation: Linearisation = "differences"
+) -> tuple[Density, Tensor]:
     """Predict a step, weigh one observed pose a row, and fold it in."""
     scale = torch.ones(ROWS, dtype=DTYPE, device=density.parameters.device)
-    ahead = predict(density, np.zeros(ROWS, dtype=np.int64), library, around, scale, 0.05).density
+    ahead = predict(density, np.zeros(ROWS, dtype=np.int64), library, around, scale, 0.05, linearisation).density
     noise = 1e-4 * torch.eye(6, dtype=DTYPE, device=scale.device).repeat(ROWS, 1, 1)
     seen = innovation(ahead, ahead.states.position + 0.01, ahead.states.orientation_xyzw, noise)
     return correct(ahead, seen.residual, noise)
@@ -75,10 +77,14 @@ def raised_by_a_value_on_the_host() -> bool:
 
 def devices_after_a_turn(family: str) -> list[str]:
     """Return the types of the devices on which a predicted and corrected belief lies."""
+    found: set[str] = set()
     with fake_gpu() as device:
-        rows, gained = turn(*inputs(family, device))
-    states = [getattr(rows.states, field.name) for field in dataclasses.fields(rows.states)]
-    return sorted({tensor.device.type for tensor in (*states, rows.parameters, rows.covariance, gained)})
+        density, library, around = inputs(family, device)
+        alone = dataclasses.replace(around, obstacles=None)
+        for rows, gained in (turn(density, library, around), turn(density, library, alone, "derivatives")):
+            states = [getattr(rows.states, field.name) for field in dataclasses.fields(rows.states)]
+            found |= {tensor.device.type for tensor in (*states, rows.parameters, rows.covariance, gained)}
+    return sorted(found)
 
 
 if __name__ == "__main__":

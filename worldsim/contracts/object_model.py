@@ -97,6 +97,29 @@ class ObjectModel(abc.ABC):
             dt_s: step, s.
         """
 
+    def transition(
+        self,
+        state: ObjectStates,
+        parameters: Float[Tensor, "N P"],
+        wrench: Float[Tensor, "N 6"],
+        control: Control,
+        dt_s: float,
+    ) -> Float[Tensor, "N 12 U"] | None:
+        """Return the derivative of `dynamics` on the tangent space, or None to have the filter take differences.
+
+        A model need not say it; one that does is predicted many times faster among thousands of its kind
+        (`worldsim.dynamics.transition` has the parts that all models share).
+
+        Args:
+            state: as for `dynamics`; so are the other arguments.
+
+        Returns:
+            [N, 12, U], U = 12 + P: rows position, rotation vector (world frame), linear and angular velocity after the
+            step; columns the same before it, then the parameters in natural units.
+        """
+        del state, parameters, wrench, control, dt_s
+        return None
+
     def shape(self, parameters: Float[Tensor, "N P"]) -> Shape:
         """Return the collision geometry (the card's, unless the class knows better)."""
         del parameters

@@ -13,7 +13,8 @@ from worldsim.types.states import ObjectStates
 
 GRAVITY_M_S2 = 9.81
 
-_STANDING_RATE_PER_S = 10.0  # of a critically damped spring
+STANDING_RATE_PER_S = 10.0
+"""Of the critically damped spring that keeps what stands on legs or wheels at its height."""
 
 
 def advance(
@@ -56,7 +57,7 @@ def standing_velocity(state: ObjectStates, dt_s: float) -> Float[Tensor, " N"]:
     surprise to whoever believes that it walks.
     """
     gap = state.position[:, 2] - 0.5 * state.extent_m[:, 2]
-    rate = _STANDING_RATE_PER_S
+    rate = STANDING_RATE_PER_S
     decay = math.exp(-rate * dt_s)
     speed = state.linear_velocity[:, 2]
     # exact critically damped step: x(t) = (x0 + (v0 + w x0) t) e^{-wt}; the mean velocity over the step keeps

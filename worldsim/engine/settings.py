@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
+from worldsim.filtering.predict import Linearisation
 from worldsim.hypotheses.trial import TrialSettings
 from worldsim.inference.sensor_model import SensorModel
+
+Precision = Literal["float64", "float32"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class LoopSettings:
         manoeuvre_m: standard deviation of unforeseen jumps that association allows for, m.
         quiet_frames: frames at rest before a passive object falls asleep.
         future_samples: samples of a forecast.
+        linearisation: how the covariance is carried through the dynamics: by ``differences`` as wide as the belief, or
+            by the ``derivatives`` that models give of themselves (thousands of awake objects want this).
+        precision: of the belief: ``float64``, or ``float32`` for thousands of awake objects that are seen to
+            centimetres (docs/decisions/0003).
     """
 
     surprise: bool = True
@@ -64,6 +72,8 @@ class LoopSettings:
     manoeuvre_m: float = 0.1
     quiet_frames: int = 8
     future_samples: int = 24
+    linearisation: Linearisation = "differences"
+    precision: Precision = "float64"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.engine.state import GENERIC_MODEL, STARTER_TAG, EngineState
-from worldsim.errors import ConfigurationError
+from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.filtering.library import LoadedModels
 from worldsim.graph.edges import EdgeTable
 from worldsim.inference import slots as slot_table
@@ -21,7 +21,7 @@ from worldsim.inference.ledger import Ledger
 from worldsim.plugins import load_plugin, plugin_names
 from worldsim.types.card import ParameterPrior
 
-_DTYPE = torch.float64  # joint covariances need it (docs/decisions)
+_PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
 
 
 def starter_models(
@@ -79,21 +79,28 @@ def initial_state(
     surprise: bool,
     seed: int,
 ) -> EngineState:
-    """Return the state of a model that has seen nothing yet."""
+    """Return the state of a model that has seen nothing yet.
+
+    Raises:
+        UnknownNameError: the settings ask for a precision that there is not.
+    """
+    if settings.loop.precision not in _PRECISIONS:
+        raise UnknownNameError("precision", settings.loop.precision, tuple(_PRECISIONS))
+    dtype = _PRECISIONS[settings.loop.precision]
     if interactions is None:
         interactions = installed_interactions()
     if not surprise:
         settings = dataclasses.replace(settings, loop=dataclasses.replace(settings.loop, surprise=False))
-    library = LoadedModels.of(models, device, _DTYPE)
+    library = LoadedModels.of(models, device, dtype)
     capacity = settings.loop.capacity
     state = EngineState(
         settings,
         registry,
         tuple(interactions),
         device,
-        _DTYPE,
+        dtype,
         library,
-        slot_table.empty_belief(capacity, device, _DTYPE),
+        slot_table.empty_belief(capacity, device, dtype),
         Ledger.empty(capacity),
         EdgeTable.empty(),
         seed,

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from worldsim.dynamics import quaternion
+from worldsim.dynamics.neighbours import pairs_within
 from worldsim.engine.state import EngineState
 from worldsim.filtering.correct import POSE_DIM, Innovation, correct, innovation
 from worldsim.filtering.density import Density, local
@@ -73,15 +73,13 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     # hypotheses about an object need the contacts that any of them may have
     colliding[[int(np.flatnonzero(ids == i)[0]) for i in state.trials]] = True
     around = stimuli.surroundings(belief, moving, colliding, state.own_slot, state.command)
-    density = slot_table.density_of(lifecycle.dream(belief, belief.alive & ~belief.awake))
-    touching = torch.zeros_like(belief.alive)
     rows = np.flatnonzero(awake)
     trials = list(state.trials.values())
     slots = {int(ids[s]): s for s in np.flatnonzero(np.isin(ids, list(state.trials))).tolist()}
     # hypotheses ride in the same batched calls as the objects: one call a class
     index = [models[rows]] + [t.model_index for t in trials]
     where = [rows] + [np.full(len(t.model_index), slots[t.object_id]) for t in trials]
-    parts = [density.select(state.index(rows))] + [t.density for t in trials]
+    parts = [slot_table.density_of(belief).select(state.index(rows))] + [t.density for t in trials]
     scales = [belief.noise_scale[state.index(rows)]] + [belief.noise_scale.new_ones(len(t.model_index)) for t in trials]
     ahead = predict(
         Density.cat(parts),
@@ -90,11 +88,14 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
         around.select(state.index(np.concatenate(where))),
         torch.cat(scales),
         dt_s,
+        state.settings.loop.linearisation,
     )
     bounds = np.cumsum([0] + [len(i) for i in index])
     pieces = [ahead.density.select(state.index(np.arange(a, b))) for a, b in itertools.pairwise(bounds)]
-    density = density.put(state.index(rows), pieces[0])
-    touching = touching.index_copy(0, state.index(rows), ahead.touching[: len(rows)])
+    sleepers = state.index(np.flatnonzero(state.alive & ~awake))
+    covariance = lifecycle.dream(belief.joint_covariance, sleepers)
+    density = Density(belief.states, belief.parameters, covariance).taking(state.index(rows), pieces[0])
+    touching = torch.zeros_like(belief.alive).index_copy(0, state.index(rows), ahead.touching[: len(rows)])
     density = _carry(state, density, loads)
     for trial, rows_of_trial in zip(trials, pieces[1:], strict=True):
         # what is under test goes where its hypotheses say, each as far as it is believed
@@ -249,11 +250,10 @@ def _manoeuvre_probability(state: EngineState, slots: Int[Tensor, " n"]) -> Floa
     probability = np.where(willing[mine], _CHANGE_OF_MIND, _OUT_OF_THE_BLUE)
     if len(movers):
         # by pairs that are near, not by all pairs: what it costs follows the crowding and not the square of the number
-        reach = radius[mine] + radius[movers].max() + _PUSH_REACH_M
-        near = cKDTree(position[movers]).query_ball_point(position[mine], reach)
-        row = np.repeat(np.arange(len(mine)), [len(n) for n in near])
-        by = movers[np.concatenate([np.asarray(n, dtype=np.int64) for n in near])] if len(row) else row
-        gap = np.linalg.norm(position[mine[row]] - position[by], axis=-1) - radius[by] - radius[mine[row]]
+        row, near, distance = pairs_within(
+            position[mine], radius[mine] + radius[movers].max() + _PUSH_REACH_M, position[movers]
+        )
+        gap = distance - radius[movers[near]] - radius[mine[row]]
         pushed = np.zeros(len(mine), dtype=bool)
         pushed[row[gap < _PUSH_REACH_M]] = True
         probability = np.where(pushed & state.library.moves[models[mine]], _PUSHED, probability)
@@ -275,11 +275,13 @@ def correct_all(
     fade = torch.where(awake, (nis / _FADE_FROM).clamp(1.0, _FADE_LIMIT), torch.ones_like(nis))
     prior = lifecycle.startled(faded(density.select(slots), fade), startled, _WAKE_M, _WAKE_RAD)
     rows, gained = correct(prior, surprised.innovation.residual, noise)
+    mine = _correct_own(state, density, frame)
     density = density.put(slots, rows)
     learned = learned.index_copy(0, slots, gained)
-    density, own_gain = _correct_own(state, density, frame)
-    if own_gain is not None and state.own_slot is not None:
-        learned = learned.index_copy(0, state.index(np.array([state.own_slot])), own_gain)
+    if mine is not None:
+        row, own, own_gain = mine
+        density = density.taking(row, own)
+        learned = learned.index_copy(0, row, own_gain)
     belief = slot_table.with_density(belief, density)
     state.belief = dataclasses.replace(belief, time_s=frame.time_s)
     _correct_attributes(state, matched, frame)
@@ -288,9 +290,12 @@ def correct_all(
     return learned
 
 
-def _correct_own(state: EngineState, density: Density, frame: Frame) -> tuple[Density, Float[Tensor, " 1"] | None]:
+def _correct_own(
+    state: EngineState, density: Density, frame: Frame
+) -> tuple[Int[Tensor, " 1"], Density, Float[Tensor, " 1"]] | None:
+    """Return the own body's slot, its row after its own report, and how much that taught; None where there is none."""
     if frame.ego is None or state.own_slot is None:
-        return density, None
+        return None
     row = state.index(np.array([state.own_slot]))
     observed = own_states(state, frame)
     linear, angular = _TWIST_STD
@@ -301,7 +306,7 @@ def _correct_own(state: EngineState, density: Density, frame: Frame) -> tuple[De
     noise[0, POSE_DIM:, POSE_DIM:] = torch.diag(twist)
     rows = density.select(row)
     rows, gained = correct(rows, local(observed, rows.states), noise)
-    return density.put(row, rows), gained
+    return row, rows, gained
 
 
 def own_states(state: EngineState, frame: Frame) -> ObjectStates:

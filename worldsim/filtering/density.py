@@ -39,6 +39,15 @@ class Density:
 
     def put(self, index: Int[Tensor, " n"], rows: Density) -> Density:
         """Return a copy in which the rows at `index` are `rows`."""
+        covariance = self.covariance.index_copy(0, index, rows.covariance)
+        return Density(*self._mean_put(index, rows), covariance)
+
+    def taking(self, index: Int[Tensor, " n"], rows: Density) -> Density:
+        """Return the same as `put`, written into this density's covariance, which must be nobody else's."""
+        self.covariance.index_copy_(0, index, rows.covariance)
+        return Density(*self._mean_put(index, rows), self.covariance)
+
+    def _mean_put(self, index: Int[Tensor, " n"], rows: Density) -> tuple[ObjectStates, Float[Tensor, "N P"]]:
         s, r = self.states, rows.states
         states = ObjectStates(
             s.position.index_copy(0, index, r.position),
@@ -47,11 +56,7 @@ class Density:
             s.angular_velocity.index_copy(0, index, r.angular_velocity),
             s.extent_m.index_copy(0, index, r.extent_m),
         )
-        return Density(
-            states,
-            self.parameters.index_copy(0, index, rows.parameters),
-            self.covariance.index_copy(0, index, rows.covariance),
-        )
+        return states, self.parameters.index_copy(0, index, rows.parameters)
 
     @classmethod
     def cat(cls, parts: list[Density]) -> Density:

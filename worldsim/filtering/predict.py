@@ -3,12 +3,14 @@
 The covariance is carried through the dynamics *and* the contacts after it by statistical linearisation along the
 coordinate axes of the tangent space: central differences whose step follows the belief's own width (a first-order
 divided-difference filter, Norgaard, Poulsen and Ravn 2000, section 3; ours steps along the axes instead of along a
-Cholesky factor, so that fixed and unexcited parameters cost nothing and never break it).
+Cholesky factor, so that fixed and unexcited parameters cost nothing and never break it). Where models give their own
+derivative, an extended Kalman filter's first-order step (Bar-Shalom et al. 2001, eq. 10.3.2-4) can take its place.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,6 +25,8 @@ from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.states import ObjectStates
+
+Linearisation = Literal["differences", "derivatives"]
 
 _STEP_PER_STD = 0.5
 _IMPACT_SHARE = 0.2  # of the jump in velocity: how well rigid contact laws predict real impacts
@@ -49,6 +53,7 @@ def predict(
     surroundings: Surroundings,
     noise_scale: Float[Tensor, " N"],
     dt_s: float,
+    linearisation: Linearisation = "differences",
 ) -> Prediction:
     """Return `density` one step of `dt_s` later.
 
@@ -59,6 +64,8 @@ def predict(
         surroundings: inputs of the N rows.
         noise_scale: [N] multiplier of the process noise's variance.
         dt_s: step, s.
+        linearisation: ``differences`` as wide as the belief, for every model; or the ``derivatives`` that models give
+            of themselves, where they give one and nothing can be bumped into.
     """
     groups = group_by_family(model_index, library)
     parts: list[Density] = []
@@ -74,6 +81,7 @@ def predict(
             surroundings.select(index),
             noise_scale.index_select(0, index),
             dt_s,
+            linearisation,
         )
         parts.append(part)
         touching.append(touched)
@@ -127,7 +135,54 @@ def _predict_class(
     surroundings: Surroundings,
     noise_scale: Float[Tensor, " n"],
     dt_s: float,
+    linearisation: Linearisation,
 ) -> tuple[Density, Bool[Tensor, " n"]]:
+    n, used = len(rows), TANGENT_DIM + len(model.parameter_names)
+    natural = library.natural(rows.parameters, model_index)
+    slope = None
+    if linearisation == "derivatives" and not (model.collides and surroundings.obstacles is not None):
+        slope = _derivative(model, rows.states, natural, model_index, library, surroundings, dt_s)
+    if slope is None:
+        mean, slope, touched = _differences(model, rows, model_index, library, surroundings, dt_s)
+    else:
+        mean, touched = advance_class(model, rows.states, natural, model_index, library, surroundings, dt_s)
+    transition = torch.eye(rows.covariance.shape[-1], dtype=slope.dtype, device=slope.device).repeat(n, 1, 1)
+    transition[:, :TANGENT_DIM, :used] = slope
+    noise = model.process_noise(rows.states, natural[:, : len(model.parameter_names)], dt_s) * noise_scale.unsqueeze(-1)
+    covariance = transition @ rows.covariance @ transition.mT
+    covariance[:, :TANGENT_DIM, :TANGENT_DIM] += white_acceleration(noise, dt_s)
+    covariance = covariance + torch.diag_embed(_impact_noise(rows, mean, touched, dt_s))
+    return Density(mean, rows.parameters, 0.5 * (covariance + covariance.mT)), touched
+
+
+def _derivative(
+    model: ObjectModel,
+    states: ObjectStates,
+    natural: Float[Tensor, "n P"],
+    model_index: Int[Tensor, " n"],
+    library: LoadedModels,
+    surroundings: Surroundings,
+    dt_s: float,
+) -> Float[Tensor, "n 12 U"] | None:
+    """Return the model's own derivative at the mean, parameters in transformed coordinates; None where it has none."""
+    count = len(model.parameter_names)
+    slope = model.transition(states, natural[:, :count], surroundings.wrench, surroundings.control, dt_s)
+    if slope is None or count == 0:
+        return slope
+    is_log = library.is_log.index_select(0, model_index)[:, :count]
+    stretch = torch.where(is_log, natural[:, :count], 1.0).unsqueeze(1)
+    return torch.cat([slope[:, :, :TANGENT_DIM], slope[:, :, TANGENT_DIM:] * stretch], dim=-1)
+
+
+def _differences(
+    model: ObjectModel,
+    rows: Density,
+    model_index: Int[Tensor, " n"],
+    library: LoadedModels,
+    surroundings: Surroundings,
+    dt_s: float,
+) -> tuple[ObjectStates, Float[Tensor, "n 12 U"], Bool[Tensor, " n"]]:
+    """Return the mean after the step, its slope by central differences as wide as the belief, and which touched."""
     n, used = len(rows), TANGENT_DIM + len(model.parameter_names)
     std = torch.diagonal(rows.covariance, dim1=1, dim2=2)[:, :used].clamp_min(0.0).sqrt()
     step = (_STEP_PER_STD * std).clamp(_STEP_MIN, _STEP_MAX)
@@ -144,18 +199,10 @@ def _predict_class(
     end, touched = advance_class(
         model, start, library.natural(parameters, models), models, library, surroundings.select(gather), dt_s
     )
-    centre = torch.arange(n, device=step.device)
-    mean = end.select(centre)
+    mean = end.select(torch.arange(n, device=step.device))
     reached = local(end, mean.select(gather)).reshape(copies, n, TANGENT_DIM)
     slope = (reached[1 : 1 + used] - reached[1 + used :]) / (2.0 * step.T.unsqueeze(-1))  # [used, n, 12]
-    transition = torch.eye(rows.covariance.shape[-1], dtype=step.dtype, device=step.device).repeat(n, 1, 1)
-    transition[:, :TANGENT_DIM, :used] = slope.permute(1, 2, 0)
-    natural = library.natural(rows.parameters, model_index)[:, : len(model.parameter_names)]
-    noise = model.process_noise(rows.states, natural, dt_s) * noise_scale.unsqueeze(-1)
-    covariance = transition @ rows.covariance @ transition.mT
-    covariance[:, :TANGENT_DIM, :TANGENT_DIM] += white_acceleration(noise, dt_s)
-    covariance = covariance + torch.diag_embed(_impact_noise(rows, mean, touched[:n], dt_s))
-    return Density(mean, rows.parameters, 0.5 * (covariance + covariance.mT)), touched[:n]
+    return mean, slope.permute(1, 2, 0), touched[:n]
 
 
 def _impact_noise(

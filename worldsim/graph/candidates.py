@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
+
+from worldsim.dynamics.neighbours import pairs_within
 
 
 def candidate_pairs(
@@ -36,19 +35,16 @@ def _near_spheres(
 ) -> Int[np.ndarray, "E 2"]:
     """Return the pairs (i < j), one of them in `rows`, whose bounding spheres are within `reach_m` of each other.
 
-    One tree for each octave of radii: a few long fixtures (walls) would make every search in a common tree as wide as
+    One search for each octave of radii: a few long fixtures (walls) would make every search in a common tree as wide as
     they are long. What it costs follows the pairs that are found, not the pairs that there are.
     """
     octave = np.floor(np.log2(np.maximum(radius, 1e-6))).astype(np.int64)
     found: list[Int[np.ndarray, "E 2"]] = []
     for size in np.unique(octave):
         members = np.flatnonzero(octave == size)
-        hits = cKDTree(position[members]).query_ball_point(
-            position[rows], radius[rows] + radius[members].max() + reach_m
-        )
-        a = np.repeat(rows, [len(h) for h in hits])
-        b = members[np.fromiter(chain.from_iterable(hits), dtype=np.int64, count=len(a))]
-        apart = np.linalg.norm(position[a] - position[b], axis=1) - radius[a] - radius[b]
+        i, j, distance = pairs_within(position[rows], radius[rows] + radius[members].max() + reach_m, position[members])
+        a, b = rows[i], members[j]
+        apart = distance - radius[a] - radius[b]
         kept = (apart < reach_m) & (a != b)
         found.append(np.stack([np.minimum(a, b), np.maximum(a, b)], axis=1)[kept])
     pairs = np.concatenate(found)

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-from scipy.spatial import cKDTree
 
+from worldsim.dynamics.neighbours import pairs_within
 from worldsim.types.observation import Detections
 
 _GATE = 30.0  # squared Mahalanobis distance of the position, beyond 1 - 1e-6 of chi-square with 3 degrees
@@ -71,23 +71,10 @@ def _within_reach(
     detections: Detections,
     manoeuvre_m: Float[np.ndarray, " n"],
 ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
-    """Return the pairs (row, detection) that may pass the gate: a trace bounds every eigenvalue of its covariance.
-
-    Rows are looked up an octave of reaches at a time, so that one that may be anywhere widens nobody else's search.
-    """
+    """Return the pairs (row, detection) that may pass the gate: a trace bounds every eigenvalue of its covariance."""
     theirs = float(np.trace(detections.covariance[:, :3, :3], axis1=1, axis2=2).max())
     widest = np.trace(covariance, axis1=1, axis2=2) + theirs + 3.0 * manoeuvre_m**2
-    reach = np.sqrt(_GATE * widest)
-    octave = np.floor(np.log2(reach))
-    seen = cKDTree(detections.position)
-    found: list[np.ndarray] = []
-    for size in np.unique(octave):
-        rows = np.flatnonzero(octave == size)
-        near = cKDTree(position[rows]).sparse_distance_matrix(seen, float(reach[rows].max()), output_type="ndarray")
-        row = rows[near["i"]]
-        kept = near["v"] <= reach[row]
-        found.append(row[kept] * len(detections) + near["j"][kept])
-    row, column = np.divmod(np.sort(np.concatenate(found)), len(detections))
+    row, column, _ = pairs_within(position, np.sqrt(_GATE * widest), detections.position)
     return row, column
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -230,12 +229,12 @@ def awoken(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
     return slot_table.put(belief, slots, awake=torch.ones(len(slots), dtype=torch.bool, device=belief.awake.device))
 
 
-def dream(belief: WorldBelief, asleep: Bool[Tensor, " C"]) -> WorldBelief:
-    """Return the belief with the sleepers' pose covariance widened by what they may creep in a frame."""
-    creep = belief.joint_covariance.new_zeros(slot_table.JOINT_DIM)
-    creep[:3], creep[3:6] = _ASLEEP_STD_M**2, _ASLEEP_STD_RAD**2
-    widened = belief.joint_covariance + torch.diag(creep) * asleep.reshape(-1, 1, 1)
-    return dataclasses.replace(belief, joint_covariance=widened)
+def dream(covariance: Float[Tensor, "C X X"], sleepers: Int[Tensor, " n"]) -> Float[Tensor, "C X X"]:
+    """Return a copy of the joint covariances, the sleepers' poses widened by what they may creep in a frame."""
+    creep = covariance.new_tensor([_ASLEEP_STD_M**2] * 3 + [_ASLEEP_STD_RAD**2] * 3)
+    widened = covariance.clone()
+    torch.diagonal(widened, dim1=1, dim2=2)[:, :6].index_add_(0, sleepers, creep.expand(len(sleepers), -1))
+    return widened
 
 
 def buried(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:

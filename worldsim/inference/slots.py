@@ -79,5 +79,7 @@ def with_density(belief: WorldBelief, density: Density) -> WorldBelief:
 
 def put(belief: WorldBelief, slots: Int[Tensor, " n"], **rows: Tensor) -> WorldBelief:
     """Return the belief with the named fields replaced at `slots`."""
+    if len(slots) == 0:  # most frames wake nobody and send nobody to sleep: no need to copy all for that
+        return belief
     changed = {name: getattr(belief, name).index_copy(0, slots, value) for name, value in rows.items()}
     return dataclasses.replace(belief, **changed)

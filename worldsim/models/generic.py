@@ -8,6 +8,8 @@ from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics.motion import advance
+from worldsim.dynamics.transition import ANGULAR, advance_transition, outer
+from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
 
@@ -58,6 +60,39 @@ class Generic(ObjectModel):
         new_z = vz + lift * dt_s
         velocity = torch.stack([new_x, new_y, new_z], dim=-1) + wrench[:, :3] * dt_s
         return advance(state, velocity, state.angular_velocity, dt_s)
+
+    def transition(
+        self,
+        state: ObjectStates,
+        parameters: Float[Tensor, "N P"],
+        wrench: Float[Tensor, "N 6"],
+        control: Control,
+        dt_s: float,
+    ) -> Float[Tensor, "N 12 U"]:
+        """Return the derivative of `dynamics`; thrust's growth is flat beyond its limits, as there."""
+        del wrench, control
+        drag_h, turn, thrust, stiffness, height, drag_v, _, _ = parameters.unbind(-1)
+        vx, vy, vz = state.linear_velocity.unbind(-1)
+        speed = (vx * vx + vy * vy + _SLOW_M_S**2).sqrt()
+        raw = (thrust / speed - drag_h) * dt_s
+        free = (raw.abs() < 1.0).to(raw.dtype) * dt_s
+        growth = torch.exp(raw.clamp(-1.0, 1.0))
+        cosine, sine = torch.cos(turn * dt_s) * growth, torch.sin(turn * dt_s) * growth
+        new = torch.stack([vx * cosine - vy * sine, vx * sine + vy * cosine], dim=-1)
+        linear = speed.new_zeros(len(speed), 3, TANGENT_DIM + len(self.parameter_names))
+        linear[:, 0, 6], linear[:, 0, 7] = cosine, -sine
+        linear[:, 1, 6], linear[:, 1, 7] = sine, cosine
+        braking = free * thrust / speed**3
+        linear[:, :2, 6:8] = linear[:, :2, 6:8] - outer(new, state.linear_velocity[:, :2] * braking.unsqueeze(-1))
+        linear[:, :2, 12] = -new * free.unsqueeze(-1)
+        linear[:, 0, 13], linear[:, 1, 13] = -new[:, 1] * dt_s, new[:, 0] * dt_s
+        linear[:, :2, 14] = new * (free / speed).unsqueeze(-1)
+        linear[:, 2, 2], linear[:, 2, 8] = -stiffness * dt_s, 1.0 - drag_v * dt_s
+        linear[:, 2, 15] = -(state.position[:, 2] - height) * dt_s
+        linear[:, 2, 16], linear[:, 2, 17] = stiffness * dt_s, -vz * dt_s
+        angular = torch.zeros_like(linear)
+        angular[:, :, ANGULAR] = torch.eye(3, dtype=speed.dtype, device=speed.device)
+        return advance_transition(linear, angular, state.angular_velocity, dt_s)
 
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
         """Return the densities ``noise_h`` (horizontal), ``noise_v`` (vertical) and a broad one for turning."""

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics.motion import GRAVITY_M_S2, advance
+from worldsim.dynamics.transition import ANGULAR, LINEAR, advance_transition
+from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
 
@@ -43,6 +45,32 @@ class RigidBody(ObjectModel):
         inertia = mass * (state.extent_m**2).sum(-1, keepdim=True) / 18.0
         spin = (state.angular_velocity + wrench[:, 3:] / inertia * dt_s) * kept
         return advance(state, velocity, spin, dt_s)
+
+    def transition(
+        self,
+        state: ObjectStates,
+        parameters: Float[Tensor, "N P"],
+        wrench: Float[Tensor, "N 6"],
+        control: Control,
+        dt_s: float,
+    ) -> Float[Tensor, "N 12 U"]:
+        """Return the derivative of the free motion."""
+        del control
+        mass, drag = parameters[:, 0:1], parameters[:, 3:4]
+        kept = torch.exp(-drag * dt_s)
+        inertia = mass * (state.extent_m**2).sum(-1, keepdim=True) / 18.0
+        thrust, torque = wrench[:, :3] / mass * dt_s * kept, wrench[:, 3:] / inertia * dt_s * kept
+        down = torch.zeros_like(state.linear_velocity)
+        down[:, 2] = GRAVITY_M_S2 * dt_s
+        spin = state.angular_velocity * kept + torque
+        eye = kept.unsqueeze(-1) * torch.eye(3, dtype=kept.dtype, device=kept.device)
+        linear = kept.new_zeros(len(state), 3, TANGENT_DIM + len(self.parameter_names))
+        angular = torch.zeros_like(linear)
+        linear[:, :, LINEAR], angular[:, :, ANGULAR] = eye, eye
+        linear[:, :, 12], angular[:, :, 12] = -thrust / mass, -torque / mass
+        linear[:, :, 15] = -dt_s * ((state.linear_velocity - down) * kept + thrust)
+        angular[:, :, 15] = -dt_s * spin
+        return advance_transition(linear, angular, spin, dt_s)
 
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
         """Return a small density (what pushes a passive body is other things, not itself), larger where it spins.

@@ -14,11 +14,14 @@ from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.errors import PluginError
+from worldsim.filtering.density import local, retract
+from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
 
 _FIELDS = ("position", "orientation_xyzw", "linear_velocity", "angular_velocity")
 _BATCH = 5
+_DIFFERENCE, _DIFFERENCE_TOLERANCE = 1e-6, 1e-5  # step of a tangent coordinate; rounding leaves ten digits of the slope
 
 
 def check_object_model(model: ObjectModel, *, seed: int = 0, dt_s: float = 0.05) -> None:
@@ -26,7 +29,8 @@ def check_object_model(model: ObjectModel, *, seed: int = 0, dt_s: float = 0.05)
 
     Checked: shapes and dtypes are kept, results are finite, quaternions stay of unit length, rows do not depend on
     each other, inputs are not changed, the same input gives the same output, a zero step hardly moves, dynamics are
-    differentiable, noise densities are non-negative.
+    differentiable, the derivative that the model gives of itself (if any) is that of its dynamics, noise densities are
+    non-negative.
 
     Raises:
         PluginError: the contract is broken; the message says where.
@@ -53,6 +57,7 @@ def check_object_model(model: ObjectModel, *, seed: int = 0, dt_s: float = 0.05)
     moved = (still.position - state.position).abs().max()
     _require(model, bool(moved < 1e-3), f"dynamics moves a body by {float(moved):.3g} m in a microsecond")
     _check_gradient(model, state, parameters, wrench, control, dt_s)
+    _check_transition(model, state, parameters, wrench, control, dt_s)
     noise = model.process_noise(state, parameters, dt_s)
     _require(model, noise.shape == (_BATCH, 6), f"process_noise has shape {tuple(noise.shape)}, expected (N, 6)")
     _require(model, bool((noise >= 0.0).all()), "process_noise is negative somewhere")
@@ -123,6 +128,32 @@ def _check_gradient(
     for slope in torch.autograd.grad(total, [velocity, spin], allow_unused=True):
         finite = slope is None or bool(torch.isfinite(slope).all())
         _require(model, finite, "dynamics has a gradient that is not finite")
+
+
+def _check_transition(
+    model: ObjectModel, state: ObjectStates, parameters: Tensor, wrench: Tensor, control: Control, dt_s: float
+) -> None:
+    told = model.transition(state, parameters, wrench, control, dt_s)
+    if told is None:
+        return
+    columns = TANGENT_DIM + parameters.shape[1]
+    shape = (len(state), TANGENT_DIM, columns)
+    _require(model, told.shape == shape, f"transition has shape {tuple(told.shape)}, expected {shape}")
+    for column in range(columns):
+        step = torch.zeros(len(state), columns, dtype=torch.float64)
+        step[:, column] = _DIFFERENCE * (1.0 if column < TANGENT_DIM else 1.0 + parameters[:, column - TANGENT_DIM])
+        ends = []
+        for sign in (1.0, -1.0):
+            start, moved = retract(state, parameters, sign * step)
+            ends.append(model.dynamics(start, moved, wrench, control, dt_s))
+        slope = local(ends[0], ends[1]) / (2.0 * step[:, column : column + 1])
+        apart = float((slope - told[:, :, column]).abs().max())
+        name = f"column {column}" if column < TANGENT_DIM else model.parameter_names[column - TANGENT_DIM]
+        _require(
+            model,
+            apart < _DIFFERENCE_TOLERANCE * max(1.0, float(slope.abs().max())),
+            f"transition differs by {apart:.3g} from the derivative of dynamics with respect to {name}",
+        )
 
 
 def _require(model: ObjectModel, holds: bool, what: str) -> None:

@@ -1,0 +1,26 @@
+"""Neighbour search against all pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from worldsim.dynamics.neighbours import pairs_within
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_finds_what_all_pairs_find_in_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points, others = rng.uniform(-5.0, 5.0, (70, 3)), rng.uniform(-5.0, 5.0, (90, 3))
+    reach = 10.0 ** rng.uniform(-2.0, 1.0, 70)
+    i, j, distance = pairs_within(points, reach, others)
+    table = np.linalg.norm(points[:, None] - others[None], axis=-1)
+    expected = np.argwhere(table <= reach[:, None])
+    assert np.array_equal(np.stack([i, j], axis=1), expected)
+    assert np.allclose(distance, table[i, j], rtol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(0, 3), (3, 0), (0, 0)])
+def test_nobody_has_no_neighbours(sizes: tuple[int, int]) -> None:
+    points, others = np.zeros((sizes[0], 3)), np.zeros((sizes[1], 3))
+    assert [len(part) for part in pairs_within(points, np.ones(sizes[0]), others)] == [0, 0, 0]

@@ -1,0 +1,33 @@
+"""Neighbour search: which points lie within reach of which, as arrays, at a cost that follows what is found."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+
+
+def pairs_within(
+    points: Float[np.ndarray, "N 3"], reach_m: Float[np.ndarray, " N"], others: Float[np.ndarray, "M 3"]
+) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+    """Return (i, j, distance in m) of every pair with ``|points[i] - others[j]| <= reach_m[i]``, sorted by (i, j).
+
+    Points are looked up an octave of reaches at a time, so that one that reaches far widens nobody else's search.
+    """
+    none = np.zeros(0, dtype=np.int64)
+    if len(points) == 0 or len(others) == 0:
+        return none, none, np.zeros(0)
+    tree = cKDTree(others)
+    octave = np.floor(np.log2(np.maximum(reach_m, 1e-9)))
+    first, second, apart = [], [], []
+    for size in np.unique(octave):
+        rows = np.flatnonzero(octave == size)
+        near = cKDTree(points[rows]).sparse_distance_matrix(tree, float(reach_m[rows].max()), output_type="ndarray")
+        i = rows[near["i"]]
+        kept = near["v"] <= reach_m[i]
+        first.append(i[kept])
+        second.append(near["j"][kept])
+        apart.append(near["v"][kept])
+    i, j, distance = np.concatenate(first), np.concatenate(second), np.concatenate(apart)
+    order = np.argsort(i * len(others) + j)
+    return i[order], j[order], distance[order]

@@ -1,0 +1,79 @@
+"""Derivatives of a step on the tangent space, from those of the velocities.
+
+A model that knows the derivative of its own velocities saves the filter 2 x (12 + P) copies of every row: the rest of
+the step (position and orientation after it, semi-implicitly) is the same for all.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldsim.dynamics import quaternion
+from worldsim.dynamics.motion import STANDING_RATE_PER_S
+from worldsim.types.belief import TANGENT_DIM
+
+POSITION, ROTATION, LINEAR, ANGULAR = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12)
+"""Columns (and rows) of the tangent space; parameters follow from column 12."""
+
+_SMALL_RAD = 1e-3  # below it the series beats the closed form, even in float32
+
+
+def advance_transition(
+    linear: Float[Tensor, "N 3 U"],
+    angular: Float[Tensor, "N 3 U"],
+    angular_velocity_after: Float[Tensor, "N 3"],
+    dt_s: float,
+) -> Float[Tensor, "N 12 U"]:
+    """Return the derivative of a semi-implicit step (`motion.advance`) from the derivatives of its new velocities.
+
+    Args:
+        linear: of the new linear velocity with respect to the U = 12 + P tangent coordinates.
+        angular: of the new angular velocity.
+        angular_velocity_after: the new angular velocity itself, rad/s, world frame.
+        dt_s: step, s.
+
+    Source: Sola, Deray and Atchuthan 2018, eq. 142, 145 and 179 (rotation errors on the left, world frame).
+    """
+    turn = angular_velocity_after * dt_s
+    out = linear.new_zeros(linear.shape[0], TANGENT_DIM, linear.shape[-1])
+    out[:, POSITION] = linear * dt_s
+    out[:, POSITION, POSITION] += torch.eye(3, dtype=out.dtype, device=out.device)
+    out[:, ROTATION] = left_jacobian(turn) @ angular * dt_s
+    out[:, ROTATION, ROTATION] += quaternion.to_matrix(quaternion.exp(turn))
+    out[:, LINEAR] = linear
+    out[:, ANGULAR] = angular
+    return out
+
+
+def left_jacobian(rotation_vector: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:
+    """Return the left Jacobian of SO(3) at a rotation vector (rad); smooth at zero (Sola et al. 2018, eq. 145)."""
+    angle = torch.linalg.vector_norm(rotation_vector, dim=-1)
+    square = angle * angle
+    first = 0.5 * torch.sinc(0.5 * angle / math.pi) ** 2  # (1 - cos a) / a^2
+    safe = angle.clamp_min(_SMALL_RAD)
+    second = torch.where(angle < _SMALL_RAD, 1.0 / 6.0 - square / 120.0, (safe - torch.sin(safe)) / safe**3)
+    cross = skew(rotation_vector)
+    eye = torch.eye(3, dtype=angle.dtype, device=angle.device)
+    return eye + first[:, None, None] * cross + second[:, None, None] * (cross @ cross)
+
+
+def skew(vector: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:
+    """Return the matrix of the cross product with `vector` from the left."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+
+
+def outer(column: Float[Tensor, "N a"], row: Float[Tensor, "N b"]) -> Float[Tensor, "N a b"]:
+    """Return the product of a column and a row for each of N."""
+    return column.unsqueeze(-1) * row.unsqueeze(-2)
+
+
+def standing_transition(dt_s: float) -> tuple[float, float]:
+    """Return the derivatives of `motion.standing_velocity` with respect to height (1/s) and vertical velocity."""
+    decay = math.exp(-STANDING_RATE_PER_S * dt_s)
+    return ((1.0 + STANDING_RATE_PER_S * dt_s) * decay - 1.0) / dt_s, decay
