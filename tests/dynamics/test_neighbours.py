@@ -8,11 +8,12 @@ import pytest
 from worldsim.dynamics.neighbours import pairs_within
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_it_finds_what_all_pairs_find_in_order(seed: int) -> None:
+@pytest.mark.parametrize("sizes", [(70, 90), (700, 900)])  # all pairs, and trees
+@pytest.mark.parametrize("seed", range(3))
+def test_it_finds_what_all_pairs_find_in_order(seed: int, sizes: tuple[int, int]) -> None:
     rng = np.random.default_rng(seed)
-    points, others = rng.uniform(-5.0, 5.0, (70, 3)), rng.uniform(-5.0, 5.0, (90, 3))
-    reach = 10.0 ** rng.uniform(-2.0, 1.0, 70)
+    points, others = rng.uniform(-5.0, 5.0, (sizes[0], 3)), rng.uniform(-5.0, 5.0, (sizes[1], 3))
+    reach = 10.0 ** rng.uniform(-2.0, 1.0, sizes[0])
     i, j, distance = pairs_within(points, reach, others)
     table = np.linalg.norm(points[:, None] - others[None], axis=-1)
     expected = np.argwhere(table <= reach[:, None])

@@ -6,17 +6,22 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
+_FEW_PAIRS = 20_000  # below it, comparing all takes less time than growing two trees
+
 
 def pairs_within(
     points: Float[np.ndarray, "N 3"], reach_m: Float[np.ndarray, " N"], others: Float[np.ndarray, "M 3"]
 ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Return (i, j, distance in m) of every pair with ``|points[i] - others[j]| <= reach_m[i]``, sorted by (i, j).
 
-    Points are looked up an octave of reaches at a time, so that one that reaches far widens nobody else's search.
+    A few points are compared with all; many are looked up in a tree, an octave of reaches at a time, so that one that
+    reaches far widens nobody else's search.
     """
-    none = np.zeros(0, dtype=np.int64)
-    if len(points) == 0 or len(others) == 0:
-        return none, none, np.zeros(0)
+    if len(points) * len(others) <= _FEW_PAIRS:
+        away = points[:, None] - others[None]
+        table = np.sqrt(np.einsum("nmk,nmk->nm", away, away))
+        i, j = np.nonzero(table <= reach_m[:, None])
+        return i, j, table[i, j]
     tree = cKDTree(others)
     octave = np.floor(np.log2(np.maximum(reach_m, 1e-9)))
     first, second, apart = [], [], []
