@@ -138,7 +138,7 @@ def test_a_miss_in_plain_view_lowers_existence_and_a_hidden_one_does_not() -> No
 def innovations(residual: torch.Tensor) -> Innovation:
     n = len(residual)
     covariance = torch.diag(torch.tensor([1e-4] * 3 + [4e-4] * 3, dtype=DTYPE)).repeat(n, 1, 1)
-    return Innovation(residual, covariance, residual.square().sum(-1))
+    return Innovation.of(residual, covariance)
 
 
 def test_the_e_value_is_at_most_one_in_expectation_while_the_model_is_right() -> None:

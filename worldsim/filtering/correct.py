@@ -1,4 +1,4 @@
-"""Correct: fold one observation a row into the density (Kalman update in Joseph form, float64)."""
+"""Correct: fold one observation a row into the density (Kalman update in Joseph form)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from worldsim.dynamics import quaternion
 from worldsim.filtering.density import Density, retract
+from worldsim.filtering.likelihood import log_diagonal
 
 POSE_DIM = 6
 
@@ -21,12 +22,26 @@ class Innovation:
     Attributes:
         residual: [N, 6] observed minus predicted (m, rad, world frame).
         covariance: [N, 6, 6] of the residual under the prediction: belief plus sensor noise.
-        nis: [N] normalised innovation squared, chi-square with 6 degrees of freedom where both are Gaussian.
+        root: [N, 6, 6] its lower Cholesky factor; factored once, read by the surprise too.
+        white: [N, 6] the residual whitened by it.
     """
 
     residual: Float[Tensor, "N 6"]
     covariance: Float[Tensor, "N 6 6"]
-    nis: Float[Tensor, " N"]
+    root: Float[Tensor, "N 6 6"]
+    white: Float[Tensor, "N 6"]
+
+    @classmethod
+    def of(cls, residual: Float[Tensor, "N 6"], covariance: Float[Tensor, "N 6 6"]) -> Innovation:
+        """Return the innovation of residuals with these covariances."""
+        root = torch.linalg.cholesky_ex(covariance).L
+        white = torch.linalg.solve_triangular(root, residual.unsqueeze(-1), upper=False).squeeze(-1)
+        return cls(residual, covariance, root, white)
+
+    @property
+    def nis(self) -> Float[Tensor, " N"]:
+        """Normalised innovation squared, chi-square with 6 degrees of freedom where both are Gaussian."""
+        return (self.white * self.white).sum(-1)
 
 
 def innovation(
@@ -39,9 +54,7 @@ def innovation(
     states = density.states
     turned = quaternion.difference(orientation_xyzw, states.orientation_xyzw)
     residual = torch.cat([position - states.position, turned], dim=-1)
-    covariance = density.covariance[:, :POSE_DIM, :POSE_DIM] + noise
-    whitened = torch.cholesky_solve(residual.unsqueeze(-1), torch.linalg.cholesky_ex(covariance).L).squeeze(-1)
-    return Innovation(residual, covariance, (residual * whitened).sum(-1))
+    return Innovation.of(residual, density.covariance[:, :POSE_DIM, :POSE_DIM] + noise)
 
 
 def correct(
@@ -50,32 +63,40 @@ def correct(
     """Return the posterior rows and the Bayesian surprise KL(posterior || prior) of each, nats.
 
     The observation is of the first k tangent coordinates (6 for a pose, 12 for pose and twist); `residual` is
-    observed minus predicted. Joseph form, symmetrised, Cholesky solves only.
+    observed minus predicted. Joseph form, (I - K H) P (I - K H)' + K R K' with H = [I 0], so that every product has a
+    side of k; symmetrised, Cholesky solves only.
     """
     k = residual.shape[-1]
     prior = density.covariance
-    gain = torch.cholesky_solve(prior[:, :k, :], torch.linalg.cholesky_ex(prior[:, :k, :k] + noise).L).mT
-    keep = torch.eye(prior.shape[-1], dtype=prior.dtype, device=prior.device).repeat(len(density), 1, 1)
-    keep[:, :, :k] -= gain
-    posterior = keep @ prior @ keep.mT + gain @ noise @ gain.mT
+    seen = prior[:, :k, :]
+    root = torch.linalg.cholesky_ex(seen[:, :, :k] + noise).L
+    gain = torch.cholesky_solve(seen, root).mT
+    kept = torch.baddbmm(prior, gain, seen, alpha=-1.0)
+    posterior = torch.baddbmm(kept, kept[:, :, :k], gain.mT, alpha=-1.0)
+    posterior = torch.baddbmm(posterior, gain @ noise, gain.mT)
     posterior = 0.5 * (posterior + posterior.mT)
+    weighed = torch.cholesky_solve(residual.unsqueeze(-1), root)
     step = (gain @ residual.unsqueeze(-1)).squeeze(-1)
     states, parameters = retract(density.states, density.parameters, step)
-    return Density(states, parameters, posterior), _observed_divergence(prior, posterior, step, k)
+    gained = _observed_divergence(gain[:, :k], root, noise, (weighed.squeeze(-1) * step[:, :k]).sum(-1))
+    return Density(states, parameters, posterior), gained
 
 
 def _observed_divergence(
-    prior: Float[Tensor, "N X X"], posterior: Float[Tensor, "N X X"], step: Float[Tensor, "N X"], k: int
+    gain: Float[Tensor, "N k k"],
+    root: Float[Tensor, "N k k"],
+    noise: Float[Tensor, "N k k"],
+    distance: Float[Tensor, " N"],
 ) -> Float[Tensor, " N"]:
-    """Return KL(posterior || prior) of the observed coordinates (of all the others it is a function of these)."""
-    a, b, d = posterior[:, :k, :k], prior[:, :k, :k], step[:, :k].unsqueeze(-1)
-    ridge = 1e-12 * torch.eye(k, dtype=a.dtype, device=a.device)
-    root_a, root_b = torch.linalg.cholesky_ex(a + ridge).L, torch.linalg.cholesky_ex(b + ridge).L
-    trace = torch.diagonal(torch.cholesky_solve(a, root_b), dim1=1, dim2=2).sum(-1)
-    distance = (d * torch.cholesky_solve(d, root_b)).sum((-2, -1))
-    log_ratio = 2.0 * (_log_diagonal(root_b) - _log_diagonal(root_a))
-    return 0.5 * (trace + distance - k + log_ratio)
+    """Return KL(posterior || prior) of the observed coordinates (of all the others it is a function of these).
 
+    With S = P + R = root root', K = P S^-1 and posterior (I - K) P, it is half of
+    ``r' S^-1 P S^-1 r - tr K + ln |S| - ln |R|``: nothing that nearly cancels is inverted.
 
-def _log_diagonal(root: Float[Tensor, "N k k"]) -> Float[Tensor, " N"]:
-    return torch.diagonal(root, dim1=1, dim2=2).clamp_min(1e-30).log().sum(-1)
+    Args:
+        gain: K, of the observed coordinates; root: of S; noise: R.
+        distance: r' S^-1 P S^-1 r.
+    """
+    trace = torch.diagonal(gain, dim1=1, dim2=2).sum(-1)
+    log_ratio = 2.0 * (log_diagonal(root) - log_diagonal(torch.linalg.cholesky_ex(noise).L)).sum(-1)
+    return (0.5 * (distance - trace + log_ratio)).clamp_min(0.0)

@@ -61,6 +61,8 @@ class Density:
     @classmethod
     def cat(cls, parts: list[Density]) -> Density:
         """Stack rows of several densities."""
+        if len(parts) == 1:
+            return parts[0]
         states = [p.states for p in parts]
         return cls(
             ObjectStates(

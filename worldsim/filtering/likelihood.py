@@ -6,6 +6,7 @@ import math
 
 import torch
 from jaxtyping import Float
+from scipy.special import digamma
 from torch import Tensor
 
 LOG_TWO_PI = math.log(2.0 * math.pi)
@@ -19,23 +20,37 @@ def student_t_log_density(
     The scale matrix is covariance (dof - 2) / dof, so that the second moment is the filter's whatever the tails
     (Kotz and Nadarajah 2004, eq. 1.1).
     """
-    k = residual.shape[-1]
     root = torch.linalg.cholesky_ex(covariance).L
     white = torch.linalg.solve_triangular(root, residual.unsqueeze(-1), upper=False).squeeze(-1)
-    squared = (white * white).sum(-1) * dof / (dof - 2.0)
-    log_det = 2.0 * torch.diagonal(root, dim1=1, dim2=2).log().sum(-1) + k * math.log((dof - 2.0) / dof)
-    constant = math.lgamma(0.5 * (dof + k)) - math.lgamma(0.5 * dof) - 0.5 * k * math.log(dof * math.pi)
-    return constant - 0.5 * log_det - 0.5 * (dof + k) * torch.log1p(squared / dof)
+    return whitened_student_t((white * white).sum(-1), 2.0 * log_diagonal(root).sum(-1), residual.shape[-1], dof)
 
 
-def student_t_entropy(covariance: Float[Tensor, "N k k"], dof: float) -> Float[Tensor, " N"]:
-    """Return the expected surprisal under that Student t, nats (Kotz and Nadarajah 2004, section 1.10)."""
-    k = covariance.shape[-1]
-    log_det = torch.linalg.slogdet(covariance).logabsdet + k * math.log((dof - 2.0) / dof)
-    a, b = 0.5 * (dof + k), 0.5 * dof
-    constant = math.lgamma(b) - math.lgamma(a) + 0.5 * k * math.log(dof * math.pi)
-    digammas = torch.digamma(torch.tensor([a, b], dtype=torch.float64))
-    return 0.5 * log_det + constant + a * float(digammas[0] - digammas[1])
+def whitened_student_t(
+    squared: Float[Tensor, " N"], log_det: Float[Tensor, " N"], dim: int, dof: float
+) -> Float[Tensor, " N"]:
+    """Return the same from the squared Mahalanobis distance and the log determinant of the covariance."""
+    shrunk = log_det + dim * math.log((dof - 2.0) / dof)
+    constant = math.lgamma(0.5 * (dof + dim)) - math.lgamma(0.5 * dof) - 0.5 * dim * math.log(dof * math.pi)
+    return constant - 0.5 * shrunk - 0.5 * (dof + dim) * torch.log1p(squared / (dof - 2.0))
+
+
+def student_t_entropy(log_det: Float[Tensor, " N"], dim: int, dof: float) -> Float[Tensor, " N"]:
+    """Return the expected surprisal under that Student t, nats (Kotz and Nadarajah 2004, section 1.10).
+
+    Args:
+        log_det: of its covariance.
+        dim: of the space.
+        dof: degrees of freedom.
+    """
+    a, b = 0.5 * (dof + dim), 0.5 * dof
+    constant = math.lgamma(b) - math.lgamma(a) + 0.5 * dim * math.log(dof * math.pi)
+    slope = float(digamma(a) - digamma(b))
+    return 0.5 * (log_det + dim * math.log((dof - 2.0) / dof)) + constant + a * slope
+
+
+def log_diagonal(root: Float[Tensor, "N k k"]) -> Float[Tensor, "N k"]:
+    """Return the logs of a Cholesky factor's diagonal: half the log determinant, coordinate by coordinate."""
+    return torch.diagonal(root, dim1=1, dim2=2).clamp_min(1e-30).log()
 
 
 def gaussian_log_density(residual: Float[Tensor, "... k"], variance: Float[Tensor, "... k"]) -> Float[Tensor, "..."]:

@@ -68,28 +68,27 @@ def predict(
             of themselves, where they give one and nothing can be bumped into.
     """
     groups = group_by_family(model_index, library)
-    parts: list[Density] = []
-    touching: list[Tensor] = []
+    device = density.parameters.device
+    out = Density(density.states, density.parameters, torch.empty_like(density.covariance))
+    touching = torch.zeros(len(density), dtype=torch.bool, device=device)
     for family, rows in groups:
-        index = torch.as_tensor(rows, device=density.parameters.device)
-        models = torch.as_tensor(model_index[rows], device=density.parameters.device)
+        index = torch.as_tensor(rows, device=device)
+        alone = len(groups) == 1
         part, touched = _predict_class(
             library.models[int(np.flatnonzero(library.family_index == family)[0])],
-            density.select(index),
-            models,
+            density if alone else density.select(index),
+            torch.as_tensor(model_index[rows], device=device),
             library,
-            surroundings.select(index),
-            noise_scale.index_select(0, index),
+            surroundings if alone else surroundings.select(index),
+            noise_scale if alone else noise_scale.index_select(0, index),
             dt_s,
             linearisation,
         )
-        parts.append(part)
-        touching.append(touched)
-    if not groups:
-        return Prediction(density, torch.zeros(0, dtype=torch.bool, device=density.parameters.device))
-    home = np.argsort(np.concatenate([rows for _, rows in groups]), kind="stable")
-    back = torch.as_tensor(home, device=density.parameters.device)
-    return Prediction(Density.cat(parts).select(back), torch.cat(touching).index_select(0, back))
+        if alone:
+            return Prediction(part, touched)
+        out = out.taking(index, part)
+        touching[index] = touched
+    return Prediction(out, touching)
 
 
 def group_by_family(
@@ -137,7 +136,6 @@ def _predict_class(
     dt_s: float,
     linearisation: Linearisation,
 ) -> tuple[Density, Bool[Tensor, " n"]]:
-    n, used = len(rows), TANGENT_DIM + len(model.parameter_names)
     natural = library.natural(rows.parameters, model_index)
     slope = None
     if linearisation == "derivatives" and not (model.collides and surroundings.obstacles is not None):
@@ -146,13 +144,26 @@ def _predict_class(
         mean, slope, touched = _differences(model, rows, model_index, library, surroundings, dt_s)
     else:
         mean, touched = advance_class(model, rows.states, natural, model_index, library, surroundings, dt_s)
-    transition = torch.eye(rows.covariance.shape[-1], dtype=slope.dtype, device=slope.device).repeat(n, 1, 1)
-    transition[:, :TANGENT_DIM, :used] = slope
     noise = model.process_noise(rows.states, natural[:, : len(model.parameter_names)], dt_s) * noise_scale.unsqueeze(-1)
-    covariance = transition @ rows.covariance @ transition.mT
+    covariance = carried(rows.covariance, slope)
     covariance[:, :TANGENT_DIM, :TANGENT_DIM] += white_acceleration(noise, dt_s)
-    covariance = covariance + torch.diag_embed(_impact_noise(rows, mean, touched, dt_s))
-    return Density(mean, rows.parameters, 0.5 * (covariance + covariance.mT)), touched
+    torch.diagonal(covariance, dim1=1, dim2=2)[:, :TANGENT_DIM].add_(_impact_noise(rows, mean, touched, dt_s))
+    return Density(mean, rows.parameters, covariance), touched
+
+
+def carried(covariance: Float[Tensor, "n X X"], slope: Float[Tensor, "n 12 U"]) -> Float[Tensor, "n X X"]:
+    """Return ``F P F'`` for a transition F whose first 12 rows are `slope` and whose parameters stay.
+
+    Only the blocks that change are computed, and the result is symmetric as `covariance` is.
+    """
+    used = slope.shape[-1]
+    top = slope @ covariance[:, :used]
+    out = covariance.clone()
+    block = top[:, :, :used] @ slope.mT
+    out[:, :TANGENT_DIM, :TANGENT_DIM] = 0.5 * (block + block.mT)
+    out[:, :TANGENT_DIM, TANGENT_DIM:] = top[:, :, TANGENT_DIM:]
+    out[:, TANGENT_DIM:, :TANGENT_DIM] = top[:, :, TANGENT_DIM:].mT
+    return out
 
 
 def _derivative(
@@ -207,18 +218,14 @@ def _differences(
 
 def _impact_noise(
     before: Density, after: ObjectStates, touched: Bool[Tensor, " n"], dt_s: float
-) -> Float[Tensor, "n X"]:
+) -> Float[Tensor, "n 12"]:
     """Return the variances that an impact adds: a share of the jump in velocity beyond what weight alone does."""
     jump = (after.linear_velocity - before.states.linear_velocity).norm(dim=-1) - 2.0 * GRAVITY_M_S2 * dt_s
     spin = (after.angular_velocity - before.states.angular_velocity).norm(dim=-1)
     linear = (_IMPACT_SHARE * jump.clamp_min(0.0)) ** 2 * touched
     angular = (_IMPACT_SHARE * spin) ** 2 * touched * (jump > 0.0)
-    variance = before.covariance.new_zeros(len(before), before.covariance.shape[-1])
-    variance[:, :3] = (linear * (0.5 * dt_s) ** 2).unsqueeze(-1)
-    variance[:, 3:6] = (angular * (0.5 * dt_s) ** 2).unsqueeze(-1)
-    variance[:, 6:9] = linear.unsqueeze(-1)
-    variance[:, 9:12] = angular.unsqueeze(-1)
-    return variance
+    both = torch.stack([linear, angular], dim=-1).repeat_interleave(3, dim=-1)
+    return torch.cat([both * (0.5 * dt_s) ** 2, both], dim=-1)
 
 
 def white_acceleration(density: Float[Tensor, "N 6"], dt_s: float) -> Float[Tensor, "N 12 12"]:

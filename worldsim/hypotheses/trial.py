@@ -15,7 +15,7 @@ from torch import Tensor
 from worldsim.filtering.correct import correct, innovation
 from worldsim.filtering.density import Density
 from worldsim.filtering.library import LoadedModels
-from worldsim.filtering.likelihood import student_t_log_density
+from worldsim.filtering.likelihood import log_diagonal, whitened_student_t
 from worldsim.types.belief import TANGENT_DIM
 
 _DOF = 6.0
@@ -133,7 +133,8 @@ def weigh(
     h = len(predicted)
     noise = noise.expand(h, 6, 6)
     seen = innovation(predicted, position.expand(h, 3), orientation_xyzw.expand(h, 4), noise)
-    log_density = student_t_log_density(seen.residual, seen.covariance, _DOF).cpu().numpy()
+    log_det = 2.0 * log_diagonal(seen.root).sum(-1)
+    log_density = whitened_student_t(seen.nis, log_det, seen.white.shape[-1], _DOF).cpu().numpy()
     gained = np.maximum(log_density - log_density.max(), -_EVIDENCE_LIMIT_NATS)
     fade = (seen.nis / _FADING_FROM).clamp(1.0, _FADING_LIMIT)
     corrected, _ = correct(faded(predicted, fade), seen.residual, noise)
@@ -147,7 +148,8 @@ def faded(density: Density, factor: Float[Tensor, " N"]) -> Density:
     """
     scale = torch.ones(density.covariance.shape[:2], dtype=factor.dtype, device=factor.device)
     scale[:, :TANGENT_DIM] = factor.sqrt().unsqueeze(-1)
-    return Density(density.states, density.parameters, density.covariance * scale.unsqueeze(1) * scale.unsqueeze(2))
+    widened = (density.covariance * scale.unsqueeze(1)).mul_(scale.unsqueeze(2))
+    return Density(density.states, density.parameters, widened)
 
 
 @dataclass(frozen=True, slots=True)

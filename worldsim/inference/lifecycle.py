@@ -218,9 +218,9 @@ def startled(density: Density, rows: Bool[Tensor, " n"], reach_m: float, reach_r
     """Return the density in which the sleepers marked in `rows` may be anywhere near, and moving."""
     linear, angular = _WAKE_SPEED_M_S, _WAKE_SPIN_RAD_S
     spread = [reach_m**2] * 3 + [reach_rad**2] * 3 + [linear**2] * 3 + [angular**2] * 3
-    wide = density.covariance.new_zeros(density.covariance.shape[-1])
-    wide[:TANGENT_DIM] = wide.new_tensor(spread)
-    covariance = density.covariance + torch.diag(wide) * rows.reshape(-1, 1, 1)
+    wide = density.covariance.new_tensor(spread)
+    covariance = density.covariance.clone()
+    torch.diagonal(covariance, dim1=1, dim2=2)[:, :TANGENT_DIM].add_(wide * rows.unsqueeze(-1))
     return Density(density.states, density.parameters, covariance)
 
 

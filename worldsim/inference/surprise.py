@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from worldsim.filtering.correct import Innovation
-from worldsim.filtering.likelihood import gaussian_log_density, student_t_entropy, student_t_log_density
+from worldsim.filtering.correct import POSE_DIM, Innovation
+from worldsim.filtering.likelihood import (
+    gaussian_log_density,
+    log_diagonal,
+    student_t_entropy,
+    student_t_log_density,
+    whitened_student_t,
+)
 
 _DOF_NOW = 8.0  # tails of what the current model predicts: a quick step aside is no alarm
 _DOF_ALTERNATIVE = 4.0
@@ -46,14 +53,18 @@ def pose_surprise(innovation: Innovation, manoeuvre: Float[Tensor, " N"]) -> Pos
     alternative (Shin, Ramdas and Rinaldo 2023, definition 2.2).
     """
     r, s = innovation.residual, innovation.covariance
-    now = student_t_log_density(r, s, _DOF_NOW)
-    position = student_t_log_density(r[:, :3], s[:, :3, :3], _DOF_NOW)
+    squares, halves = innovation.white**2, log_diagonal(innovation.root)
+    squared, log_det = squares.sum(-1), 2.0 * halves.sum(-1)
+    now = whitened_student_t(squared, log_det, POSE_DIM, _DOF_NOW)
+    # the leading block of a Cholesky factor is the factor of the leading block
+    position = whitened_student_t(squares[:, :3].sum(-1), 2.0 * halves[:, :3].sum(-1), 3, _DOF_NOW)
+    near = whitened_student_t(squared / _WIDER, log_det + POSE_DIM * math.log(_WIDER), POSE_DIM, _DOF_ALTERNATIVE)
     jump = torch.tensor([_JUMP_M**2] * 3 + [_JUMP_RAD**2] * 3, dtype=s.dtype, device=s.device)
-    near = student_t_log_density(r, s * _WIDER, _DOF_ALTERNATIVE)
     far = student_t_log_density(r, s + torch.diag(jump), _DOF_ALTERNATIVE)
-    alternative = torch.logaddexp(near, far) - 0.6931471805599453
+    alternative = torch.logaddexp(near, far) - math.log(2.0)
     allowed = torch.logaddexp(torch.log1p(-manoeuvre) + now, torch.log(manoeuvre) + alternative)
-    return PoseSurprise(-position, -(now - position), -now - student_t_entropy(s, _DOF_NOW), alternative - allowed)
+    expected = student_t_entropy(log_det, POSE_DIM, _DOF_NOW)
+    return PoseSurprise(-position, -(now - position), -now - expected, alternative - allowed)
 
 
 def appearance_surprisal(
