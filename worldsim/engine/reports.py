@@ -12,11 +12,10 @@ from worldsim.engine import doubt, relations
 from worldsim.engine.state import EngineState
 from worldsim.engine.tracking import Matched, Predicted, Surprised
 from worldsim.errors import ObservationError
+from worldsim.filtering.correct import POSE_DIM
 from worldsim.inference.observe import Frame
 from worldsim.types.graph import InteractionGraph
 from worldsim.types.record import CHANNELS, Association, Predictions, StepRecord, SurpriseReport
-
-_POSE_DIM = 6
 
 
 def note_action(state: EngineState, action: Float[np.ndarray, " U"] | None) -> None:
@@ -48,8 +47,8 @@ def draft(
     slots = np.flatnonzero(state.alive & (state.ids >= 0))
     row = state.index(slots)
     ids = state.ids[slots].copy()
-    density = predicted.density.select(row)
-    covariance = density.covariance[:, :_POSE_DIM, :_POSE_DIM].cpu().numpy().copy()
+    density = predicted.density.poses(row)
+    covariance = density.covariance.cpu().numpy()
     place = np.full(state.belief.capacity, -1)
     place[slots] = np.arange(len(slots))
     hit = place[matched.slots.cpu().numpy()]
@@ -94,7 +93,7 @@ def _surprise_report(
     nis[hit] = surprised.innovation.nis.cpu().numpy()
     value = state.belief.log_e_value.cpu().numpy()[slots]
     threshold = state.settings.loop.alarm_threshold_nats
-    return SurpriseReport(state.ids[slots].copy(), nats, excess, gained, nis, np.full(n, _POSE_DIM), value, threshold)
+    return SurpriseReport(state.ids[slots].copy(), nats, excess, gained, nis, np.full(n, POSE_DIM), value, threshold)
 
 
 def finish(state: EngineState, record: StepRecord) -> StepRecord:

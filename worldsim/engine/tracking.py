@@ -15,7 +15,7 @@ from worldsim.dynamics import quaternion
 from worldsim.dynamics.neighbours import pairs_within
 from worldsim.engine.state import EngineState
 from worldsim.filtering.correct import POSE_DIM, Innovation, correct, innovation
-from worldsim.filtering.density import Density, local
+from worldsim.filtering.density import Density, blocks, local
 from worldsim.filtering.mixture import with_state_of
 from worldsim.filtering.predict import predict
 from worldsim.hypotheses.trial import faded
@@ -71,38 +71,30 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     standing = np.flatnonzero(colliding & library.stands[models])
     colliding[standing] = stimuli.may_bump(belief, standing, dt_s)
     # hypotheses about an object need the contacts that any of them may have
-    colliding[[int(np.flatnonzero(ids == i)[0]) for i in state.trials]] = True
+    colliding[np.isin(ids, list(state.trials))] = True
     around = stimuli.surroundings(belief, moving, colliding, state.own_slot, state.command)
-    rows = np.flatnonzero(awake)
     trials = list(state.trials.values())
-    slots = {int(ids[s]): s for s in np.flatnonzero(np.isin(ids, list(state.trials))).tolist()}
-    # hypotheses ride in the same batched calls as the objects: one call a class
-    index = [models[rows]] + [t.model_index for t in trials]
-    where = [rows] + [np.full(len(t.model_index), slots[t.object_id]) for t in trials]
-    parts = [slot_table.density_of(belief).select(state.index(rows))] + [t.density for t in trials]
-    scales = [belief.noise_scale[state.index(rows)]] + [belief.noise_scale.new_ones(len(t.model_index)) for t in trials]
-    ahead = predict(
-        Density.cat(parts),
-        np.concatenate(index),
-        library,
-        around.select(state.index(np.concatenate(where))),
-        torch.cat(scales),
-        dt_s,
-        state.settings.loop.linearisation,
-    )
-    bounds = np.cumsum([0] + [len(i) for i in index])
-    pieces = [ahead.density.select(state.index(np.arange(a, b))) for a, b in itertools.pairwise(bounds)]
-    sleepers = state.index(np.flatnonzero(state.alive & ~awake))
-    covariance = lifecycle.dream(belief.joint_covariance, sleepers)
-    density = Density(belief.states, belief.parameters, covariance).taking(state.index(rows), pieces[0])
-    touching = torch.zeros_like(belief.alive).index_copy(0, state.index(rows), ahead.touching[: len(rows)])
+    slots = [int(np.flatnonzero(ids == t.object_id)[0]) for t in trials]
+    source, scale, index, rows = slot_table.density_of(belief), belief.noise_scale, models, np.flatnonzero(awake)
+    if trials:  # hypotheses ride in the same batched calls as the objects: one call a class
+        source = Density.cat([source, *(t.density for t in trials)])
+        index = np.concatenate([models, *(t.model_index for t in trials)])
+        whose = np.concatenate([np.full(len(t.model_index), slot) for t, slot in zip(trials, slots, strict=True)])
+        rows = np.concatenate([rows, np.arange(belief.capacity, len(index))])
+        scale = torch.cat([scale, scale.new_ones(len(whose))])
+        around = around.select(state.index(np.concatenate([np.arange(belief.capacity), whose])))
+    ahead = predict(source, index, library, around, scale, dt_s, state.settings.loop.linearisation, rows)
+    density, touching = ahead.density.rows(0, belief.capacity), ahead.touching[: belief.capacity]
+    lifecycle.dream(density, state.index(np.flatnonzero(state.alive & ~awake)))
+    bounds = belief.capacity + np.cumsum([0] + [len(t.model_index) for t in trials])
+    pieces = [ahead.density.rows(a, b) for a, b in itertools.pairwise(bounds)]
     density = _carry(state, density, loads)
-    for trial, rows_of_trial in zip(trials, pieces[1:], strict=True):
+    for trial, slot_of_trial, rows_of_trial in zip(trials, slots, pieces, strict=True):
         # what is under test goes where its hypotheses say, each as far as it is believed
-        slot = state.index(np.array([slots[trial.object_id]]))
+        slot = state.index(np.array([slot_of_trial]))
         weight = torch.as_tensor(trial.posterior(), dtype=state.dtype, device=state.device)
         density = density.put(slot, with_state_of(density.select(slot), rows_of_trial, weight))
-    return Predicted(density, touching, dt_s, {t.object_id: p for t, p in zip(trials, pieces[1:], strict=True)})
+    return Predicted(density, touching, dt_s, {t.object_id: p for t, p in zip(trials, pieces, strict=True)})
 
 
 def carried(state: EngineState) -> list[tuple[int, int]]:
@@ -225,7 +217,7 @@ def surprise(state: EngineState, predicted: Predicted, matched: Matched, frame: 
     """Weigh each match against the prediction, before anything is corrected."""
     sensor, belief, slots, which = state.settings.sensor, state.belief, matched.slots, matched.which
     seen = innovation(
-        predicted.density.select(slots),
+        predicted.density.poses(slots),
         frame.position[which],
         frame.orientation_xyzw[which],
         sensor.pose_noise(frame.covariance[which]),
@@ -273,16 +265,20 @@ def correct_all(
     moves = torch.as_tensor(state.library.moves, device=state.device)[belief.model_index[slots]]
     startled = ~awake & moves & (nis > _WAKE_NIS)
     fade = torch.where(awake, (nis / _FADE_FROM).clamp(1.0, _FADE_LIMIT), torch.ones_like(nis))
-    prior = lifecycle.startled(faded(density.select(slots), fade), startled, _WAKE_M, _WAKE_RAD)
-    rows, gained = correct(prior, surprised.innovation.residual, noise)
+    residual = surprised.innovation.residual
+    posterior = density.copy()
+    for part in blocks(len(slots), state.device):
+        prior = faded(density.select(slots[part]), fade[part])
+        prior = lifecycle.startled(prior, startled[part], _WAKE_M, _WAKE_RAD)
+        rows, gained = correct(prior, residual[part], noise[part])
+        posterior.write(slots[part], rows)
+        learned[slots[part]] = gained
     mine = _correct_own(state, density, frame)
-    density = density.put(slots, rows)
-    learned = learned.index_copy(0, slots, gained)
     if mine is not None:
-        row, own, own_gain = mine
-        density = density.taking(row, own)
-        learned = learned.index_copy(0, row, own_gain)
-    belief = slot_table.with_density(belief, density)
+        row, rows, gained = mine
+        posterior.write(row, rows)
+        learned[row] = gained
+    belief = slot_table.with_density(belief, posterior)
     state.belief = dataclasses.replace(belief, time_s=frame.time_s)
     _correct_attributes(state, matched, frame)
     _adapt_noise(state, matched, nis, predicted.touching[slots])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -37,26 +38,51 @@ class Density:
             self.states.select(index), self.parameters.index_select(0, index), self.covariance.index_select(0, index)
         )
 
+    def poses(self, index: Int[Tensor, " n"]) -> Density:
+        """Return the rows at `index` with the covariance of the pose alone, [n, 6, 6]."""
+        pose = self.covariance[:, :6, :6].index_select(0, index)
+        return Density(self.states.select(index), self.parameters.index_select(0, index), pose)
+
+    def rows(self, start: int, end: int) -> Density:
+        """Return the rows from `start` to `end`, as views."""
+        s, part = self.states, slice(start, end)
+        states = ObjectStates(
+            s.position[part],
+            s.orientation_xyzw[part],
+            s.linear_velocity[part],
+            s.angular_velocity[part],
+            s.extent_m[part],
+        )
+        return Density(states, self.parameters[part], self.covariance[part])
+
+    def copy(self) -> Density:
+        """Return the same rows in tensors of their own."""
+        s = self.states
+        states = ObjectStates(
+            s.position.clone(),
+            s.orientation_xyzw.clone(),
+            s.linear_velocity.clone(),
+            s.angular_velocity.clone(),
+            s.extent_m.clone(),
+        )
+        return Density(states, self.parameters.clone(), self.covariance.clone())
+
+    def write(self, index: Int[Tensor, " n"], rows: Density) -> None:
+        """Overwrite the rows at `index` by `rows`: of tensors that are nobody else's, such as a `copy`'s."""
+        s, r = self.states, rows.states
+        s.position.index_copy_(0, index, r.position)
+        s.orientation_xyzw.index_copy_(0, index, r.orientation_xyzw)
+        s.linear_velocity.index_copy_(0, index, r.linear_velocity)
+        s.angular_velocity.index_copy_(0, index, r.angular_velocity)
+        s.extent_m.index_copy_(0, index, r.extent_m)
+        self.parameters.index_copy_(0, index, rows.parameters)
+        self.covariance.index_copy_(0, index, rows.covariance)
+
     def put(self, index: Int[Tensor, " n"], rows: Density) -> Density:
         """Return a copy in which the rows at `index` are `rows`."""
-        covariance = self.covariance.index_copy(0, index, rows.covariance)
-        return Density(*self._mean_put(index, rows), covariance)
-
-    def taking(self, index: Int[Tensor, " n"], rows: Density) -> Density:
-        """Return the same as `put`, written into this density's covariance, which must be nobody else's."""
-        self.covariance.index_copy_(0, index, rows.covariance)
-        return Density(*self._mean_put(index, rows), self.covariance)
-
-    def _mean_put(self, index: Int[Tensor, " n"], rows: Density) -> tuple[ObjectStates, Float[Tensor, "N P"]]:
-        s, r = self.states, rows.states
-        states = ObjectStates(
-            s.position.index_copy(0, index, r.position),
-            s.orientation_xyzw.index_copy(0, index, r.orientation_xyzw),
-            s.linear_velocity.index_copy(0, index, r.linear_velocity),
-            s.angular_velocity.index_copy(0, index, r.angular_velocity),
-            s.extent_m.index_copy(0, index, r.extent_m),
-        )
-        return states, self.parameters.index_copy(0, index, rows.parameters)
+        copy = self.copy()
+        copy.write(index, rows)
+        return copy
 
     @classmethod
     def cat(cls, parts: list[Density]) -> Density:
@@ -75,6 +101,16 @@ class Density:
             torch.cat([p.parameters for p in parts]),
             torch.cat([p.covariance for p in parts]),
         )
+
+
+_CACHED_ROWS = 1024  # 20 x 20 covariances of so many rows, and their products, stay in a core's cache
+
+
+def blocks(rows: int, device: torch.device) -> Iterator[slice]:
+    """Yield slices of so many rows that a CPU works on each block from its cache; elsewhere all rows at once."""
+    size = _CACHED_ROWS if device.type == "cpu" else max(rows, 1)
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
 
 
 def retract(

@@ -20,7 +20,7 @@ from torch import Tensor
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics import ContactBodies, resolve_contacts
 from worldsim.dynamics.motion import GRAVITY_M_S2
-from worldsim.filtering.density import Density, local, retract
+from worldsim.filtering.density import Density, blocks, local, retract
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.types.belief import TANGENT_DIM
@@ -38,7 +38,7 @@ class Prediction:
     """Rows one step ahead.
 
     Attributes:
-        density: predicted rows.
+        density: predicted rows, in tensors of its own.
         touching: [N] a contact was open during the step.
     """
 
@@ -54,6 +54,7 @@ def predict(
     noise_scale: Float[Tensor, " N"],
     dt_s: float,
     linearisation: Linearisation = "differences",
+    rows: Int[np.ndarray, " n"] | None = None,
 ) -> Prediction:
     """Return `density` one step of `dt_s` later.
 
@@ -66,28 +67,29 @@ def predict(
         dt_s: step, s.
         linearisation: ``differences`` as wide as the belief, for every model; or the ``derivatives`` that models give
             of themselves, where they give one and nothing can be bumped into.
+        rows: [n] whom to advance, the others stay; all where None.
     """
-    groups = group_by_family(model_index, library)
     device = density.parameters.device
-    out = Density(density.states, density.parameters, torch.empty_like(density.covariance))
+    out = density.copy()
     touching = torch.zeros(len(density), dtype=torch.bool, device=device)
-    for family, rows in groups:
-        index = torch.as_tensor(rows, device=device)
-        alone = len(groups) == 1
-        part, touched = _predict_class(
-            library.models[int(np.flatnonzero(library.family_index == family)[0])],
-            density if alone else density.select(index),
-            torch.as_tensor(model_index[rows], device=device),
-            library,
-            surroundings if alone else surroundings.select(index),
-            noise_scale if alone else noise_scale.index_select(0, index),
-            dt_s,
-            linearisation,
-        )
-        if alone:
-            return Prediction(part, touched)
-        out = out.taking(index, part)
-        touching[index] = touched
+    rows = np.arange(len(density)) if rows is None else rows
+    for family, members in group_by_family(model_index[rows], library):
+        model = library.models[int(np.flatnonzero(library.family_index == family)[0])]
+        for part in blocks(len(members), device):
+            chosen = rows[members[part]]
+            index = torch.as_tensor(chosen, device=device)
+            ahead, touched = _predict_class(
+                model,
+                density.select(index),
+                torch.as_tensor(model_index[chosen], device=device),
+                library,
+                surroundings.select(index),
+                noise_scale.index_select(0, index),
+                dt_s,
+                linearisation,
+            )
+            out.write(index, ahead)
+            touching[index] = touched
     return Prediction(out, touching)
 
 

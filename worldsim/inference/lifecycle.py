@@ -229,12 +229,11 @@ def awoken(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
     return slot_table.put(belief, slots, awake=torch.ones(len(slots), dtype=torch.bool, device=belief.awake.device))
 
 
-def dream(covariance: Float[Tensor, "C X X"], sleepers: Int[Tensor, " n"]) -> Float[Tensor, "C X X"]:
-    """Return a copy of the joint covariances, the sleepers' poses widened by what they may creep in a frame."""
-    creep = covariance.new_tensor([_ASLEEP_STD_M**2] * 3 + [_ASLEEP_STD_RAD**2] * 3)
-    widened = covariance.clone()
-    torch.diagonal(widened, dim1=1, dim2=2)[:, :6].index_add_(0, sleepers, creep.expand(len(sleepers), -1))
-    return widened
+def dream(density: Density, sleepers: Int[Tensor, " n"]) -> None:
+    """Widen the poses of the sleepers, in place, by what they may creep in a frame."""
+    creep = density.covariance.new_tensor([_ASLEEP_STD_M**2] * 3 + [_ASLEEP_STD_RAD**2] * 3)
+    pose = torch.diagonal(density.covariance, dim1=1, dim2=2)[:, :6]
+    pose.index_add_(0, sleepers, creep.expand(len(sleepers), -1))
 
 
 def buried(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
