@@ -272,12 +272,12 @@ def correct_all(
         prior = lifecycle.startled(prior, startled[part], _WAKE_M, _WAKE_RAD)
         rows, gained = correct(prior, residual[part], noise[part])
         posterior.write(slots[part], rows)
-        learned[slots[part]] = gained
+        learned.index_copy_(0, slots[part], gained)
     mine = _correct_own(state, density, frame)
     if mine is not None:
         row, rows, gained = mine
         posterior.write(row, rows)
-        learned[row] = gained
+        learned.index_copy_(0, row, gained)
     belief = slot_table.with_density(belief, posterior)
     state.belief = dataclasses.replace(belief, time_s=frame.time_s)
     _correct_attributes(state, matched, frame)

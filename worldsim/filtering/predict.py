@@ -89,7 +89,7 @@ def predict(
                 linearisation,
             )
             out.write(index, ahead)
-            touching[index] = touched
+            touching.index_copy_(0, index, touched)
     return Prediction(out, touching)
 
 
