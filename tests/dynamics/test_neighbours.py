@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldsim.dynamics.neighbours import pairs_within
+from worldsim.dynamics.neighbours import nearest_two, pairs_within
 
 
 @pytest.mark.parametrize("sizes", [(70, 90), (700, 900)])  # all pairs, and trees
@@ -25,3 +25,13 @@ def test_it_finds_what_all_pairs_find_in_order(seed: int, sizes: tuple[int, int]
 def test_nobody_has_no_neighbours(sizes: tuple[int, int]) -> None:
     points, others = np.zeros((sizes[0], 3)), np.zeros((sizes[1], 3))
     assert [len(part) for part in pairs_within(points, np.ones(sizes[0]), others)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("n", [50, 5000])
+def test_the_two_nearest_are_those_of_all(n: int) -> None:
+    rng = np.random.default_rng(1)
+    points, others = rng.uniform(-5.0, 5.0, (n, 2)), rng.uniform(-5.0, 5.0, (40, 2))
+    distance, row = nearest_two(points, others)
+    table = np.linalg.norm(points[:, None] - others[None], axis=-1)
+    assert np.array_equal(row, np.argsort(table, axis=1)[:, :2])
+    assert np.allclose(distance, np.sort(table, axis=1)[:, :2], rtol=1e-12)

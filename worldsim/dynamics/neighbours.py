@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
 _FEW_PAIRS = 20_000  # below it, comparing all takes less time than growing two trees
+_MANY = 4096  # points that are worth waking threads for
 
 
 def pairs_within(
@@ -22,12 +23,12 @@ def pairs_within(
         table = np.sqrt(np.einsum("nmk,nmk->nm", away, away))
         i, j = np.nonzero(table <= reach_m[:, None])
         return i, j, table[i, j]
-    tree = cKDTree(others)
+    tree = _tree(others)
     octave = np.floor(np.log2(np.maximum(reach_m, 1e-9)))
     first, second, apart = [], [], []
     for size in np.unique(octave):
         rows = np.flatnonzero(octave == size)
-        near = cKDTree(points[rows]).sparse_distance_matrix(tree, float(reach_m[rows].max()), output_type="ndarray")
+        near = _tree(points[rows]).sparse_distance_matrix(tree, float(reach_m[rows].max()), output_type="ndarray")
         i = rows[near["i"]]
         kept = near["v"] <= reach_m[i]
         first.append(i[kept])
@@ -36,3 +37,16 @@ def pairs_within(
     i, j, distance = np.concatenate(first), np.concatenate(second), np.concatenate(apart)
     order = np.argsort(i * len(others) + j)
     return i[order], j[order], distance[order]
+
+
+def nearest_two(
+    points: Float[np.ndarray, "N d"], others: Float[np.ndarray, "M d"]
+) -> tuple[Float[np.ndarray, "N 2"], Int[np.ndarray, "N 2"]]:
+    """Return the distances (m) and rows of the two of `others` that are nearest to each point; M is at least 2."""
+    distance, row = _tree(others).query(points, k=2, workers=-1 if len(points) > _MANY else 1)
+    return distance, row
+
+
+def _tree(points: Float[np.ndarray, "N d"]) -> cKDTree:
+    """Return a tree that is quickly grown: it is asked once, so that a balanced one would not pay."""
+    return cKDTree(points, balanced_tree=False, compact_nodes=False)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from worldsim.dynamics import ContactSettings, Obstacles
+from worldsim.dynamics.neighbours import nearest_two
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.types.belief import WorldBelief
 from worldsim.types.control import COMMAND_DIM, Control
@@ -67,7 +67,7 @@ def nearest_mover(
     known = np.zeros(len(here), dtype=bool)
     if len(slots) > 1:
         flat = here[:, :2]
-        distance, order = cKDTree(flat[slots]).query(flat, k=2)
+        distance, order = nearest_two(flat, flat[slots])
         first_is_self = slots[order[:, 0]] == index
         pick = np.where(first_is_self, 1, 0)
         index = slots[order[np.arange(len(here)), pick]]
