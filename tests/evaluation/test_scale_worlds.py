@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from worldsim.evaluation.scale_stages import STAGES, stage_times
 from worldsim.evaluation.scale_worlds import FRAME_S, Plain, known_models
 from worldsim.loop import WorldModel
 
@@ -43,3 +44,18 @@ def test_the_world_model_knows_every_walker_and_lets_every_crate_sleep(models):
     assert kinds == ["crate"] * 4 + ["worker"] * 6
     asleep = {str(wm.kind_of(int(i))) for i in wm.belief.object_id[alive & ~wm.belief.awake]}
     assert asleep == {"crate"}
+
+
+def test_the_stages_of_a_step_are_timed_and_left_as_they_were() -> None:
+    usual = [getattr(module, name) for module, name, _ in STAGES]
+    models = known_models()
+    wm = WorldModel(models=models)
+    frames = Plain(5, 5, models, np.random.default_rng(0)).frames()
+    wm.reset(next(frames))
+    with stage_times() as times:
+        for _ in range(4):
+            wm.step(next(frames))
+    wm.step(next(frames))
+    assert [getattr(module, name) for module, name, _ in STAGES] == usual
+    assert {stage: len(taken) for stage, taken in times.seconds.items()} == {stage: 4 for _, _, stage in STAGES}
+    assert all(ms > 0.0 for ms in times.medians_ms(4).values())

@@ -1,7 +1,8 @@
 """``worldsim bench scale``: what a step costs as the world grows, and what the environment adds to its engine.
 
-Times are medians over steps after a warm-up, on one thread, and every ratio is of times taken in the same run. The
-world is `scale_worlds.Plain`: walkers (awake) among crates (asleep), seen without ids.
+Times are medians over steps after a warm-up, on two threads, and every ratio is of times taken in the same run. The
+world is `scale_worlds.Plain`: walkers (awake) among crates (asleep), seen without ids. The belief is float32, and
+models are linearised by their own derivatives.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import torch
 from jaxtyping import Float
 
 from worldsim.contracts.object_model import ObjectModel
+from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_scale_env import environment_figures
+from worldsim.evaluation.scale_stages import stage_times
 from worldsim.evaluation.scale_worlds import FRAME_S, Plain, known_models
 from worldsim.evaluation.statistics import Estimate, bootstrap
 from worldsim.filtering.correct import correct, innovation
@@ -30,6 +33,8 @@ __all__ = ["bench_scale"]
 
 _SETTLING = 8  # frames until everything is recognised and what lies still is asleep
 _LOOPED = 20  # objects on which the one-by-one loop is timed
+_THREADS = 2
+_FAST = LoopSettings(linearisation="derivatives", precision="float32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ def bench_scale(options: BenchOptions) -> list[Figure]:
     """Return the figures; see the module's docstring."""
     budget, rng, models = _Budget.of(options.quick), np.random.default_rng(options.seed), known_models()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(_THREADS)
     try:
         figures = _awake_figures(budget, models, options, rng)
         figures += _asleep_figures(budget, models, options, rng)
@@ -86,6 +91,13 @@ def _awake_figures(
             figures.append(Figure.at_most(words, here.value, bars[count], **rest))
         else:
             figures.append(Figure.told(words, here.value, **rest))
+    with stage_times() as stages:
+        _steps(Plain(count, 0, models, rng), models, budget.steps)
+    by_stage = stages.medians_ms(budget.steps)
+    figures.append(
+        Figure.told(f"the stages of a step, {count} awake, together", sum(by_stage.values()), unit="ms",
+                    n=budget.steps, baselines={f"{stage} (ms)": ms for stage, ms in by_stage.items()})
+    )  # fmt: skip
     one_by_one, copy = count * _one_object_ms(wm, models), _copy_ms(wm)
     figures += [
         Figure.at_least(f"times faster than one object at a time, {count} awake", one_by_one / here.value, 150.0,
@@ -134,7 +146,7 @@ def _rollout_figures(
 
 def _steps(world: Plain, models: Sequence[ObjectModel], count: int) -> tuple[Float[np.ndarray, " T"], WorldModel]:
     """Return how long `count` steps took, ms, after everything was recognised, and the world model."""
-    wm = WorldModel(models=list(models), device="cpu")
+    wm = WorldModel(models=list(models), device="cpu", settings=WorldModelSettings(loop=_FAST))
     taken = []
     for number, observation in enumerate(world.frames()):
         if number == 0:
@@ -160,7 +172,8 @@ def _one_object_ms(wm: WorldModel, models: list[ObjectModel]) -> float:
         noise = 1e-4 * torch.eye(6, dtype=belief.position.dtype)[None]
         started = time.perf_counter()
         around = Surroundings.empty(row.states.position)
-        ahead = predict(row, index, library, around, belief.noise_scale[slot : slot + 1], FRAME_S).density
+        scale = belief.noise_scale[slot : slot + 1]
+        ahead = predict(row, index, library, around, scale, FRAME_S, _FAST.linearisation).density
         seen = innovation(ahead, ahead.states.position, ahead.states.orientation_xyzw, noise)
         correct(ahead, seen.residual, noise)
         taken.append(1e3 * (time.perf_counter() - started))
