@@ -9,10 +9,9 @@ played or scored has changed meanwhile.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from worldsim.evaluation.cat_figures import BASELINES, cat_figures
 from worldsim.evaluation.cat_jobs import CatJob, CatRow, row_from_json, run_job
 from worldsim.evaluation.jsonable import dump_json
 from worldsim.evaluation.provenance import git_commit, is_unchanged_since
+from worldsim.evaluation.workers import spawned_workers
 
 __all__ = ["bench_cat", "cat_schedule"]
 
@@ -97,14 +97,11 @@ def cat_schedule(seeds: Sequence[int], *, quick: bool) -> list[CatJob]:
 
 
 def _run(jobs: Sequence[CatJob], processes: int, deadline_s: float | None) -> Iterator[CatRow]:
-    """Yield rows as they are done; start no job later than `deadline_s` from now, where that is given.
-
-    Processes are spawned, since a physics engine does not survive a fork.
-    """
+    """Yield rows as they are done; start no job later than `deadline_s` from now, where that is given."""
     if not jobs:
         return
     started = time.monotonic()
-    with _pool(processes) as pool:
+    with spawned_workers(processes) as pool:
         futures: list[Future[CatRow]] = [pool.submit(run_job, job) for job in jobs]
         try:
             for future in as_completed(futures):
@@ -116,10 +113,6 @@ def _run(jobs: Sequence[CatJob], processes: int, deadline_s: float | None) -> It
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _pool(processes: int) -> Executor:
-    return ProcessPoolExecutor(max_workers=processes, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _keep(row: CatRow, out: Path | None, alone: bool) -> None:
