@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,6 +13,10 @@ from worldsim.types.truth import WorldTruth
 
 class Sensor(abc.ABC):
     """Turns the true world into what a real detector would give: noise, misses, clutter, occlusion, no ids."""
+
+    needs_whole_truth: ClassVar[bool] = True
+    """Whether `observe` needs lines of sight and the velocities of other bodies than the commanded one. Where it does
+    not, it is given ``visible`` all False and those velocities as NaN, and what nobody asks for is not computed."""
 
     @abc.abstractmethod
     def observe(self, truth: WorldTruth, rng: np.random.Generator) -> Observation:

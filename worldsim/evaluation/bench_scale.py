@@ -19,6 +19,7 @@ from worldsim.contracts.object_model import ObjectModel
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_scale_env import environment_figures
+from worldsim.evaluation.bench_scale_vector import vector_figures
 from worldsim.evaluation.scale_stages import stage_times
 from worldsim.evaluation.scale_worlds import FRAME_S, Plain, known_models
 from worldsim.evaluation.statistics import Estimate, bootstrap
@@ -73,7 +74,9 @@ def bench_scale(options: BenchOptions) -> list[Figure]:
     finally:
         torch.set_num_threads(threads)
     options.tell("scale: the environment over its engine")
-    return figures + environment_figures(options.quick, options.seed, rng)
+    figures += environment_figures(options.quick, options.seed, rng)
+    options.tell("scale: many environments at once")
+    return figures + vector_figures(options.quick, options.seed, rng)
 
 
 def _awake_figures(

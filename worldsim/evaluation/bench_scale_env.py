@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from worldsim.evaluation.bench import Figure
 from worldsim.evaluation.statistics import bootstrap
@@ -15,11 +17,19 @@ from worldsim.simulation.gym_env import WorldsimEnv
 
 __all__ = ["environment_figures"]
 
-_SCENES: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("ForceLab", {"bodies": 10}),
-    ("ForceLab", {"bodies": 50}),
-    ("Warehouse", {}),
+FRAME_S = 1.0 / 60.0
+"""Length of an agent's step in these figures; the engine takes four of its own in it."""
+
+# Boxes at rest and falling, where the engine has contacts to solve: there is nothing to compare an environment with
+# where the engine does next to nothing. The last two are told without a bar: forces between balls, and everybody who
+# walks or drives, are computed in Python at every engine step, and belong to the world.
+_BARRED: tuple[dict[str, Any], ...] = (
+    {"stacks": 2, "tallest": 4, "pushed": 1, "dropped": 1},
+    {"stacks": 5},
+    {"stacks": 12, "tallest": 5},
 )
+_TOLD: tuple[tuple[str, dict[str, Any]], ...] = (("ForceLab", {"bodies": 10}), ("Warehouse", {}))
+_STATES_BAR, _CONTACTS_BAR = 1.25, 1.40
 _MEMORY_BAR_B = 1e6
 
 
@@ -31,45 +41,67 @@ def environment_figures(quick: bool, seed: int, rng: np.random.Generator) -> lis
         seed: of the episodes.
         rng: of the bootstraps.
     """
-    frames, resets = (20, 3) if quick else (200, 1000)
+    frames, resets = (20, 3) if quick else (400, 1000)
     figures = []
-    for scenario, fields in _SCENES[:1] if quick else _SCENES:
-        words = f"{scenario} of {fields['bodies']}" if fields else scenario
-        env = WorldsimEnv(scenario=scenario, observation="state", **fields)
-        try:
-            whole, engine = _frames(env, seed, frames)
-        finally:
-            env.close()
-        found = bootstrap([whole / engine], lambda sample: float(np.median(sample)), rng)
-        figures.append(
-            Figure.at_most(
-                f"{words}: a frame with states over the engine's own steps in it", found.value, 1.25,
-                n=frames, interval=found.interval, baselines={"engine_ms": float(1e3 * np.median(engine))},
-            )
-        )  # fmt: skip
+    for fields in _BARRED[:1] if quick else _BARRED:
+        figures += [_over_engine("Stacks", fields, contacts, frames, seed, rng, bar=True) for contacts in (False, True)]
+    for scenario, fields in () if quick else _TOLD:
+        figures.append(_over_engine(scenario, fields, False, frames, seed, rng, bar=False))
     return figures + _reset_figures(seed, resets)
 
 
-def _frames(env: WorldsimEnv, seed: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the time of each frame, and of the engine's steps in it, s."""
+def _over_engine(
+    scenario: str, fields: dict[str, Any], contacts: bool, frames: int, seed: int, rng: np.random.Generator, bar: bool
+) -> Figure:
+    """Return the time of a frame over that of the engine's steps in it, of the same frames."""
+    env = WorldsimEnv(scenario=scenario, observation="state", frame_s=FRAME_S, **fields)
+    try:
+        whole, engine, drivers = _frames(env, seed, frames, contacts)
+        bodies = sum(spec.movable for spec in env.physics.specs)
+    finally:
+        env.close()
+    found = bootstrap([whole / engine], lambda sample: float(np.median(sample)), rng)
+    words = f"{scenario}, {bodies} bodies: a frame with states{' and contacts' if contacts else ''} over the engine's"
+    rest: dict[str, Any] = {
+        "n": frames,
+        "interval": found.interval,
+        "baselines": {"engine_ms": 1e3 * float(np.median(engine)), "drivers_ms": 1e3 * float(np.median(drivers))},
+    }
+    if not bar:
+        return Figure.told(words, found.value, **rest)
+    return Figure.at_most(words, found.value, _CONTACTS_BAR if contacts else _STATES_BAR, **rest)
+
+
+def _frames(
+    env: WorldsimEnv, seed: int, frames: int, contacts: bool
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
+    """Return the time of each frame, of the engine's steps in it, and of what its drivers compute, s."""
     env.reset(seed=seed)
-    engine, spent = env.physics.engine, 0.0
-    advance = engine.advance
-
-    def timed() -> None:
-        nonlocal spent
-        started = time.perf_counter()
-        advance()
-        spent += time.perf_counter() - started
-
-    engine.advance = timed  # type: ignore[method-assign]  # the clock goes where the engine's step is
-    whole, inside, still = [], [], np.zeros(3, dtype=np.float32)
+    clocks = {"engine": 0.0, "drivers": 0.0}
+    engine = env.physics.engine
+    engine.advance = _timed(engine.advance, "engine", clocks)  # type: ignore[method-assign]  # where the step is
+    for driver in env.physics.drivers:
+        driver.drive = _timed(driver.drive, "drivers", clocks)  # type: ignore[method-assign]
+    rows, still = [], np.zeros(3, dtype=np.float32)
     for _ in range(frames):
-        spent, started = 0.0, time.perf_counter()
+        clocks.update(engine=0.0, drivers=0.0)
+        started = time.perf_counter()
         env.step(still)
-        whole.append(time.perf_counter() - started)
-        inside.append(spent)
-    return np.array(whole), np.array(inside)
+        if contacts:
+            env.physics.contacts()
+        rows.append((time.perf_counter() - started, clocks["engine"], clocks["drivers"]))
+    whole, inside, driven = np.array(rows).T
+    return whole, inside, driven
+
+
+def _timed(call: Callable[..., Any], name: str, clocks: dict[str, float]) -> Callable[..., Any]:
+    def timed(*arguments: Any) -> Any:
+        started = time.perf_counter()
+        found = call(*arguments)
+        clocks[name] += time.perf_counter() - started
+        return found
+
+    return timed
 
 
 def _reset_figures(seed: int, resets: int) -> list[Figure]:
@@ -78,22 +110,26 @@ def _reset_figures(seed: int, resets: int) -> list[Figure]:
         rebuilt, restored = [], []
         env.reset(seed=seed)
         before = _resident_bytes()
-        for _ in range(resets):
+        for number in range(1, resets + 1):  # another seed each time, or it would only be put back
             started = time.perf_counter()
-            env.reset(seed=seed)
+            env.reset(seed=seed + number)
             rebuilt.append(time.perf_counter() - started)
         grown = _resident_bytes() - before
-        token = env.physics.snapshot()
+        first, _ = env.reset(seed=seed)
+        same = 0
         for _ in range(resets):
+            env.step(np.ones(3, dtype=np.float32))
             started = time.perf_counter()
-            env.physics.restore(token)
+            again, _ = env.reset(seed=seed)
             restored.append(time.perf_counter() - started)
+            same += all(again[name].tobytes() == first[name].tobytes() for name in first)
     finally:
         env.close()
     share = float(np.median(restored) / np.median(rebuilt))
     return [
-        Figure.at_most("ForceLab of 10: going back to a snapshot over building anew", share, 0.01, n=resets,
+        Figure.at_most("ForceLab of 10: a reset to the same world over building it anew", share, 0.01, n=resets,
                        baselines={"anew_ms": float(1e3 * np.median(rebuilt))}),
+        Figure.at_least("resets to the same world that gave the same bytes", same / resets, 1.0, n=resets),
         Figure.at_most(f"memory grown over {resets} resets", float(grown), _MEMORY_BAR_B, unit="B", n=resets),
     ]  # fmt: skip
 

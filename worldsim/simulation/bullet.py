@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from worldsim.contracts.sensor import Sensor
 from worldsim.errors import SimulationError
 from worldsim.simulation.bullet_bodies import NO_OFFSET, BulletBody, make_body, place_body, tint_body
-from worldsim.simulation.engine import Contact, Engine, PinholeCamera, RigidState, StateArrays
-from worldsim.simulation.geometry import cross, turned
+from worldsim.simulation.bullet_readout import Handle, read_poses, read_state, read_states, summed
+from worldsim.simulation.engine import Contact, Engine, Glance, PinholeCamera, RigidState, StateArrays, States
 from worldsim.simulation.presets import EnginePreset, named
 from worldsim.simulation.scene import BodySpec, Quaternion, Vector
 from worldsim.simulation.staged import FRAME_S, StagedPhysics
@@ -46,12 +46,15 @@ class BulletEngine(Engine):
 
     @contextlib.contextmanager
     def _wrapped(self, what: str) -> Iterator[None]:
-        if not self._finalizer.alive:
-            raise SimulationError(f"BulletEngine: cannot {what}: the engine is closed. Make a new environment.")
+        self._check_open(what)
         try:
             yield
         except bullet.error as error:
-            raise SimulationError(f"BulletEngine: PyBullet failed to {what}: {error}.") from error
+            raise _failure(what, error) from error
+
+    def _check_open(self, what: str) -> None:
+        if not self._finalizer.alive:
+            raise SimulationError(f"BulletEngine: cannot {what}: the engine is closed. Make a new environment.")
 
     def clear(self) -> None:
         """Empty the world and set every setting anew (resetSimulation puts them back to the engine's defaults).
@@ -81,10 +84,17 @@ class BulletEngine(Engine):
         self._ghosts: list[int] = []
         self._untinted: list[BulletBody] = []
         self._movable: list[int] = []
+        self._handles: list[Handle] = []
         self._states: StateArrays | None = None
+        self._moment = object()  # another one whenever anything moves
         self._masses_at: dict[int, Vector] = {}  # centres of mass read since the last step
         self._aims: dict[int, dict[str, float]] = {}  # where limbs are to turn
         self._touching: list[Contact] | None = None  # what touched when the state was saved, until the next step
+
+    def _move_on(self) -> None:
+        """Forget what was read of the moment before."""
+        self._moment = object()
+        self._masses_at.clear()
 
     def add(self, spec: BodySpec) -> int:
         """Add a body; return its number."""
@@ -94,6 +104,7 @@ class BulletEngine(Engine):
         self._bodies.append(body)
         self._untinted.append(body)
         self._number[body.uid] = number
+        self._handles.append((body.uid, body.link, body.offset if body.offset != NO_OFFSET else None))
         if spec.movable:
             self._movable.append(number)
         if not spec.solid:
@@ -115,64 +126,89 @@ class BulletEngine(Engine):
 
     def place(self, body: int, position: Vector, orientation_xyzw: Quaternion) -> None:
         """Put a body at rest somewhere else."""
-        self._masses_at.clear()
+        self._move_on()
         chosen = self._bodies[body]
         with self._wrapped(f"place {chosen.spec.name!r}"):
             place_body(chosen, position, orientation_xyzw, self._client)
             bullet.resetBaseVelocity(chosen.uid, NO_OFFSET, NO_OFFSET, physicsClientId=self._client)
 
-    def _raw_state(self, body: int) -> tuple[Vector, Quaternion, Vector, Vector]:
-        uid, link, c = self._bodies[body].uid, self._bodies[body].link, self._client
-        if link >= 0:
-            found = bullet.getLinkState(uid, link, 1, 1, physicsClientId=c)
-            return found[0], found[1], found[6], found[7]
-        position, orientation = bullet.getBasePositionAndOrientation(uid, physicsClientId=c)
-        self._masses_at[body] = position
-        linear, angular = bullet.getBaseVelocity(uid, physicsClientId=c)
-        return position, orientation, linear, angular
-
     def state(self, body: int) -> RigidState:
         """Return the present state of one body (Python floats throughout: this is called at every engine step)."""
-        position, q, linear, w = self._raw_state(body)
-        offset = self._bodies[body].offset
-        if offset == NO_OFFSET:
-            return RigidState(position, q, linear, w)
-        lever = turned(q, offset)
-        at = (position[0] + lever[0], position[1] + lever[1], position[2] + lever[2])
-        swing = cross(w, lever)
-        return RigidState(at, q, (linear[0] + swing[0], linear[1] + swing[1], linear[2] + swing[2]), w)
+        state, self._masses_at[body] = read_state(self._handles[body], self._client)
+        return state
+
+    def glance(self) -> States:
+        """Return the present poses of all bodies, and their velocities when they are asked for before the next step."""
+        if self._states is None:
+            return self.states()
+        position, orientation = self._states.position.copy(), self._states.orientation_xyzw.copy()
+        if rows := self._movable:
+            with self._wrapped("read the poses"):
+                read = read_poses([self._handles[row] for row in rows], self._client)
+            position[rows], orientation[rows] = read[:, :3], read[:, 3:]
+        self._refuse_lost(position)
+        moment = self._moment
+
+        def whole() -> StateArrays:
+            if moment is not self._moment:
+                raise SimulationError("BulletEngine: velocities of a moment that is over were asked for.")
+            return self.states()
+
+        return Glance(position, orientation, whole)
 
     def states(self) -> StateArrays:
         """Return the present states of all bodies; what never moves is read once."""
+        rows = self._movable
+        if self._states is None:
+            n = len(self._bodies)
+            self._states = StateArrays(np.zeros((n, 3)), np.zeros((n, 4)), np.zeros((n, 3)), np.zeros((n, 3)))
+            rows = list(range(n))
         with self._wrapped("read the states"):
-            rows = self._movable
-            if self._states is None:
-                n = len(self._bodies)
-                self._states = StateArrays(np.zeros((n, 3)), np.zeros((n, 4)), np.zeros((n, 3)), np.zeros((n, 3)))
-                rows = list(range(n))
-            for row in rows:
-                for array, value in zip(self._states, self.state(row), strict=True):
-                    array[row] = value
-        finite = np.isfinite(self._states.position).all(axis=1)
-        if not finite.all():
-            lost = [body.spec.name for body, ok in zip(self._bodies, finite, strict=True) if not ok]
-            raise SimulationError(f"BulletEngine: the state of {lost} is no longer finite. Lower the forces on them.")
+            read = read_states([self._handles[row] for row in rows], self._client)
+        position, orientation, linear, angular = self._states
+        position[rows], orientation[rows] = read[:, :3], read[:, 3:7]
+        linear[rows], angular[rows] = read[:, 7:10], read[:, 10:]
+        self._refuse_lost(position)
         return self._states.copy()
+
+    def _refuse_lost(self, position: Float[np.ndarray, "N 3"]) -> None:
+        finite = np.isfinite(position)
+        if not finite.all():
+            lost = [body.spec.name for body, ok in zip(self._bodies, finite.all(axis=1), strict=True) if not ok]
+            raise SimulationError(f"BulletEngine: the state of {lost} is no longer finite. Lower the forces on them.")
+
+    def _read(self, rows: list[int]) -> Float[np.ndarray, "n 13"]:
+        """Return position, orientation, linear and angular velocity of bodies; one flat list is soonest an array."""
+        flat: list[float] = []
+        pose, twist, c = bullet.getBasePositionAndOrientation, bullet.getBaseVelocity, self._client
+        try:
+            for row in rows:
+                uid, link, offset = self._handles[row]
+                if link < 0 and offset is None:  # the common case, without a call of ours
+                    position, orientation = pose(uid, c)
+                    linear, angular = twist(uid, c)
+                else:
+                    position, orientation, linear, angular = self.state(row)
+                flat += (*position, *orientation, *linear, *angular)
+        except bullet.error as error:
+            raise _failure("read the states", error) from error
+        return np.array(flat).reshape(len(rows), 13)
 
     def push(self, body: int, force: Vector, torque: Vector) -> None:
         """Apply a force at the centre of mass and a torque, world frame, during the next step only.
 
         What hangs on a mount takes forces alone.
         """
-        uid, c = self._bodies[body].uid, self._client
+        uid, c = self._handles[body][0], self._client
         if self._bodies[body].spec.mount is not None:
             self._push_mounted(self._bodies[body], force, torque)
             return
         at = self._masses_at.get(body)
         if at is None:
-            at = bullet.getBasePositionAndOrientation(uid, physicsClientId=c)[0]
-        bullet.applyExternalForce(uid, -1, force, at, bullet.WORLD_FRAME, physicsClientId=c)
-        bullet.applyExternalTorque(uid, -1, torque, bullet.WORLD_FRAME, physicsClientId=c)
+            at = bullet.getBasePositionAndOrientation(uid, c)[0]
+        bullet.applyExternalForce(uid, -1, force, at, bullet.WORLD_FRAME, c)
+        if torque != NO_OFFSET:
+            bullet.applyExternalTorque(uid, -1, torque, bullet.WORLD_FRAME, c)
 
     def _push_mounted(self, body: BulletBody, force: Vector, torque: Vector) -> None:
         if torque != NO_OFFSET:
@@ -209,11 +245,15 @@ class BulletEngine(Engine):
 
     def advance(self) -> None:
         """Advance by one engine step."""
-        self._masses_at.clear()
+        self._check_open("step")
+        self._move_on()
         self._touching = None
-        with self._wrapped("step"):
-            self._turn_limbs()
-            bullet.stepSimulation(physicsClientId=self._client)
+        try:
+            if self._aims:
+                self._turn_limbs()
+            bullet.stepSimulation(self._client)
+        except bullet.error as error:
+            raise _failure("step", error) from error
 
     def contacts(self, body: int | None = None) -> list[Contact]:
         """Return the touching pairs after the last step, forces summed over their contact points."""
@@ -222,15 +262,18 @@ class BulletEngine(Engine):
         with self._wrapped("read the contacts"):
             one = {} if body is None else {"bodyA": self._bodies[body].uid}
             points = bullet.getContactPoints(**one, physicsClientId=self._client)
-        force: dict[tuple[int, int], float] = {}
-        upward: dict[tuple[int, int], float] = {}
-        for point in points or ():
-            pair = (self._number[point[1]], self._number[point[2]])
-            if point[9] <= 0.0 or pair[0] == pair[1]:
-                continue
-            force[pair] = force.get(pair, 0.0) + point[9]
-            upward[pair] = upward.get(pair, 0.0) + point[9] * point[7][2]  # the normal points from b to a
-        return [Contact(a, b, total, upward[a, b] / total) for (a, b), total in force.items()]
+        return summed(points, self._number)
+
+    def touching(self, body: int) -> set[int]:
+        """Return the numbers of the bodies that press on one body after the last step."""
+        if self._touching is not None:
+            return super().touching(body)
+        self._check_open("read the contacts")
+        uid = self._handles[body][0]
+        points = bullet.getContactPoints(bodyA=uid, physicsClientId=self._client)
+        met = {other for point in points or () if point[9] > 0.0 for other in point[1:3]}
+        met.discard(uid)
+        return {self._number[other] for other in met}
 
     def first_hits(self, start: Float[np.ndarray, "R 3"], end: Float[np.ndarray, "R 3"]) -> Int[np.ndarray, " R"]:
         """Return the number of the first body that each of R rays meets, -1 for none."""
@@ -266,7 +309,7 @@ class BulletEngine(Engine):
 
     def load(self, token: Any) -> None:
         """Go back to the state of `token`, bit for bit."""
-        self._masses_at.clear()
+        self._move_on()
         if not token.alive:
             raise SimulationError("BulletEngine: this snapshot belongs to an episode that is over; take a new one.")
         with self._wrapped("restore the state"):
@@ -356,6 +399,10 @@ class BulletPhysics(StagedPhysics):
             frame_s: length of a frame, s: how often sensors look and drivers decide.
         """
         super().__init__(BulletEngine(named(preset) if isinstance(preset, str) else preset), sensor, frame_s)
+
+
+def _failure(what: str, error: Exception) -> SimulationError:
+    return SimulationError(f"BulletEngine: PyBullet failed to {what}: {error}.")
 
 
 def _disconnect(client: int) -> None:

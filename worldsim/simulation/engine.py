@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -47,6 +47,57 @@ class StateArrays(NamedTuple):
     def copy(self) -> StateArrays:
         """Return a copy that shares nothing."""
         return StateArrays(*(array.copy() for array in self))
+
+
+class States(Protocol):
+    """What a frame's states are asked for: `StateArrays`, or a `Glance` that reads velocities only when asked."""
+
+    @property
+    def position(self) -> Float[np.ndarray, "N 3"]:
+        """Return the centres of the bodies' boxes, m."""
+
+    @property
+    def orientation_xyzw(self) -> Float[np.ndarray, "N 4"]:
+        """Return the orientations, body to world."""
+
+    @property
+    def linear_velocity(self) -> Float[np.ndarray, "N 3"]:
+        """Return the velocities of the centres, m/s."""
+
+    @property
+    def angular_velocity(self) -> Float[np.ndarray, "N 3"]:
+        """Return the angular velocities, rad/s, world frame."""
+
+
+class Glance:
+    """Poses of N bodies at one moment; their velocities are read when first asked for, if it is still that moment."""
+
+    __slots__ = ("_angular", "_linear", "_read", "orientation_xyzw", "position")
+
+    def __init__(
+        self,
+        position: Float[np.ndarray, "N 3"],
+        orientation_xyzw: Float[np.ndarray, "N 4"],
+        read: Callable[[], StateArrays],
+    ) -> None:
+        """Keep the poses; `read` returns the whole states, or raises when the engine has moved on."""
+        self.position, self.orientation_xyzw, self._read = position, orientation_xyzw, read
+        self._linear: np.ndarray | None = None
+        self._angular: np.ndarray | None = None
+
+    @property
+    def linear_velocity(self) -> Float[np.ndarray, "N 3"]:
+        """Return the velocities of the centres, m/s."""
+        if self._linear is None:
+            _, _, self._linear, self._angular = self._read()
+        return self._linear
+
+    @property
+    def angular_velocity(self) -> Float[np.ndarray, "N 3"]:
+        """Return the angular velocities, rad/s, world frame."""
+        if self._angular is None:
+            _, _, self._linear, self._angular = self._read()
+        return self._angular
 
 
 class PinholeCamera(NamedTuple):
@@ -95,6 +146,10 @@ class Engine(abc.ABC):
     def states(self) -> StateArrays:
         """Return the present states of all bodies."""
 
+    def glance(self) -> States:
+        """Return the present states of all bodies, of which the velocities may be read later, before the next step."""
+        return self.states()
+
     @abc.abstractmethod
     def push(self, body: int, force: Vector, torque: Vector) -> None:
         """Apply a force (N) at the centre of mass and a torque (N m), world frame, during the next step only."""
@@ -114,6 +169,10 @@ class Engine(abc.ABC):
     @abc.abstractmethod
     def contacts(self, body: int | None = None) -> list[Contact]:
         """Return the touching pairs (of one body, where given) after the last step."""
+
+    def touching(self, body: int) -> set[int]:
+        """Return the numbers of the bodies that press on one body after the last step."""
+        return {contact.b if contact.a == body else contact.a for contact in self.contacts(body)}
 
     @abc.abstractmethod
     def first_hits(self, start: Float[np.ndarray, "R 3"], end: Float[np.ndarray, "R 3"]) -> Int[np.ndarray, " R"]:

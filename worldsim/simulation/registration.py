@@ -7,10 +7,13 @@ from typing import Any
 
 import gymnasium
 
-__all__ = ["ENVIRONMENT", "environment_id", "make_environment", "register_environments"]
+__all__ = ["ENVIRONMENT", "VECTOR_ENVIRONMENT", "environment_id", "make_environment", "register_environments"]
 
 ENVIRONMENT = "worldsim.simulation.gym_env:WorldsimEnv"
 """Where `gymnasium.make` finds the environment class; a string, so that nothing is imported before it is needed."""
+
+VECTOR_ENVIRONMENT = "worldsim.simulation.vector_env:WorldsimVectorEnv"
+"""Where `gymnasium.make_vec` finds the vector environment, unless it is told to vectorise by other means."""
 
 
 def environment_id(scenario: str) -> str:
@@ -32,7 +35,9 @@ def register_environments() -> list[str]:
     for name in sorted({point.name for point in entry_points(group="worldsim.scenarios")}):
         ids.append(environment_id(name))
         if ids[-1] not in gymnasium.registry:
-            gymnasium.register(ids[-1], entry_point=ENVIRONMENT, kwargs={"scenario": name})
+            gymnasium.register(
+                ids[-1], entry_point=ENVIRONMENT, vector_entry_point=VECTOR_ENVIRONMENT, kwargs={"scenario": name}
+            )
     return ids
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from worldsim.types.observation import APPEARANCE_DIM, Detections, EgoState, Obs
 from worldsim.types.truth import WorldTruth
 
 _EXACT_VARIANCE = 1e-10  # of an exact observation: positive, so that a filter can invert it, and negligible
+_EXACT_COVARIANCE = _EXACT_VARIANCE * np.eye(6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +142,22 @@ class ExactSensor(Sensor):
     What has not come in yet is left out.
     """
 
+    needs_whole_truth: ClassVar[bool] = False
+
     def observe(self, truth: WorldTruth, rng: np.random.Generator) -> Observation:
         """Return one exact frame; draws nothing."""
         del rng
         left_out = truth.absent | {truth.ego}
         rows = np.array([i for i, name in enumerate(truth.names) if name not in left_out], dtype=np.int64)
         look = _appearance(truth)[rows]
-        covariance = np.broadcast_to(_EXACT_VARIANCE * np.eye(6), (len(rows), 6, 6)).copy()
+        colour = np.minimum(np.maximum(look[:, :3], 0.0), 1.0)
+        covariance = np.empty((len(rows), 6, 6))
+        covariance[:] = _EXACT_COVARIANCE
         detections = Detections(
             truth.position[rows],
             truth.orientation_xyzw[rows],
             truth.extent_m[rows],
-            np.clip(look[:, :3], 0.0, 1.0),
+            colour,
             look,
             covariance,
         )
@@ -193,7 +199,7 @@ def _exact_ego(truth: WorldTruth) -> EgoState | None:
         truth.linear_velocity[row],
         truth.angular_velocity[row],
         truth.extent_m[row],
-        _EXACT_VARIANCE * np.eye(6),
+        _EXACT_COVARIANCE.copy(),
     )
 
 

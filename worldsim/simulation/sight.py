@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from worldsim.simulation.engine import Engine, StateArrays
+from worldsim.simulation.engine import Engine, States
 from worldsim.types.observation import Viewpoints
 
-_PROBES = np.array(  # where a body is looked for, as shares of its half extents; the centre comes first
-    [[0, 0, 0], [0.8, 0, 0], [-0.8, 0, 0], [0, 0.8, 0], [0, -0.8, 0], [0, 0, 0.8], [0.4, 0, 0.8], [-0.4, 0, 0.8]],
+_PROBES = np.array(  # where a body whose centre is hidden is looked for, as shares of its half extents
+    [[0.8, 0, 0], [-0.8, 0, 0], [0, 0.8, 0], [0, -0.8, 0], [0, 0, 0.8], [0.4, 0, 0.8], [-0.4, 0, 0.8]],
     dtype=np.float64,
 )
 
@@ -25,7 +25,7 @@ def rotated(
 
 def line_of_sight(
     engine: Engine,
-    states: StateArrays,
+    states: States,
     extent_m: Float[np.ndarray, "N 3"],
     rows: np.ndarray,
     viewpoints: Viewpoints,
@@ -46,14 +46,21 @@ def line_of_sight(
     seen = np.zeros(len(states.position), dtype=bool)
     if len(rows) == 0:
         return seen
-    points = states.position[rows, None] + rotated(
-        states.orientation_xyzw[rows], _PROBES[None] * (extent_m[rows, None] / 2.0)
+    centres = states.position[rows, None]
+    for eye, range_m in zip(viewpoints.position, viewpoints.range_m, strict=True):
+        hidden = np.flatnonzero(~seen[rows])  # what one viewpoint sees, the others need not look for
+        if len(hidden):
+            seen[rows[hidden]] = _look(engine, eye, float(range_m), centres[hidden], rows[hidden])
+    rest = rows[~seen[rows]]
+    if len(rest) == 0:
+        return seen
+    points = states.position[rest, None] + rotated(
+        states.orientation_xyzw[rest], _PROBES[None] * (extent_m[rest, None] / 2.0)
     )
-    for probes in (slice(0, 1), slice(1, None)):
-        for eye, range_m in zip(viewpoints.position, viewpoints.range_m, strict=True):
-            hidden = np.flatnonzero(~seen[rows])  # what one viewpoint sees, the others need not look for
-            if len(hidden):
-                seen[rows[hidden]] = _look(engine, eye, float(range_m), points[hidden, probes], rows[hidden])
+    for eye, range_m in zip(viewpoints.position, viewpoints.range_m, strict=True):
+        hidden = np.flatnonzero(~seen[rest])
+        if len(hidden):
+            seen[rest[hidden]] = _look(engine, eye, float(range_m), points[hidden], rest[hidden])
     return seen
 
 

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from worldsim.contracts.physics import Physics
 from worldsim.contracts.scenario import Scenario
 from worldsim.contracts.sensor import Sensor
 from worldsim.errors import ConfigurationError, SimulationError, UnknownNameError
 from worldsim.simulation.drivers.driver import Driver, SceneView
-from worldsim.simulation.engine import Engine, PinholeCamera, RigidState, StateArrays
+from worldsim.simulation.engine import Contact, Engine, PinholeCamera, RigidState, States
+from worldsim.simulation.geometry import floats3, floats4, turned
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.simulation.sensors import Detector
-from worldsim.simulation.sight import line_of_sight, rotated
+from worldsim.simulation.sight import line_of_sight
 from worldsim.simulation.task import Task, TaskStep
+from worldsim.simulation.truths import with_contacts
 from worldsim.types.observation import APPEARANCE_DIM, Observation, Viewpoints
 from worldsim.types.truth import WorldTruth
 
 FRAME_S = 0.05
 """Length of an agent's frame, s."""
 
-_SUPPORT_SHARE = 0.7  # of a contact force that must point upwards for it to carry
 _SETTLED_M_S = 0.05
 
 
@@ -72,10 +73,11 @@ class StagedPhysics(Physics, SceneBuilder):
         self._bumped: frozenset[str] = frozenset()
         self._watching = False
         self._touched: frozenset[tuple[int, int]] = frozenset()
-        self._states: StateArrays | None = None
+        self._states: States | None = None
         self._truth: WorldTruth | None = None
         self._truth_complete = False
         self._observation: Observation | None = None
+        self._start: Snapshot | None = None
 
     def add_body(self, spec: BodySpec, *, background: bool = False) -> None:
         """Put a body into the world.
@@ -143,15 +145,40 @@ class StagedPhysics(Physics, SceneBuilder):
         scene, *streams = np.random.SeedSequence(seed).spawn(2)
         scenario.build(self, np.random.default_rng(scene))
         self._generators = [np.random.default_rng(s) for s in streams[0].spawn(len(self._drivers) + 1)]
+        self._tabulate()
+        token = self.engine.save()
+        self.engine.load(token)  # a restored state need not equal an unrestored one: always restore
+        self._states = self.engine.glance()
+        if self.task is not None:
+            self.task.begin(self._view())
+        self._finish_frame()
+        self._start = self._snapshot(token)
+
+    def rewind(self) -> None:
+        """Go back to the start of the episode: the same bytes as another reset with its seed, a hundred times sooner.
+
+        Raises:
+            SimulationError: there was no reset.
+        """
+        if self._start is None:
+            raise SimulationError("physics: rewind() before reset(). Call reset(scenario, seed) first.")
+        self.restore(self._start)
+
+    def _tabulate(self) -> None:
+        """Lay out once what does not change in an episode."""
         self._looks = np.array([self._look_of(self.specs[i]) for i in self._listed]).reshape(-1, APPEARANCE_DIM)
         self._extent = np.array([spec.extent_m for spec in self.specs]).reshape(-1, 3)
         self._names = tuple(spec.name for spec in self.specs)
         self._kinds = tuple(spec.kind for spec in self.specs)
-        self.engine.load(self.engine.save())  # a restored state need not equal an unrestored one: always restore
-        self._states = self.engine.states()
-        if self.task is not None:
-            self.task.begin(self._view())
-        self._finish_frame()
+        self._rows = np.array(self._listed, dtype=np.int64)
+        self._listed_names = tuple(self._names[i] for i in self._listed)
+        self._listed_kinds = tuple(self._kinds[i] for i in self._listed)
+        self._is_listed = frozenset(self._listed)
+        self._eyes = np.array([camera.position for camera in self._cameras], dtype=np.float64).reshape(-1, 3)
+        self._ranges_m = np.array([camera.range_m for camera in self._cameras])
+        self._mounted = [
+            (k, self._index[c.mounted_on]) for k, c in enumerate(self._cameras) if c.mounted_on is not None
+        ]
 
     def step(self, action: Float[np.ndarray, " U"] | None) -> None:
         """Advance one frame under `action`.
@@ -175,12 +202,11 @@ class StagedPhysics(Physics, SceneBuilder):
             if self._watching:
                 touched.update((c.a, c.b) for c in self.engine.contacts())
             if ego is not None:
-                bumped.update(c.b if c.a == ego else c.a for c in self.engine.contacts(ego))
+                bumped |= self.engine.touching(ego)
         self._steps += 1
         self._time_s = self._steps * self.frame_s
-        self._states = self.engine.states()
-        listed = set(self._listed)
-        self._bumped = frozenset(self.specs[i].name for i in bumped if i in listed)
+        self._states = self.engine.glance()
+        self._bumped = frozenset(self._names[i] for i in bumped & self._is_listed)
         self._touched = frozenset(touched)
         if self.task is not None:
             self.last_task_step = self.task.advance(self._view(), self._held(), self._bumped)
@@ -191,6 +217,7 @@ class StagedPhysics(Physics, SceneBuilder):
 
         `observe` and `truth` keep telling of the last frame that was seen; `state` tells of now.
         """
+        self._complete_truth()
         self._command = self._checked(None)
         view = self._view()
         for driver, rng in zip(self._drivers, self._generators, strict=False):
@@ -201,7 +228,7 @@ class StagedPhysics(Physics, SceneBuilder):
             self.engine.advance()
         self._steps += 1
         self._time_s = self._steps * self.frame_s
-        self._states = self.engine.states()
+        self._states = self.engine.glance()
 
     def observe(self) -> Observation:
         """Return what the sensors gave at the end of the last frame."""
@@ -209,13 +236,15 @@ class StagedPhysics(Physics, SceneBuilder):
             raise SimulationError("physics: observe() before reset(). Call reset(scenario, seed) first.")
         return self._observation
 
+    def contacts(self) -> list[Contact]:
+        """Return who presses on whom after the last engine step, by the numbers of the bodies. Scoring only."""
+        return self.engine.contacts()
+
     def truth(self) -> WorldTruth:
         """Return what is so now, contacts included."""
         if self._truth is None:
             raise SimulationError("physics: truth() before reset(). Call reset(scenario, seed) first.")
-        if not self._truth_complete:
-            self._truth = self._with_contacts(self._truth)
-            self._truth_complete = True
+        self._complete_truth()
         return self._truth
 
     def snapshot(self) -> Snapshot:
@@ -226,10 +255,14 @@ class StagedPhysics(Physics, SceneBuilder):
         self.truth()
         token = self.engine.save()
         self.engine.load(token)
+        return self._snapshot(token)
+
+    def _snapshot(self, token: Any) -> Snapshot:
+        _ = self._present_states().linear_velocity  # read now, while the engine is at this moment
         return Snapshot(
             token,
             tuple(driver.save() for driver in self._drivers),
-            tuple(copy.deepcopy(dict(g.bit_generator.state)) for g in self._generators),
+            tuple(dict(g.bit_generator.state) for g in self._generators),  # made anew at each look
             self.task.save() if self.task is not None else None,
             {name: getattr(self, name) for name in _FRAME_FIELDS},
         )
@@ -240,11 +273,16 @@ class StagedPhysics(Physics, SceneBuilder):
         for driver, saved in zip(self._drivers, snapshot.drivers, strict=True):
             driver.load(saved)
         for generator, state in zip(self._generators, snapshot.generators, strict=True):
-            generator.bit_generator.state = copy.deepcopy(dict(state))
+            generator.bit_generator.state = state
         if self.task is not None and snapshot.task is not None:
             self.task.load(snapshot.task)
         for name, value in snapshot.frame.items():
             setattr(self, name, value)
+
+    @property
+    def drivers(self) -> tuple[Driver, ...]:
+        """What moves bodies in this world."""
+        return tuple(self._drivers)
 
     def close(self) -> None:
         """Free the engine."""
@@ -275,17 +313,13 @@ class StagedPhysics(Physics, SceneBuilder):
         """Seconds since reset."""
         return self._time_s
 
-    def viewpoints(self, states: StateArrays) -> Viewpoints:
+    def viewpoints(self, states: States) -> Viewpoints:
         """Return where the sensors are."""
-        positions = []
-        for camera in self._cameras:
-            if camera.mounted_on is None:
-                positions.append(np.asarray(camera.position))
-            else:
-                row = self._index[camera.mounted_on]
-                lever = rotated(states.orientation_xyzw[row : row + 1], np.asarray(camera.position)[None, None])[0, 0]
-                positions.append(states.position[row] + lever)
-        return Viewpoints(np.array(positions).reshape(-1, 3), np.array([c.range_m for c in self._cameras]))
+        positions = self._eyes.copy()
+        for k, row in self._mounted:
+            lever = turned(floats4(states.orientation_xyzw[row]), floats3(self._eyes[k]))
+            positions[k] = states.position[row] + lever
+        return Viewpoints(positions, self._ranges_m)
 
     def picture(self, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
         """Return an image [H, W, 3] uint8 and its depth [H, W], m."""
@@ -294,10 +328,10 @@ class StagedPhysics(Physics, SceneBuilder):
     def _checked(self, action: Float[np.ndarray, " U"] | None) -> tuple[float, ...]:
         if action is None:
             return (0.0, 0.0, 0.0)
-        values = np.asarray(action, dtype=np.float64).reshape(-1)
-        if not np.isfinite(values).all():
-            raise SimulationError(f"physics: the action {values.tolist()} is not finite, expected numbers in [-1, 1].")
-        return tuple(float(v) for v in np.clip(values, -1.0, 1.0))
+        values = np.asarray(action, dtype=np.float64).reshape(-1).tolist()
+        if not all(map(math.isfinite, values)):
+            raise SimulationError(f"physics: the action {values} is not finite, expected numbers in [-1, 1].")
+        return tuple(min(max(value, -1.0), 1.0) for value in values)
 
     def _view(self) -> SceneView:
         movers = tuple(driver.body for driver in self._drivers if driver.moves)
@@ -306,7 +340,7 @@ class StagedPhysics(Physics, SceneBuilder):
             movers, self._command, self.ego,
         )  # fmt: skip
 
-    def _present_states(self) -> StateArrays:
+    def _present_states(self) -> States:
         if self._states is None:
             raise SimulationError("physics: nothing was built yet. Call reset(scenario, seed) first.")
         return self._states
@@ -315,25 +349,23 @@ class StagedPhysics(Physics, SceneBuilder):
         return frozenset(b for d in self._drivers for a, b in d.attachments() if a == self.ego)
 
     def _finish_frame(self) -> None:
-        states = self._present_states()
-        rows = np.array(self._listed, dtype=np.int64)
+        states, rows = self._present_states(), self._rows
         viewpoints = self.viewpoints(states)
         intruders = [d for d in self._drivers if d.is_intruder]
         present = [d.body for d in intruders if d.present]
         absent = frozenset(d.body for d in intruders if not d.present)
-        sought = np.array([i for i in self._listed if self._names[i] not in absent], dtype=np.int64)
-        seen = line_of_sight(self.engine, states, self._extent, sought, viewpoints)
+        seen, linear, angular = self._dear(states, absent, viewpoints)
         self._truth_complete = False
         self._truth = WorldTruth(
             time_s=self._time_s,
-            names=tuple(self._names[i] for i in rows),
-            kinds=tuple(self._kinds[i] for i in rows),
+            names=self._listed_names,
+            kinds=self._listed_kinds,
             position=states.position[rows],
             orientation_xyzw=states.orientation_xyzw[rows],
-            linear_velocity=states.linear_velocity[rows],
-            angular_velocity=states.angular_velocity[rows],
+            linear_velocity=linear,
+            angular_velocity=angular,
             extent_m=self._extent[rows],
-            visible=seen[rows],
+            visible=seen,
             intruder=present[-1] if present else None,
             attachments=tuple(pair for d in self._drivers for pair in d.attachments()),
             ego=self.ego,
@@ -346,25 +378,40 @@ class StagedPhysics(Physics, SceneBuilder):
         task = self.task.observation() if self.task is not None else None
         self._observation = replace(observation, task=task)
 
-    def _with_contacts(self, truth: WorldTruth) -> WorldTruth:
-        listed = set(self._listed)
-        contacts: dict[tuple[str, str], float] = {}
-        supports = set()
-        for contact in self.engine.contacts():
-            if contact.a not in listed or contact.b not in listed:
-                continue
-            a, b = self._names[contact.a], self._names[contact.b]
-            pair = (a, b) if a < b else (b, a)
-            contacts[pair] = contacts.get(pair, 0.0) + contact.force_n
-            if abs(contact.normal_z) > _SUPPORT_SHARE:
-                supports.add((b, a) if contact.normal_z > 0.0 else (a, b))
-        # touched within the frame, perhaps no longer at its end
-        brief = {(str(self.ego), name) for name in self._bumped}
-        brief |= {(self._names[a], self._names[b]) for a, b in self._touched if a in listed and b in listed}
-        for a, b in brief:
-            contacts.setdefault((a, b) if a < b else (b, a), 0.0)
-        listing = tuple((a, b, force) for (a, b), force in sorted(contacts.items()))
-        return replace(truth, contacts=listing, supports=tuple(sorted(supports)))
+    def _dear(
+        self, states: States, absent: frozenset[str], viewpoints: Viewpoints
+    ) -> tuple[Bool[np.ndarray, " n"], Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
+        """Return what takes long to read: who is seen, and the velocities; see `Sensor.needs_whole_truth`."""
+        if self.sensor.needs_whole_truth:
+            seen = self._seen(absent, viewpoints)
+            return seen, states.linear_velocity[self._rows], states.angular_velocity[self._rows]
+        linear, angular = np.full((2, len(self._rows), 3), np.nan)
+        if self.ego is not None:
+            row = self._listed_names.index(self.ego)
+            _, _, linear[row], angular[row] = self.engine.state(self._index[self.ego])
+        return np.zeros(len(self._rows), dtype=bool), linear, angular
+
+    def _seen(self, absent: frozenset[str], viewpoints: Viewpoints) -> Bool[np.ndarray, " n"]:
+        """Return which of the listed bodies are in the line of sight of a sensor."""
+        sought = np.array([i for i in self._listed if self._names[i] not in absent], dtype=np.int64)
+        return line_of_sight(self.engine, self._present_states(), self._extent, sought, viewpoints)[self._rows]
+
+    def _complete_truth(self) -> None:
+        """Add to the truth of the last frame what costs a look at the engine; only while that is at the frame's end."""
+        if self._truth is None or self._truth_complete:
+            return
+        if not self.sensor.needs_whole_truth:
+            states, rows = self._present_states(), self._rows
+            self._truth = replace(
+                self._truth,
+                visible=self._seen(self._truth.absent, self._truth.viewpoints),
+                linear_velocity=states.linear_velocity[rows],
+                angular_velocity=states.angular_velocity[rows],
+            )
+        ego = self._index[self.ego] if self.ego is not None else -1
+        brief = {*self._touched, *((ego, self._index[name]) for name in self._bumped)}
+        self._truth = with_contacts(self._truth, self.engine.contacts(), brief, self._names, self._is_listed)
+        self._truth_complete = True
 
     def _look_of(self, spec: BodySpec) -> np.ndarray:
         if spec.appearance is None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from worldsim.simulation.engine import RigidState, StateArrays
+from worldsim.simulation.engine import RigidState, States
 from worldsim.simulation.scene import Quaternion, Vector
 
 
@@ -33,7 +33,7 @@ class SceneView:
     names: tuple[str, ...]
     kinds: tuple[str, ...]
     index: Mapping[str, int]
-    states: StateArrays
+    states: States
     extent_m: np.ndarray
     movers: tuple[str, ...]
     command: tuple[float, ...]
@@ -121,12 +121,26 @@ class Driver(abc.ABC):
 
     def save(self) -> dict[str, Any]:
         """Return a copy of everything that changes."""
-        return copy.deepcopy(vars(self))
+        return {name: _copied(value) for name, value in vars(self).items()}
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Put back what `save` returned."""
         vars(self).clear()
-        vars(self).update(copy.deepcopy(dict(saved)))
+        vars(self).update({name: _copied(value) for name, value in saved.items()})
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of what can change, and what cannot itself: most of a driver is plain numbers and frozen values."""
+    return value if _unchanging(value) else copy.deepcopy(value)
+
+
+def _unchanging(value: Any) -> bool:
+    if value is None or isinstance(value, int | float | str | bytes):
+        return True
+    if isinstance(value, tuple | frozenset):
+        return all(map(_unchanging, value))
+    parameters = getattr(type(value), "__dataclass_params__", None)
+    return parameters is not None and parameters.frozen
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,45 @@
+"""Adds to the truth of a frame who touches and who carries whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from worldsim.simulation.engine import Contact
+from worldsim.types.truth import WorldTruth
+
+_SUPPORT_SHARE = 0.7  # of a contact force that must point upwards for it to carry
+
+
+def with_contacts(
+    truth: WorldTruth,
+    contacts: Iterable[Contact],
+    brief: Iterable[tuple[int, int]],
+    names: Sequence[str],
+    listed: frozenset[int],
+) -> WorldTruth:
+    """Return `truth` with its contacts and supports.
+
+    Args:
+        truth: without them.
+        contacts: at the end of the frame, by the bodies' numbers.
+        brief: pairs that touched within the frame, perhaps no longer at its end.
+        names: of all bodies, by number.
+        listed: the bodies that are part of the truth; the rest is background.
+    """
+    found: dict[tuple[str, str], float] = {}
+    supports = set()
+    for contact in contacts:
+        if contact.a not in listed or contact.b not in listed:
+            continue
+        a, b = names[contact.a], names[contact.b]
+        pair = (a, b) if a < b else (b, a)
+        found[pair] = found.get(pair, 0.0) + contact.force_n
+        if abs(contact.normal_z) > _SUPPORT_SHARE:
+            supports.add((b, a) if contact.normal_z > 0.0 else (a, b))
+    for i, j in brief:
+        if i in listed and j in listed:
+            a, b = names[i], names[j]
+            found.setdefault((a, b) if a < b else (b, a), 0.0)
+    listing = tuple((a, b, force) for (a, b), force in sorted(found.items()))
+    return replace(truth, contacts=listing, supports=tuple(sorted(supports)))
