@@ -73,6 +73,14 @@ class SearchIndex:
             self.reset()
         return made
 
+    def build_if_stale(self, told: Told | None = None) -> None:
+        """Build an inverted file where the registry is large and has none that serves it. Raises as `build`."""
+        with self._database.reading() as connection, self._turn:
+            self._follow(connection, background=False)
+            stale = self._is_stale()
+        if stale:
+            self.build(told)
+
     def nearest(
         self,
         connection: Connection,
@@ -91,16 +99,19 @@ class SearchIndex:
                 found = _merged(found, large, n) if len(found.row) else large
         return found
 
-    def _follow(self, connection: Connection) -> None:
+    def _follow(self, connection: Connection, background: bool = True) -> None:
         if not self._looked and self._folder is not None:
             self._looked = True
             count = connection.execute(sa.select(sa.func.count()).select_from(descriptors)).scalar_one()
             if count > EXACT_BELOW:
                 self._use(newest_file(self._folder, self._database.registry_id))
         self._replaced.update(self._recent.refresh(connection))
-        old = 0 if self._file is None else len(self._file.rows)
-        if self._folder is not None and len(self._recent) > max(EXACT_BELOW, _STALE_SHARE * old):
+        if background and self._is_stale():
             self._build_in_background()
+
+    def _is_stale(self) -> bool:
+        old = 0 if self._file is None else len(self._file.rows)
+        return self._folder is not None and len(self._recent) > max(EXACT_BELOW, _STALE_SHARE * old)
 
     def _use(self, file: InvertedFile | None) -> None:
         self._file = file
@@ -134,11 +145,10 @@ class SearchIndex:
         if position is None:
             position = file.candidates(query, min(_SHORTLIST, n))
         row = file.rows[position]
-        keep: Bool[np.ndarray, " n"] = np.ones(len(position), dtype=bool)
         for dropped in (exclude, self._replaced):
             if dropped:
-                keep &= ~np.isin(row, list(dropped))
-        position, row = position[keep], row[keep]
+                keep: Bool[np.ndarray, " n"] = ~np.isin(row, list(dropped))
+                position, row = position[keep], row[keep]
         vectors = file.vectors[position]
         gap = distances(query, vectors[:, :DIM], vectors[:, DIM:])
         order = np.lexsort((row, gap))[:n]

@@ -17,8 +17,9 @@ from worldsim.errors import CardError, ConfigurationError, IntegrityError, Model
 from worldsim.registry.artefact import TestStream, check_model_bytes, check_sum, model_bytes, open_model, sha256_of
 from worldsim.registry.blobs import BlobStore
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, dump_card, model_class
-from worldsim.registry.database import Database, aliases, cards, descriptors, models, pairs, tags
+from worldsim.registry.database import NEWEST, Database, aliases, cards, descriptors, models, pairs, tags
 from worldsim.registry.descriptor import card_vector, query_vector
+from worldsim.registry.framing import Bundle
 from worldsim.registry.index import pack_vector, select_diverse
 from worldsim.registry.search_index import SearchIndex
 from worldsim.types.card import ModelCard
@@ -33,7 +34,9 @@ _POOL = 512  # nearest cards among which the diverse ones are chosen
 
 # built once: SQLAlchemy keeps what it works out about a statement with the statement
 _ID: sa.BindParameter[str] = sa.bindparam("id")
-_CARDS_AT = sa.select(cards.c.row, cards.c.body).where(cards.c.row.in_(sa.bindparam("rows", expanding=True)))
+_AT_ROWS = cards.c.row.in_(sa.bindparam("rows", expanding=True))
+_CARDS_AT = sa.select(cards.c.row, cards.c.body).where(_AT_ROWS)
+_TEXTS_AT = sa.select(cards.c.row, cards.c.body, cards.c.body_sha256, cards.c.blob).where(_AT_ROWS)
 _CARD_OF_VERSION = sa.select(cards.c.body).where(cards.c.model_id == _ID, cards.c.version == sa.bindparam("version"))
 _NEWEST_CARD = (  # by the pointer's own key, which both databases find directly
     sa.select(cards.c.body).join_from(models, cards, models.c.row == cards.c.row).where(models.c.model_id == _ID)
@@ -75,21 +78,58 @@ class StoredRegistry(Registry):
         Raises:
             ConfigurationError: `k` is not between 1 and 64.
         """
+        with self.database.reading() as connection:
+            return self._search(connection, query, k, tag, licence)
+
+    def search_models(
+        self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None
+    ) -> tuple[Candidates, list[ObjectModel]]:
+        """Return what `search` does and the models of it, in one look at the store. Raises as it and `fetch` do."""
+        with self.database.reading() as connection:
+            found = self._search(connection, query, k, tag, licence)
+            data = self._blobs_of(connection, found.cards)
+        return found, [self._model(card, data[card.sha256]) for card in found.cards]
+
+    def bundle(self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None) -> Bundle:
+        """Return what `search_models` does as it is stored, in one look at the store, for another machine to open.
+
+        Raises:
+            ConfigurationError: as `search`.
+            IntegrityError: a card's text does not match its checksum, or a model's bytes are gone.
+        """
+        with self.database.reading() as connection:
+            rows, distances = self._find(connection, query, k, tag, licence)
+            by_row = {found.row: found for found in connection.execute(_TEXTS_AT, {"rows": rows})}
+            texts = [by_row[row] for row in rows]
+            blobs = self.blobs.get(connection, list(dict.fromkeys(text.blob for text in texts)))
+        for text in texts:
+            if sha256_of(text.body.encode()) != text.body_sha256 or text.blob not in blobs:
+                raise IntegrityError(
+                    f"a card of {self.database.name} (row {text.row}) is damaged, or its parameters are gone; "
+                    "'worldsim registry verify' lists what is lost."
+                )
+        return Bundle(tuple(text.body for text in texts), distances, blobs)
+
+    def _search(self, connection: Connection, query: Query, k: int, tag: str | None, licence: str | None) -> Candidates:
+        rows, distances = self._find(connection, query, k, tag, licence)
+        by_row = self._cards_at(connection, rows)
+        return Candidates(tuple(by_row[row] for row in rows), distances)
+
+    def _find(
+        self, connection: Connection, query: Query, k: int, tag: str | None, licence: str | None
+    ) -> tuple[list[int], tuple[float, ...]]:
+        """Return rows of the cards table and distances of what a search gives."""
         if not 1 <= k <= MAX_CANDIDATES:
             raise ConfigurationError(f"search: k = {k}, expected 1 to {MAX_CANDIDATES}.")
-        with self.database.reading() as connection:
-            exclude = self._rows_of(connection, query.exclude)
-            only = self._rows_with(connection, tag, licence)
-            found = self.index.nearest(connection, query_vector(query), _POOL, query.kind, exclude, only)
-            chosen = select_diverse(found, k)
-            by_row = self._cards_at(connection, [int(found.row[i]) for i in chosen])
-        return Candidates(
-            tuple(by_row[int(found.row[i])] for i in chosen), tuple(float(found.distance[i]) for i in chosen)
-        )
+        exclude = self._rows_of(connection, query.exclude)
+        only = self._rows_with(connection, tag, licence)
+        found = self.index.nearest(connection, query_vector(query), _POOL, query.kind, exclude, only)
+        chosen = select_diverse(found, k)
+        return found.row[chosen].tolist(), tuple(found.distance[chosen].tolist())
 
     def cards(self, tag: str | None = None) -> list[ModelCard]:
         """Return the newest version of every card (with `tag`, where given), ordered by id."""
-        query = sa.select(cards.c.body).join(models, models.c.row == cards.c.row).order_by(models.c.model_id)
+        query = sa.select(cards.c.body).join(models, NEWEST).order_by(models.c.model_id)
         if tag is not None:
             query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
         with self.database.reading() as connection:
@@ -117,7 +157,7 @@ class StoredRegistry(Registry):
 
     def card_page(self, after: str = "", limit: int = 200, tag: str | None = None) -> list[ModelCard]:
         """Return at most `limit` newest cards with ids beyond `after`, ordered by id."""
-        query = sa.select(cards.c.body).join(models, models.c.row == cards.c.row).order_by(models.c.model_id)
+        query = sa.select(cards.c.body).join(models, NEWEST).order_by(models.c.model_id)
         query = query.where(models.c.model_id > after).limit(limit)
         if tag is not None:
             query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
@@ -189,16 +229,6 @@ class StoredRegistry(Registry):
         with self.database.reading() as connection:
             card = self._card(connection, model_id, version)
             return card, self._blobs_of(connection, [card])[card.sha256]
-
-    def fetch_many(self, wanted: Sequence[ModelCard]) -> list[ObjectModel]:
-        """Return the models of cards that a search gave, in one look at the store. Raises as `fetch` does."""
-        data = self.blobs_of(wanted)
-        return [self._model(card, data[card.sha256]) for card in wanted]
-
-    def blobs_of(self, wanted: Sequence[ModelCard]) -> dict[str, bytes]:
-        """Return the safetensors bytes of `wanted` by sha256, not yet checked against it."""
-        with self.database.reading() as connection:
-            return self._blobs_of(connection, wanted)
 
     # -- publishing ---------------------------------------------------------------------------------------------
 
@@ -363,11 +393,11 @@ class StoredRegistry(Registry):
     def _rows_with(self, connection: Connection, tag: str | None, licence: str | None) -> set[int] | None:
         if tag is None and licence is None:
             return None
-        query = sa.select(models.c.row)
+        query = sa.select(models.c.row).join(cards, NEWEST)
         if tag is not None:
-            query = query.join(tags, tags.c.row == models.c.row).where(tags.c.tag == tag)
+            query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
         if licence is not None:
-            query = query.join(cards, cards.c.row == models.c.row).where(cards.c.licence == licence)
+            query = query.where(cards.c.licence == licence)
         return set(connection.execute(query).scalars())
 
     def _newest(self, connection: Connection, model_ids: set[str]) -> dict[str, tuple[int, int]]:
