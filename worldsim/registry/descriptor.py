@@ -48,6 +48,10 @@ FLOOR_VARIANCE: Float[np.ndarray, " D"] = _FLOOR**2
 MISSING_DISTANCE = 2.0
 """Distance of a part that the query has and the card lacks: worse than a usual match, which is near 1."""
 
+_PART_OF: Float[np.ndarray, "D 3"] = np.repeat(  # 1 where a number is of a part
+    np.eye(len(PARTS), dtype=np.float32), [part.stop - part.start for part in PARTS.values()], axis=0
+)
+
 _WEIGHTS = {"shape": 1.0, "appearance": 1.0, "motion": 0.4}  # before the surprise's channels move them
 _CHANNEL_PART = {"appearance": "appearance", "position": "motion", "rotation": "motion", "contact": "motion"}
 _CHANNEL_WEIGHT = 0.5  # what a part gains when its channels hold all of the surprise
@@ -133,15 +137,12 @@ def _by_parts(
     query: QueryVector, asked: Int[np.ndarray, " d"], terms: Float[np.ndarray, "n d"]
 ) -> Float[np.ndarray, " n"]:
     """Return the distances of cards that lack numbers: the mean of a part is over those that they have."""
-    total = np.zeros(len(terms), dtype=np.float32)
-    for weight, part in zip(query.weights, PARTS.values(), strict=True):
-        of_part = terms[:, (asked >= part.start) & (asked < part.stop)]
-        if weight > 0.0 and of_part.shape[1]:
-            known: Bool[np.ndarray, "n d"] = ~np.isnan(of_part)
-            count = known.sum(axis=1)
-            mean = np.where(known, of_part, 0.0).sum(axis=1) / np.maximum(count, 1)
-            total += np.float32(weight) * np.where(count > 0, mean, MISSING_DISTANCE).astype(np.float32)
-    return total
+    known: Bool[np.ndarray, "n d"] = ~np.isnan(terms)
+    of_part = _PART_OF[asked]
+    count = known @ of_part
+    mean = (np.where(known, terms, np.float32(0.0)) @ of_part) / np.maximum(count, np.float32(1.0))
+    total: Float[np.ndarray, " n"] = np.where(count > 0.0, mean, np.float32(MISSING_DISTANCE)) @ query.weights
+    return total.astype(np.float32)
 
 
 def _vectors(
