@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from worldsim.contracts import Registry
 from worldsim.errors import (
@@ -26,7 +27,8 @@ from worldsim.errors import (
 )
 from worldsim.models.cat import Cat
 from worldsim.registry import StoredRegistry, TestStream, open_registry
-from worldsim.registry.database import descriptors, models
+from worldsim.registry.cards import card_from_json
+from worldsim.registry.database import cards, descriptors, models
 from worldsim.registry.maintenance import verify
 from worldsim.types import Query
 
@@ -89,6 +91,27 @@ def test_builtin_forgets_what_was_published_when_it_is_closed(cat_card):
         assert len(first) == shipped + 1
     with open_registry() as second:
         assert len(second) == shipped
+
+
+def test_a_search_with_its_models_is_the_search_and_the_fetches(any_registry, cat_card):
+    for number in range(3):
+        any_registry.publish(Cat(cat_card.replace(model_id=f"cat/c{number}")), stream() if number else None)
+    query = Query(extent_m=(0.45, 0.16, 0.3))
+    found, models_found = any_registry.search_models(query)
+    assert found == any_registry.search(query)
+    assert [m.card for m in models_found] == [any_registry.fetch(c.model_id).card for c in found.cards]
+    bundle = any_registry.bundle(query)
+    assert [card_from_json(text) for text in bundle.texts] == list(found.cards)
+    assert bundle.distances == found.distances
+    assert bundle.blobs == {c.sha256: any_registry.fetch_bytes(c.model_id)[1] for c in found.cards}
+
+
+def test_a_card_whose_text_was_changed_is_passed_on_to_nobody(any_registry, cat_card):
+    any_registry.publish(Cat(cat_card))
+    with any_registry.database.writing() as connection:
+        connection.execute(cards.update().values(body=sa.func.replace(cards.c.body, "0.45", "0.46")))
+    with pytest.raises(IntegrityError, match="is damaged"):
+        any_registry.bundle(Query(extent_m=(0.45, 0.16, 0.3)))
 
 
 def test_an_unknown_model_or_version_is_named(any_registry, cat_card):

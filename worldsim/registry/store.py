@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,11 +15,12 @@ from worldsim.contracts.registry import Registry
 from worldsim.errors import CardError, ConfigurationError, IntegrityError, ModelNotFoundError
 from worldsim.registry.artefact import TestStream, check_model_bytes, check_sum, model_bytes, open_model, sha256_of
 from worldsim.registry.blobs import BlobStore
-from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, dump_card, model_class
-from worldsim.registry.database import NEWEST, Database, aliases, cards, descriptors, models, pairs, tags
-from worldsim.registry.descriptor import card_vector, query_vector
+from worldsim.registry.card_rows import insert_cards
+from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
+from worldsim.registry.database import NEWEST, Database, aliases, cards, models, pairs, tags
+from worldsim.registry.descriptor import query_vector
 from worldsim.registry.framing import Bundle
-from worldsim.registry.index import pack_vector, select_diverse
+from worldsim.registry.index import select_diverse
 from worldsim.registry.search_index import SearchIndex
 from worldsim.types.card import ModelCard
 from worldsim.types.query import Candidates, Query
@@ -282,64 +282,7 @@ class StoredRegistry(Registry):
             keep_versions: store each under its own version, which must be free, instead of the next one.
         """
         self.blobs.put(connection, {card.sha256: data for card, data in items})
-        return self._insert(connection, [card for card, _ in items], keep_versions)
-
-    def _insert(self, connection: Connection, new: Sequence[ModelCard], keep_versions: bool) -> list[str]:
-        """Insert `new` and point each id at its newest version.
-
-        Rows count up under the writer's lock. The newest version of a model is never deleted, and it alone has a
-        descriptor, so no number is used for two descriptors and readers can ask for what came after a row.
-        """
-        newest = self._newest(connection, {card.model_id for card in new})
-        before = {model_id: row for model_id, (row, _) in newest.items()}
-        row = connection.execute(sa.select(sa.func.coalesce(sa.func.max(cards.c.row), 0))).scalar_one()
-        published_s = time.time()
-        card_rows, tag_rows, pointed = [], [], {}
-        for card in new:
-            row += 1
-            last = newest[card.model_id][1] if card.model_id in newest else 0
-            card = card.replace(version=card.version if keep_versions else last + 1)  # noqa: PLW2901
-            if card.version > last:
-                newest[card.model_id] = (row, card.version)
-                pointed[card.model_id] = (row, card)
-            card_rows.append(_card_row(row, card, published_s))
-            tag_rows += [{"tag": tag, "row": row} for tag in dict.fromkeys(card.tags)]
-        if not card_rows:
-            return []
-        connection.execute(cards.insert(), card_rows)
-        if pointed:
-            self._point(connection, pointed, before)
-        if tag_rows:
-            connection.execute(tags.insert(), tag_rows)
-        return [f"{r['model_id']}@{r['version']}" for r in card_rows]
-
-    def _point(
-        self, connection: Connection, pointed: Mapping[str, tuple[int, ModelCard]], before: Mapping[str, int]
-    ) -> None:
-        """Make the `pointed` rows the newest versions of their models, findable by descriptor."""
-        fresh = [{"model_id": m, "row": row} for m, (row, _) in pointed.items() if m not in before]
-        moved = [{"id": m, "to": row} for m, (row, _) in pointed.items() if m in before]
-        if fresh:
-            connection.execute(models.insert(), fresh)
-        if moved:
-            at: sa.BindParameter[str] = sa.bindparam("id")
-            to: sa.BindParameter[int] = sa.bindparam("to")
-            connection.execute(models.update().where(models.c.model_id == at).values(row=to), moved)
-            old = [{"old": before[m]} for m in pointed if m in before]
-            connection.execute(descriptors.delete().where(descriptors.c.row == sa.bindparam("old")), old)
-        connection.execute(
-            descriptors.insert(),
-            [
-                {
-                    "row": row,
-                    "replaces": before.get(model_id),
-                    "model_id": model_id,
-                    "kind": card.kind,
-                    "vector": pack_vector(*card_vector(card)),
-                }
-                for model_id, (row, card) in pointed.items()
-            ],
-        )
+        return insert_cards(connection, [card for card, _ in items], keep_versions)
 
     # -- reading rows -------------------------------------------------------------------------------------------
 
@@ -400,19 +343,6 @@ class StoredRegistry(Registry):
             query = query.where(cards.c.licence == licence)
         return set(connection.execute(query).scalars())
 
-    def _newest(self, connection: Connection, model_ids: set[str]) -> dict[str, tuple[int, int]]:
-        """Return model id -> (row, version) of the newest version of those that exist."""
-        found: dict[str, tuple[int, int]] = {}
-        ids = sorted(model_ids)
-        for start in range(0, len(ids), 500):
-            query = (
-                sa.select(models.c.model_id, models.c.row, cards.c.version)
-                .join(cards, cards.c.row == models.c.row)
-                .where(models.c.model_id.in_(ids[start : start + 500]))
-            )
-            found.update((model_id, (row, version)) for model_id, row, version in connection.execute(query))
-        return found
-
 
 def check_alias(alias: str) -> str:
     """Return `alias` if it is well formed.
@@ -423,19 +353,3 @@ def check_alias(alias: str) -> str:
     if re.fullmatch(r"[a-z][a-z0-9_.-]{0,63}", alias) is None or alias == "main":
         raise CardError(f"alias {alias[:80]!r}, expected small letters, digits, . _ -, a letter first, not 'main'.")
     return alias
-
-
-def _card_row(row: int, card: ModelCard, published_s: float) -> dict[str, Any]:
-    body = dump_card(card)
-    return {
-        "row": row,
-        "model_id": card.model_id,
-        "version": card.version,
-        "kind": card.kind,
-        "family": card.family,
-        "licence": card.licence,
-        "body": body,
-        "body_sha256": sha256_of(body.encode()),
-        "blob": card.sha256,
-        "published_s": published_s,
-    }
