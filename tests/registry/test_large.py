@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ pytest.importorskip("faiss", reason="large registries need worldsim-lab[server]"
 
 from worldsim.models.cat import Cat
 from worldsim.registry import StoredRegistry, open_registry, search_index
+from worldsim.registry.artefact import model_bytes, open_model
+from worldsim.registry.builtin import shipped_models
+from worldsim.registry.cards import card_from_json, card_to_json
 from worldsim.registry.descriptor import query_vector
-from worldsim.registry.growth import grow
+from worldsim.registry.growth import grow, synthetic_models
 from worldsim.registry.maintenance import collect_garbage, statistics, verify
 from worldsim.registry.search_index import SearchIndex
 from worldsim.types import Query
@@ -51,6 +55,19 @@ def test_an_interrupted_growth_goes_on_to_the_same_models(address):
         assert [grow(pieces, n) for n in (7, 25, 40, 40)] == [7, 18, 15, 0]
     with open_registry(address) as whole, open_registry(f"{address}.2") as pieces:
         assert whole.cards() == pieces.cards()
+
+
+def test_a_synthetic_model_has_the_very_bytes_that_a_publish_would_give_it():
+    archetypes = [card for card, _ in shipped_models()]
+    seen = set()
+    for card, data in islice(synthetic_models(archetypes, 3, 7), 200):
+        model, recording = open_model(card, data)
+        assert recording is not None
+        assert model_bytes(card, recording) == data
+        seen.add((card.family, card.descriptor.appearance is None))
+        assert 19_000 < len(data) < 22_000
+        assert model.card == card_from_json(card_to_json(card))
+    assert len(seen) > 8
 
 
 def test_the_inverted_file_finds_what_the_exact_search_finds(large):

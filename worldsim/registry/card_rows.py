@@ -41,7 +41,8 @@ def insert_cards(connection: Connection, new: Sequence[ModelCard], keep_versions
     for card in new:
         row += 1
         last = newest[card.model_id][1] if card.model_id in newest else 0
-        card = card.replace(version=card.version if keep_versions else last + 1)  # noqa: PLW2901
+        if not keep_versions and card.version != last + 1:
+            card = card.replace(version=last + 1)  # noqa: PLW2901
         if card.version > last:
             newest[card.model_id] = (row, card.version)
             pointed[card.model_id] = (row, card)
