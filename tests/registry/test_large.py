@@ -97,7 +97,22 @@ def test_what_is_published_after_the_file_was_built_is_found(large, cat_card):
     assert [c.version for c in again] == [large.versions(old.model_id)[-1]]
 
 
-def test_filters_hold_in_a_large_registry(large):
+@pytest.mark.parametrize("few", [10**9, 100])
+def test_filters_hold_in_a_large_registry(large, monkeypatch, few):
+    """Whether every card that passes is compared (few: more than there are), or the nearest are looked through."""
+    large.search(queries(large, 1)[0])
+    assert not large.index.is_exact
+    monkeypatch.setattr(search_index, "EXACT_BELOW", few)
+    exact = SearchIndex(large.database, None)
+    with large.database.reading() as connection:
+        rows = large.filters.rows(connection, "synthetic", "MIT")
+        assert len(rows) >= COUNT  # old versions may be among them
+        for query in queries(large, 10):
+            vector = query_vector(query)
+            found = large.index.nearest(connection, vector, 256, None, (), rows).row[:8]
+            assert len(np.intersect1d(found, exact.nearest(connection, vector, 256, None, (), rows).row[:8])) >= 7
+            found = large.index.nearest(connection, vector, 256, "ball", (), rows).row[:8]
+            assert np.array_equal(found, exact.nearest(connection, vector, 256, "ball", (), rows).row[:8])
     assert {c.kind for c in large.search(Query(extent_m=(0.3, 0.3, 0.3), kind="ball"), 20).cards} == {"ball"}
     assert len(large.search(Query(extent_m=(0.3, 0.3, 0.3)), tag="no-such-tag")) == 0
 

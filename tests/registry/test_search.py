@@ -138,3 +138,16 @@ def test_a_model_published_a_moment_ago_is_found_by_another_opening(any_address,
         assert [c.model_id for c in other.search(query).cards] == ["cat/test-cat"]
         one.publish(Cat(cat_card.replace(shape=cat_card.shape)))
         assert [(c.model_id, c.version) for c in other.search(query).cards] == [("cat/test-cat", 2)]
+
+
+def test_a_filter_follows_what_is_published(any_registry, cat_card):
+    query = Query(extent_m=cat_card.shape.extent_m)
+    assert len(any_registry.search(query, tag="tame")) == 0
+    any_registry.publish(Cat(cat_card.replace(tags=("tame",))))
+    any_registry.publish(Cat(cat_card.replace(model_id="cat/wild", tags=("wild",), licence="CC0-1.0")))
+    assert [c.model_id for c in any_registry.search(query, tag="tame").cards] == ["cat/test-cat"]
+    assert [c.model_id for c in any_registry.search(query, licence="CC0-1.0").cards] == ["cat/wild"]
+    assert len(any_registry.search(query, tag="tame", licence="CC0-1.0")) == 0
+    any_registry.publish(Cat(cat_card.replace(tags=("old",))))  # the newest version alone counts
+    assert len(any_registry.search(query, tag="tame")) == 0
+    assert [c.version for c in any_registry.search(query, tag="old").cards] == [2]

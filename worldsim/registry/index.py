@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from worldsim.registry.database import descriptors
 from worldsim.registry.descriptor import DIM, FLOOR_VARIANCE, QueryVector, distances
+from worldsim.registry.filters import among
 
 __all__ = ["ExactIndex", "Nearest", "pack_vector", "select_diverse", "unpack_vectors"]
 
@@ -81,9 +82,22 @@ class ExactIndex:
         return gone
 
     def nearest(
-        self, query: QueryVector, n: int, kind: str | None, exclude: Collection[int], only: Collection[int] | None
+        self,
+        query: QueryVector,
+        n: int,
+        kind: str | None,
+        exclude: Collection[int],
+        only: Int[np.ndarray, " m"] | None,
     ) -> Nearest:
-        """Return the `n` nearest, of one `kind` where asked, without rows in `exclude`, of rows `only` where given."""
+        """Return the `n` nearest, of one `kind` where asked, without rows in `exclude`, of rows `only` where given.
+
+        Args:
+            query: what is compared.
+            n: how many.
+            kind: of which kind; any where None.
+            exclude: rows that are not wanted.
+            only: [m] the rows that may be brought, ascending; all where None.
+        """
         count = self._count
         if count == 0:
             nothing = np.zeros((0, DIM), dtype=np.float32)
@@ -94,7 +108,7 @@ class ExactIndex:
         if exclude:
             wanted &= ~np.isin(self._row[:count], list(exclude))
         if only is not None:
-            wanted &= np.isin(self._row[:count], list(only))
+            wanted &= among(self._row[:count], only)
         index = np.flatnonzero(wanted)
         vectors = self._vectors[:count] if len(index) == count else self._vectors[index]
         gap = distances(query, vectors[:, :DIM], vectors[:, DIM:])

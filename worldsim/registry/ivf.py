@@ -78,8 +78,14 @@ class InvertedFile:
     is_representative: Bool[np.ndarray, " N"]
     lists: Any
 
-    def candidates(self, query: QueryVector, n: int) -> Int[np.ndarray, " n"]:
-        """Return positions of about the `n` nearest and of every kind's representatives, each once."""
+    def candidates(self, query: QueryVector, n: int, wider: int = 1) -> Int[np.ndarray, " n"]:
+        """Return positions of about the `n` nearest and of every kind's representatives, each once.
+
+        Args:
+            query: what is compared.
+            n: how many.
+            wider: look into so many times as many cells.
+        """
         known = query.number_weights > 0.0
         value = np.where(known, (query.value - self.centre) / self.scale, 0.0)
         # the scale is the usual spread of a comparison
@@ -90,7 +96,7 @@ class InvertedFile:
         instead = [cost[part].sum() - query.weights[i] * MISSING_DISTANCE for i, part in _OPTIONAL]
         augmented = np.concatenate([2.0 * pull, -weights, instead]).astype(np.float32)
         cells_gap = self.cells @ -augmented[: 2 * DIM]
-        probes = min(_PROBES if (query.weights > 0.0).all() else _PROBES_PARTIAL, len(cells_gap))
+        probes = min(wider * (_PROBES if (query.weights > 0.0).all() else _PROBES_PARTIAL), len(cells_gap))
         cells = np.argpartition(cells_gap, probes - 1)[:probes]
         self.lists.nprobe = probes
         _, found = self.lists.search_preassigned(

@@ -241,6 +241,7 @@ def _check_derived(registry: StoredRegistry, repair: bool) -> list[Finding]:
         findings += _check_descriptors(connection, {number: m for m, (number, _) in newest.items()}, repair)
     if repair and findings:
         registry.index.reset()
+        registry.filters.reset()
     return findings
 
 

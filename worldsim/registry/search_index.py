@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from worldsim.errors import RegistryError
 from worldsim.registry.database import Database, descriptors
 from worldsim.registry.descriptor import DIM, QueryVector, distances
+from worldsim.registry.filters import among
 from worldsim.registry.index import ExactIndex, Nearest
 from worldsim.registry.ivf import InvertedFile, Told, build, faiss_or_none, newest_file
 
@@ -24,6 +25,8 @@ EXACT_BELOW = 50_000
 """With fewer models every search is exact; a comparison with all of them takes a few milliseconds."""
 
 _SHORTLIST = 256  # candidates of the inverted file that are compared exactly
+_FILTERED = 4096  # candidates of the inverted file when a filter takes some of them away again
+_WIDER = 4  # times as many cells are looked into then
 _STALE_SHARE = 0.05  # a file that lacks more than this share of the models is built anew
 _log = logging.getLogger(__name__)
 
@@ -88,7 +91,7 @@ class SearchIndex:
         n: int,
         kind: str | None = None,
         exclude: Collection[int] = (),
-        only: Collection[int] | None = None,
+        only: Int[np.ndarray, " m"] | None = None,
     ) -> Nearest:
         """Return the `n` nearest as `ExactIndex.nearest` does, near enough where the registry is large."""
         with self._turn:
@@ -139,11 +142,12 @@ class SearchIndex:
         n: int,
         kind: str | None,
         exclude: Collection[int],
-        only: Collection[int] | None,
+        only: Int[np.ndarray, " m"] | None,
     ) -> Nearest:
-        position = self._subset(file, kind, only)
-        if position is None:
+        if kind is None and only is None:
             position = file.candidates(query, min(_SHORTLIST, n))
+        else:
+            position = self._filtered(file, query, kind, only)
         row = file.rows[position]
         for dropped in (exclude, self._replaced):
             if dropped:
@@ -156,18 +160,30 @@ class SearchIndex:
             row[order], gap[order], file.kind_codes[position[order]], vectors[order, :DIM], vectors[order, DIM:]
         )
 
-    def _subset(
-        self, file: InvertedFile, kind: str | None, only: Collection[int] | None
-    ) -> Int[np.ndarray, " n"] | None:
-        """Return the positions that a filter leaves, None where there is no filter."""
-        if kind is None and only is None:
-            return None
-        wanted = np.ones(len(file.rows), dtype=bool)
-        if kind is not None:
-            wanted &= file.kind_codes == self._kinds.get(kind, -1)
-        if only is not None:
-            wanted &= np.isin(file.rows, np.fromiter(only, dtype=np.int64, count=len(only)))
-        return np.flatnonzero(wanted)
+    def _filtered(
+        self, file: InvertedFile, query: QueryVector, kind: str | None, only: Int[np.ndarray, " m"] | None
+    ) -> Int[np.ndarray, " n"]:
+        """Return the positions that a filter leaves: all of them, or where they are many, enough of the nearest."""
+        code = None if kind is None else self._kinds.get(kind, -1)
+        left = len(file.rows) if only is None else len(only)
+        if code is not None:
+            left = min(left, int(np.count_nonzero(file.kind_codes == code)))
+        if left > EXACT_BELOW:
+            near = file.candidates(query, _FILTERED, wider=_WIDER)
+            near = near[self._passes(file.rows[near], file.kind_codes[near], code, only)]
+            if len(near) >= _SHORTLIST:
+                return near
+        return np.flatnonzero(self._passes(file.rows, file.kind_codes, code, only))
+
+    @staticmethod
+    def _passes(
+        rows: Int[np.ndarray, " n"],
+        kind_codes: Int[np.ndarray, " n"],
+        code: int | None,
+        only: Int[np.ndarray, " m"] | None,
+    ) -> Bool[np.ndarray, " n"]:
+        wanted = np.ones(len(rows), dtype=bool) if only is None else among(rows, only)
+        return wanted if code is None else wanted & (kind_codes == code)
 
 
 def _merged(a: Nearest, b: Nearest, n: int) -> Nearest:

@@ -19,6 +19,7 @@ from worldsim.registry.card_rows import insert_cards
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
 from worldsim.registry.database import NEWEST, Database, aliases, cards, models, pairs, tags
 from worldsim.registry.descriptor import query_vector
+from worldsim.registry.filters import RowFilters
 from worldsim.registry.framing import Bundle
 from worldsim.registry.index import select_diverse
 from worldsim.registry.search_index import SearchIndex
@@ -51,6 +52,7 @@ class StoredRegistry(Registry):
         self.database, self.blobs = database, blobs
         self.remote = database.url.get_backend_name() != "sqlite"
         self.index = SearchIndex(database, index_folder)
+        self.filters = RowFilters()
         self._classes: dict[str, type[ObjectModel]] = {}
 
     def __repr__(self) -> str:
@@ -122,7 +124,7 @@ class StoredRegistry(Registry):
         if not 1 <= k <= MAX_CANDIDATES:
             raise ConfigurationError(f"search: k = {k}, expected 1 to {MAX_CANDIDATES}.")
         exclude = self._rows_of(connection, query.exclude)
-        only = self._rows_with(connection, tag, licence)
+        only = self.filters.rows(connection, tag, licence)
         found = self.index.nearest(connection, query_vector(query), _POOL, query.kind, exclude, only)
         chosen = select_diverse(found, k)
         return found.row[chosen].tolist(), tuple(found.distance[chosen].tolist())
@@ -331,16 +333,6 @@ class StoredRegistry(Registry):
         if not model_ids:
             return set()
         query = sa.select(models.c.row).where(models.c.model_id.in_(sorted(model_ids)))
-        return set(connection.execute(query).scalars())
-
-    def _rows_with(self, connection: Connection, tag: str | None, licence: str | None) -> set[int] | None:
-        if tag is None and licence is None:
-            return None
-        query = sa.select(models.c.row).join(cards, NEWEST)
-        if tag is not None:
-            query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
-        if licence is not None:
-            query = query.where(cards.c.licence == licence)
         return set(connection.execute(query).scalars())
 
 
