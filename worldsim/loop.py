@@ -22,6 +22,7 @@ from worldsim.types.belief import WorldBelief
 from worldsim.types.graph import InteractionGraph
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Forecast, Rollout
+from worldsim.types.query import Query
 from worldsim.types.record import EventKind, StepRecord
 
 __all__ = ["WorldModel"]
@@ -209,6 +210,11 @@ class WorldModel:
         """Return the kind that an object is believed to be, None where no such object is alive."""
         slot = self._state.belief.slot_of(object_id)
         return None if slot is None else self._state.library.kinds[int(self._state.belief.model_index[slot])]
+
+    def query(self, object_id: int) -> Query | None:
+        """Return what a registry would be asked about an object now, None where no such object is alive."""
+        slot = self._state.belief.slot_of(object_id)
+        return None if slot is None else doubt.query_about(self._state, slot)
 
     def save(self, path: str | Path) -> None:
         """Write everything that the model remembers to one file (safetensors; data, never code), whole or not at all.

@@ -1,6 +1,13 @@
-"""Registries to test on."""
+"""Registries to test on; a PostgreSQL server of its own is started for the run, where one is installed."""
 
 from __future__ import annotations
+
+import glob
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +52,61 @@ def registry(address):
 def builtin() -> StoredRegistry:
     with open_registry("builtin") as found:
         yield found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_address(request) -> str:
+    """An empty database of either kind: what holds for one holds for the other."""
+    return request.getfixturevalue("address" if request.param == "sqlite" else "postgresql")
+
+
+@pytest.fixture
+def any_registry(any_address):
+    with open_registry(any_address) as found:
+        yield found
+
+
+def program(name: str) -> str | None:
+    """Where a PostgreSQL program lies: Debian keeps them outside the path."""
+    debian = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
+    return debian[-1] if debian else shutil.which(name)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory):
+    initdb, pg_ctl = program("initdb"), program("pg_ctl")
+    if initdb is None or pg_ctl is None:
+        pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
+    folder = Path(tmp_path_factory.mktemp("postgresql"))
+    before: list[str] = []
+    if os.geteuid() == 0:  # it refuses to run as root
+        setpriv = shutil.which("setpriv")
+        if setpriv is None:
+            pytest.skip("PostgreSQL does not run as root, and setpriv is not installed")
+        for parent in (folder, *folder.parents[:2]):
+            parent.chmod(0o755)
+        os.chown(folder, 65534, 65534)
+        before = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = folder / "data"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL, "cwd": folder}
+    made = subprocess.run([*before, initdb, "-D", data, "-U", "worldsim", "-A", "trust", "-N"], check=False, **quiet)
+    if made.returncode != 0:
+        pytest.skip("initdb does not work here")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    start = [*before, pg_ctl, "-D", data, "-w", "-t", "30", "-l", folder / "log", "-o", options, "start"]
+    assert subprocess.run(start, check=False, **quiet).returncode == 0, (folder / "log").read_text()
+    yield f"postgresql://worldsim@127.0.0.1:{port}"
+    subprocess.run([*before, pg_ctl, "-D", data, "-m", "immediate", "stop"], check=True, **quiet)
+
+
+@pytest.fixture
+def postgresql(postgresql_server, request):
+    psycopg = pytest.importorskip("psycopg", reason="PostgreSQL needs worldsim-lab[server]")
+
+    name = f"t{abs(hash(request.node.name))}"
+    with psycopg.connect(f"{postgresql_server}/postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    return f"{postgresql_server}/{name}"

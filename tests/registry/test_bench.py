@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+import json
 
-from worldsim.evaluation.bench import Figure
+import numpy as np
+import pytest
+
+from worldsim.errors import UnknownNameError
+from worldsim.evaluation import bench_registry
+from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_registry import _once
 from worldsim.evaluation.registry_queries import noisy_query, share_interval
+from worldsim.evaluation.registry_sightings import sightings, without
+
+SOURCES = ("worldsim/registry",)
 
 
-def test_a_stage_that_was_measured_is_not_measured_again_unless_it_is_another(tmp_path):
+def test_a_stage_that_was_measured_is_not_measured_again_unless_it_is_another(tmp_path, monkeypatch):
     measured = []
 
     def stage() -> list[Figure]:
@@ -18,10 +26,17 @@ def test_a_stage_that_was_measured_is_not_measured_again_unless_it_is_another(tm
                 Figure.told("count", float(len(measured)))]  # fmt: skip
 
     file = tmp_path / "stages" / "answer.json"
-    first = _once(file, {"commit": "a"}, stage)
-    assert _once(file, {"commit": "a"}, stage) == first
-    assert len(measured) == 1
-    assert _once(file, {"commit": "b"}, stage)[1].value == 2.0
+    first = _once(file, {"seed": 0}, SOURCES, stage)
+    kept = json.loads(file.read_text())
+    monkeypatch.setattr(bench_registry, "is_unchanged_since", lambda commit, sources: (commit, sources) == same)
+    same = (kept["commit"], SOURCES)
+    if kept["commit"] is not None:
+        assert _once(file, {"seed": 0}, SOURCES, stage) == first
+        assert len(measured) == 1
+    before = len(measured)
+    assert _once(file, {"seed": 1}, SOURCES, stage)[1].value == before + 1.0
+    same = ("another", SOURCES)
+    assert _once(file, {"seed": 1}, SOURCES, stage)[1].value == before + 2.0
 
 
 def test_an_instance_differs_from_its_card_by_no_more_than_its_spread_and_the_noise(cat_card):
@@ -36,3 +51,25 @@ def test_an_instance_differs_from_its_card_by_no_more_than_its_spread_and_the_no
 def test_the_interval_of_a_share_holds_it():
     low, high = share_interval(np.array([1.0] * 99 + [0.0]))
     assert 0.94 < low < 0.99 < high < 1.0
+
+
+def test_only_the_stages_that_were_named_are_run_in_their_own_order():
+    known = ("build", "find", "soak")
+    assert BenchOptions().stages_of(known) == known
+    assert BenchOptions(stages=("soak", "build")).stages_of(known) == ("build", "soak")
+    with pytest.raises(UnknownNameError, match="Did you mean 'soak'"):
+        BenchOptions(stages=("soke",)).stages_of(known)
+
+
+def test_an_instance_that_was_seen_for_half_a_second_is_asked_about_as_it_was_seen(builtin):
+    loaded = [builtin.fetch(card.model_id) for card in builtin.cards(tag="starter")]
+    names = ("cat/cat-tabby-medium-00", "trolley/trolley-mesh-medium-00", "person/cyclist-city-medium-00")
+    cards = [builtin.card(name) for name in names]
+    for seen in sightings(cards, loaded, np.random.default_rng(0)):
+        assert seen.query is not None
+        np.testing.assert_allclose(seen.query.extent_m, seen.instance.extent_m, rtol=0.1)  # 2 % a frame, and a bias
+        assert seen.query.exclude >= {model.card.model_id for model in loaded}
+        asked = without(seen.query, seen.instance.card.model_id)
+        found = builtin.search(asked).cards
+        assert seen.instance.card not in found
+        assert seen.instance.card.kind in {card.kind for card in found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ pytest.importorskip("faiss", reason="large registries need worldsim-lab[server]"
 
 from worldsim.models.cat import Cat
 from worldsim.registry import StoredRegistry, open_registry, search_index
+from worldsim.registry.artefact import model_bytes, open_model
+from worldsim.registry.builtin import shipped_models
+from worldsim.registry.cards import card_from_json, card_to_json
 from worldsim.registry.descriptor import query_vector
-from worldsim.registry.growth import grow
+from worldsim.registry.growth import grow, synthetic_models
 from worldsim.registry.maintenance import collect_garbage, statistics, verify
 from worldsim.registry.search_index import SearchIndex
 from worldsim.types import Query
@@ -53,6 +57,19 @@ def test_an_interrupted_growth_goes_on_to_the_same_models(address):
         assert whole.cards() == pieces.cards()
 
 
+def test_a_synthetic_model_has_the_very_bytes_that_a_publish_would_give_it():
+    archetypes = [card for card, _ in shipped_models()]
+    seen = set()
+    for card, data in islice(synthetic_models(archetypes, 3, 7), 200):
+        model, recording = open_model(card, data)
+        assert recording is not None
+        assert model_bytes(card, recording) == data
+        seen.add((card.family, card.descriptor.appearance is None))
+        assert 19_000 < len(data) < 22_000
+        assert model.card == card_from_json(card_to_json(card))
+    assert len(seen) > 8
+
+
 def test_the_inverted_file_finds_what_the_exact_search_finds(large):
     exact = SearchIndex(large.database, None)
     shares = []
@@ -80,7 +97,22 @@ def test_what_is_published_after_the_file_was_built_is_found(large, cat_card):
     assert [c.version for c in again] == [large.versions(old.model_id)[-1]]
 
 
-def test_filters_hold_in_a_large_registry(large):
+@pytest.mark.parametrize("few", [10**9, 100])
+def test_filters_hold_in_a_large_registry(large, monkeypatch, few):
+    """Whether every card that passes is compared (few: more than there are), or the nearest are looked through."""
+    large.search(queries(large, 1)[0])
+    assert not large.index.is_exact
+    monkeypatch.setattr(search_index, "EXACT_BELOW", few)
+    exact = SearchIndex(large.database, None)
+    with large.database.reading() as connection:
+        rows = large.filters.rows(connection, "synthetic", "MIT")
+        assert len(rows) >= COUNT  # old versions may be among them
+        for query in queries(large, 10):
+            vector = query_vector(query)
+            found = large.index.nearest(connection, vector, 256, None, (), rows).row[:8]
+            assert len(np.intersect1d(found, exact.nearest(connection, vector, 256, None, (), rows).row[:8])) >= 7
+            found = large.index.nearest(connection, vector, 256, "ball", (), rows).row[:8]
+            assert np.array_equal(found, exact.nearest(connection, vector, 256, "ball", (), rows).row[:8])
     assert {c.kind for c in large.search(Query(extent_m=(0.3, 0.3, 0.3), kind="ball"), 20).cards} == {"ball"}
     assert len(large.search(Query(extent_m=(0.3, 0.3, 0.3)), tag="no-such-tag")) == 0
 

@@ -1,14 +1,8 @@
-"""The same promises on PostgreSQL: a server of its own is started for the run, where one is installed."""
+"""What is PostgreSQL's own; that it keeps the promises of every store is in test_store, which runs on both."""
 
 from __future__ import annotations
 
-import glob
-import os
-import shutil
-import socket
-import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -22,52 +16,6 @@ from worldsim.registry.maintenance import collect_garbage, statistics, verify
 from worldsim.types import Query
 
 CAT = Query(extent_m=(0.45, 0.16, 0.30), motion={"speed_mean": 0.8})
-
-
-def program(name: str) -> str | None:
-    """Where a PostgreSQL program lies: Debian keeps them outside the path."""
-    debian = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
-    return debian[-1] if debian else shutil.which(name)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    initdb, pg_ctl = program("initdb"), program("pg_ctl")
-    if initdb is None or pg_ctl is None:
-        pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
-    folder = Path(tmp_path_factory.mktemp("postgresql"))
-    before: list[str] = []
-    if os.geteuid() == 0:  # it refuses to run as root
-        setpriv = shutil.which("setpriv")
-        if setpriv is None:
-            pytest.skip("PostgreSQL does not run as root, and setpriv is not installed")
-        for parent in (folder, *folder.parents[:2]):
-            parent.chmod(0o755)
-        os.chown(folder, 65534, 65534)
-        before = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data = folder / "data"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL, "cwd": folder}
-    made = subprocess.run([*before, initdb, "-D", data, "-U", "worldsim", "-A", "trust", "-N"], check=False, **quiet)
-    if made.returncode != 0:
-        pytest.skip("initdb does not work here")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    start = [*before, pg_ctl, "-D", data, "-w", "-t", "30", "-l", folder / "log", "-o", options, "start"]
-    assert subprocess.run(start, check=False, **quiet).returncode == 0, (folder / "log").read_text()
-    yield f"postgresql://worldsim@127.0.0.1:{port}"
-    subprocess.run([*before, pg_ctl, "-D", data, "-m", "immediate", "stop"], check=True, **quiet)
-
-
-@pytest.fixture
-def postgresql(server, request):
-    import psycopg
-
-    name = f"t{abs(hash(request.node.name))}"
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-    return f"{server}/{name}"
 
 
 def test_it_answers_as_the_built_in_registry_does(postgresql, builtin, cat_card):

@@ -63,14 +63,14 @@ def test_an_instance_finds_its_kind_first_and_other_kinds_beside_it(builtin, kin
     assert np.mean(first) >= 0.9  # sizes overlap between kinds: a tall trolley is a wheelchair's size
 
 
-def test_near_twins_give_way_to_what_is_different(registry, cat_card):
+def test_near_twins_give_way_to_what_is_different(any_registry, cat_card):
     """Twelve copies of the nearest model and eight of other sizes, up to 24 % away: copies are no choices."""
     edges = np.asarray(cat_card.shape.extent_m)
     for number in range(20):
         factor = 1.0 if number < 12 else 1.0 + 0.02 * (number - 7) * (-1) ** number
         shape = Shape("box", tuple(edges * factor), cat_card.shape.extent_std_m)
-        registry.publish(Cat(cat_card.replace(model_id=f"cat/c{number:02d}", shape=shape)))
-    found = registry.search(Query(extent_m=cat_card.shape.extent_m, appearance=cat_card.descriptor.appearance))
+        any_registry.publish(Cat(cat_card.replace(model_id=f"cat/c{number:02d}", shape=shape)))
+    found = any_registry.search(Query(extent_m=cat_card.shape.extent_m, appearance=cat_card.descriptor.appearance))
     copies = [card for card in found.cards if int(card.model_id[-2:]) < 12]
     assert len(found) == 8
     assert 1 <= len(copies) <= 4
@@ -130,11 +130,24 @@ def test_the_channels_of_the_surprise_move_the_weights():
     assert moved.sum() == pytest.approx(plain.sum()) == pytest.approx(1.0)
 
 
-def test_a_model_published_a_moment_ago_is_found_by_another_opening(address, cat_card):
-    with open_registry(address) as one, open_registry(address) as other:
+def test_a_model_published_a_moment_ago_is_found_by_another_opening(any_address, cat_card):
+    with open_registry(any_address) as one, open_registry(any_address) as other:
         query = Query(extent_m=cat_card.shape.extent_m)
         assert len(other.search(query)) == 0
         one.publish(Cat(cat_card))
         assert [c.model_id for c in other.search(query).cards] == ["cat/test-cat"]
         one.publish(Cat(cat_card.replace(shape=cat_card.shape)))
         assert [(c.model_id, c.version) for c in other.search(query).cards] == [("cat/test-cat", 2)]
+
+
+def test_a_filter_follows_what_is_published(any_registry, cat_card):
+    query = Query(extent_m=cat_card.shape.extent_m)
+    assert len(any_registry.search(query, tag="tame")) == 0
+    any_registry.publish(Cat(cat_card.replace(tags=("tame",))))
+    any_registry.publish(Cat(cat_card.replace(model_id="cat/wild", tags=("wild",), licence="CC0-1.0")))
+    assert [c.model_id for c in any_registry.search(query, tag="tame").cards] == ["cat/test-cat"]
+    assert [c.model_id for c in any_registry.search(query, licence="CC0-1.0").cards] == ["cat/wild"]
+    assert len(any_registry.search(query, tag="tame", licence="CC0-1.0")) == 0
+    any_registry.publish(Cat(cat_card.replace(tags=("old",))))  # the newest version alone counts
+    assert len(any_registry.search(query, tag="tame")) == 0
+    assert [c.version for c in any_registry.search(query, tag="old").cards] == [2]

@@ -6,7 +6,6 @@ import re
 import resource
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from worldsim.contracts import Registry
 from worldsim.errors import (
@@ -27,6 +27,8 @@ from worldsim.errors import (
 )
 from worldsim.models.cat import Cat
 from worldsim.registry import StoredRegistry, TestStream, open_registry
+from worldsim.registry.cards import card_from_json
+from worldsim.registry.database import cards, descriptors, models
 from worldsim.registry.maintenance import verify
 from worldsim.types import Query
 
@@ -47,37 +49,37 @@ def pack(registry: StoredRegistry) -> Path:
     return Path(f"{registry.database.url.database}.blobs") / "pack-00000001.bin"
 
 
-def test_what_was_published_is_fetched_equal(registry, cat_card):
-    assert registry.publish(Cat(cat_card)) == "cat/test-cat@1"
-    card = registry.fetch("cat/test-cat").card
+def test_what_was_published_is_fetched_equal(any_registry, cat_card):
+    assert any_registry.publish(Cat(cat_card)) == "cat/test-cat@1"
+    card = any_registry.fetch("cat/test-cat").card
     assert card.replace(version=0, sha256="") == cat_card
     assert len(card.sha256) == 64
 
 
-def test_a_test_stream_travels_with_its_model(registry, cat_card):
+def test_a_test_stream_travels_with_its_model(any_registry, cat_card):
     sent = stream()
-    registry.publish(Cat(cat_card), sent)
-    _, found = registry.fetch_with_stream("cat/test-cat")
+    any_registry.publish(Cat(cat_card), sent)
+    _, found = any_registry.fetch_with_stream("cat/test-cat")
     assert found is not None
     assert found.log_evidence_nats == sent.log_evidence_nats
     np.testing.assert_array_equal(found.position, sent.position.astype(np.float32))
 
 
-def test_versions_count_up_and_nothing_is_overwritten(registry, cat_card):
-    registry.publish(Cat(cat_card))
-    registry.publish(Cat(cat_card.replace(provenance="second")))
-    assert registry.versions("cat/test-cat") == [1, 2]
-    assert registry.fetch("cat/test-cat", 1).card.provenance == "Written for a test."
-    assert registry.fetch("cat/test-cat").card.provenance == "second"
-    assert len(registry) == 1
-    assert [c.version for c in registry.cards()] == [2]
-    assert [c.version for c in registry.search(Query(extent_m=(0.45, 0.16, 0.3))).cards] == [2]
+def test_versions_count_up_and_nothing_is_overwritten(any_registry, cat_card):
+    any_registry.publish(Cat(cat_card))
+    any_registry.publish(Cat(cat_card.replace(provenance="second")))
+    assert any_registry.versions("cat/test-cat") == [1, 2]
+    assert any_registry.fetch("cat/test-cat", 1).card.provenance == "Written for a test."
+    assert any_registry.fetch("cat/test-cat").card.provenance == "second"
+    assert len(any_registry) == 1
+    assert [c.version for c in any_registry.cards()] == [2]
+    assert [c.version for c in any_registry.search(Query(extent_m=(0.45, 0.16, 0.3))).cards] == [2]
 
 
-def test_a_published_model_is_there_after_reopening(address, cat_card):
-    with open_registry(address) as registry:
+def test_a_published_model_is_there_after_reopening(any_address, cat_card):
+    with open_registry(any_address) as registry:
         registry.publish(Cat(cat_card))
-    with open_registry(address) as registry:
+    with open_registry(any_address) as registry:
         assert registry.fetch("cat/test-cat").card.kind == "cat"
         assert registry.search(Query(extent_m=(0.45, 0.16, 0.3))).cards[0].model_id == "cat/test-cat"
 
@@ -91,12 +93,33 @@ def test_builtin_forgets_what_was_published_when_it_is_closed(cat_card):
         assert len(second) == shipped
 
 
-def test_an_unknown_model_or_version_is_named(registry, cat_card):
-    registry.publish(Cat(cat_card))
+def test_a_search_with_its_models_is_the_search_and_the_fetches(any_registry, cat_card):
+    for number in range(3):
+        any_registry.publish(Cat(cat_card.replace(model_id=f"cat/c{number}")), stream() if number else None)
+    query = Query(extent_m=(0.45, 0.16, 0.3))
+    found, models_found = any_registry.search_models(query)
+    assert found == any_registry.search(query)
+    assert [m.card for m in models_found] == [any_registry.fetch(c.model_id).card for c in found.cards]
+    bundle = any_registry.bundle(query)
+    assert [card_from_json(text) for text in bundle.texts] == list(found.cards)
+    assert bundle.distances == found.distances
+    assert bundle.blobs == {c.sha256: any_registry.fetch_bytes(c.model_id)[1] for c in found.cards}
+
+
+def test_a_card_whose_text_was_changed_is_passed_on_to_nobody(any_registry, cat_card):
+    any_registry.publish(Cat(cat_card))
+    with any_registry.database.writing() as connection:
+        connection.execute(cards.update().values(body=sa.func.replace(cards.c.body, "0.45", "0.46")))
+    with pytest.raises(IntegrityError, match="is damaged"):
+        any_registry.bundle(Query(extent_m=(0.45, 0.16, 0.3)))
+
+
+def test_an_unknown_model_or_version_is_named(any_registry, cat_card):
+    any_registry.publish(Cat(cat_card))
     with pytest.raises(ModelNotFoundError, match="no model 'cat/nobody'"):
-        registry.fetch("cat/nobody")
+        any_registry.fetch("cat/nobody")
     with pytest.raises(ModelNotFoundError, match=r"'cat/test-cat@7'.*versions \[1\]"):
-        registry.fetch("cat/test-cat", 7)
+        any_registry.fetch("cat/test-cat", 7)
 
 
 @pytest.mark.parametrize("url", ["ftp://example", "sqlte:///x.db", "nonsense", "mysql://host/db"])
@@ -166,28 +189,28 @@ def test_bytes_of_a_write_that_never_ended_are_written_over(address, cat_card):
         assert registry.fetch("cat/test-cat", 1).card.version == 1
 
 
-def test_a_model_outside_the_plugin_table_is_refused_and_the_table_told(registry, cat_card):
+def test_a_model_outside_the_plugin_table_is_refused_and_the_table_told(any_registry, cat_card):
     class Stranger(Cat):
         family = "stranger"
 
     with pytest.raises(PluginError, match=r"'stranger'.*Known: cat, dog"):
-        registry.publish(Stranger(cat_card.replace(family="stranger")))
-    assert len(registry) == 0
+        any_registry.publish(Stranger(cat_card.replace(family="stranger")))
+    assert len(any_registry) == 0
 
 
-def test_a_broken_card_is_refused_and_nothing_is_stored(registry, cat_card):
+def test_a_broken_card_is_refused_and_nothing_is_stored(any_registry, cat_card):
     with pytest.raises(CardError, match="model id"):
-        registry.publish(Cat(cat_card.replace(model_id="../../etc/passwd")))
+        any_registry.publish(Cat(cat_card.replace(model_id="../../etc/passwd")))
     with pytest.raises(CardError, match="field licence"):
-        registry.publish(Cat(cat_card.replace(licence="x" * 100)))
+        any_registry.publish(Cat(cat_card.replace(licence="x" * 100)))
     with pytest.raises(CardError, match="expected at most 65536"):
-        registry.publish(Cat(cat_card.replace(provenance="x" * 10**6)))
-    assert len(registry) == 0
-    assert verify(registry).findings == ()
+        any_registry.publish(Cat(cat_card.replace(provenance="x" * 10**6)))
+    assert len(any_registry) == 0
+    assert verify(any_registry).findings == ()
 
 
-def test_the_store_keeps_the_contract(registry):
-    assert isinstance(registry, Registry)
+def test_the_store_keeps_the_contract(any_registry):
+    assert isinstance(any_registry, Registry)
 
 
 def publish_many(address: str, name: str, count: int, card) -> None:
@@ -196,16 +219,16 @@ def publish_many(address: str, name: str, count: int, card) -> None:
             registry.publish(Cat(card.replace(model_id=f"cat/{name}")), stream(50, hash((name, number)) % 2**32))
 
 
-def test_two_writers_at_once_lose_nothing(address, cat_card):
+def test_two_writers_at_once_lose_nothing(any_address, cat_card):
     context = multiprocessing.get_context("fork")  # a spawned one would import torch for seconds first
     names = ["left", "right", "shared", "shared"]
-    writers = [context.Process(target=publish_many, args=(address, name, 15, cat_card)) for name in names]
+    writers = [context.Process(target=publish_many, args=(any_address, name, 15, cat_card)) for name in names]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(120)
     assert [writer.exitcode for writer in writers] == [0, 0, 0, 0]
-    with open_registry(address) as registry:
+    with open_registry(any_address) as registry:
         assert registry.versions("cat/left") == list(range(1, 16))
         assert registry.versions("cat/shared") == list(range(1, 31))
         assert verify(registry).findings == ()
@@ -320,15 +343,14 @@ def test_a_publisher_killed_at_any_moment_leaves_whole_models_only(address, cat_
             registry.publish(Cat(cat_card))
 
 
-def test_verify_rebuilds_what_follows_from_the_cards(address, cat_card, tmp_path):
-    with open_registry(address) as registry:
+def test_verify_rebuilds_what_follows_from_the_cards(any_address, cat_card):
+    with open_registry(any_address) as registry:
         registry.publish(Cat(cat_card))
         registry.publish(Cat(cat_card.replace(model_id="cat/other")))
-    with sqlite3.connect(tmp_path / "registry.db") as raw:
-        raw.execute("DELETE FROM descriptors WHERE model_id = 'cat/other'")
-        raw.execute("DELETE FROM models WHERE model_id = 'cat/test-cat'")
-    raw.close()
-    with open_registry(address) as registry:
+        with registry.database.writing() as connection:
+            connection.execute(descriptors.delete().where(descriptors.c.model_id == "cat/other"))
+            connection.execute(models.delete().where(models.c.model_id == "cat/test-cat"))
+    with open_registry(any_address) as registry:
         assert sorted(f.what for f in verify(registry).findings) == ["descriptor", "pointer"]
         assert not verify(registry).sound
         assert verify(registry, repair=True).sound

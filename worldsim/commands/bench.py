@@ -17,7 +17,7 @@ FELL_SHORT = 3
 """Exit status when a figure falls short of its bar (the figures are printed all the same)."""
 
 
-def bench(
+def bench(  # noqa: PLR0913 - the options of a command
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(sorted(BENCHMARKS))}.")],
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller version that ends within 60 s on two cores.")
@@ -27,6 +27,9 @@ def bench(
     soak_minutes: Annotated[
         float | None, typer.Option("--soak-minutes", min=0.01, help="How long `bench registry` soaks its service.")
     ] = None,
+    stages: Annotated[
+        str | None, typer.Option("--stages", metavar="A,B", help="Only these stages of `bench registry`.")
+    ] = None,
     json: Json = False,
     seed: Seed = 0,
     out: Out = None,
@@ -35,7 +38,8 @@ def bench(
 
     With --out DIR, figures.json and whatever else the benchmark makes is written into that folder.
     """
-    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes)
+    only = None if stages is None else tuple(stages.split(","))
+    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes, only)
     result = run_bench(name, options)
     file = out / "figures.json" if out is not None else None
     emit(result.report(), as_json=json, out=file, show=lambda: _show(result))

@@ -51,7 +51,6 @@ def init(
     filling goes on where it stopped.
     """
     from worldsim.registry.builtin import shipped_models
-    from worldsim.registry.search_index import EXACT_BELOW
 
     with _open_stored(url) as registry:
         items = [] if empty else list(shipped_models())
@@ -60,8 +59,7 @@ def init(
             registry.store_checked(missing)
         added = len(missing) + (_grow(registry, synthetic, seed) if synthetic else 0)
         models = len(registry)
-        if models > EXACT_BELOW:
-            registry.index.build(tell)
+        registry.index.build_if_stale(tell)
         result = {"registry": registry.database.name, "added": added, "models": models}
     emit(result, as_json=json, out=out, show=lambda: typer.echo(_sentence(result)))
 

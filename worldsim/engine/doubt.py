@@ -100,10 +100,10 @@ def _ask(state: EngineState, slot: int, now_s: float) -> None:
     wanted = state.settings.loop.candidates
     if state.enquiries is not None:
         if state.enquiries.may_ask(object_id):
-            state.enquiries.ask(object_id, _query(state, slot), wanted)
+            state.enquiries.ask(object_id, query_about(state, slot), wanted)
         _wait(state, slot)
         return
-    answer = Answer(object_id, _query(state, slot))
+    answer = Answer(object_id, query_about(state, slot))
     if state.registry is not None:
         attempt = 2 if object_id in state.waiting else 1
         answer = look_up(state.registry, object_id, answer.query, wanted, attempt)
@@ -171,7 +171,8 @@ def _take_answer(state: EngineState, slot: int, answer: Answer, now_s: float) ->
     )
 
 
-def _query(state: EngineState, slot: int) -> Query:
+def query_about(state: EngineState, slot: int) -> Query:
+    """Return what a registry is asked about the object in `slot`: what was seen of it, without what is loaded."""
     belief = state.belief
     size = belief.extent_m[slot].cpu().numpy()
     spread = belief.extent_variance_m2[slot].sqrt().cpu().numpy()

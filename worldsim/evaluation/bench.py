@@ -130,6 +130,7 @@ class BenchOptions:
         out: a folder for what the benchmark writes besides its figures (reports, traces); None writes nothing.
         tell: called with one line of progress at a time.
         soak_minutes: how long a benchmark that soaks a service does so, None where the benchmark chooses.
+        stages: the only stages that a benchmark of several runs; None for all.
     """
 
     quick: bool = False
@@ -139,6 +140,18 @@ class BenchOptions:
     out: Path | None = None
     tell: Callable[[str], None] = _silent
     soak_minutes: float | None = None
+    stages: tuple[str, ...] | None = None
+
+    def stages_of(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of the `known` stages that were asked for, in their order; all where none was named.
+
+        Raises:
+            UnknownNameError: a stage was named that there is not.
+        """
+        for name in self.stages or ():
+            if name not in known:
+                raise UnknownNameError("stage", name, known)
+        return known if self.stages is None else tuple(name for name in known if name in self.stages)
 
     def seeds_or(self, default: range, quick: range) -> range:
         """Return the seeds asked for, else `quick` in a quick run, else `default`."""

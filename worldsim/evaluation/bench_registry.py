@@ -2,7 +2,8 @@
 
 ``--quick`` builds 5,000 models instead, where every search is exact, and shortens the rest. ``--data FILE`` measures a
 registry that is there already (made by ``worldsim registry init --synthetic N``). With ``--out DIR`` everything is kept
-there, the registry and the figures of each stage: a run that was interrupted goes on where it stopped.
+there, the registry and the figures of each stage: a run that was interrupted goes on where it stopped, and with
+``--stages NAME,NAME`` only some are run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from worldsim.evaluation import bench_registry_speed as speed
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_registry_story import story
 from worldsim.evaluation.jsonable import dump_json, to_jsonable
-from worldsim.evaluation.provenance import git_commit
+from worldsim.evaluation.provenance import git_commit, is_unchanged_since
 from worldsim.evaluation.registry_queries import cards_from_all_over, noisy_query, recall, retrieval
 from worldsim.evaluation.run_folder import atomic_write
 from worldsim.registry import open_stored
@@ -38,9 +39,18 @@ _FULL, _QUICK = 1_000_000, 5_000
 _SOAK_MINUTES, _QUICK_SOAK_MINUTES = 20.0, 0.05
 Stage = Callable[[], list[Figure]]
 
+_EVERYTHING = ("worldsim", "agents", "scenarios", "assets", "constraints.txt", ":!worldsim/commands")
+_STORE = (
+    *("worldsim/registry", "worldsim/commands/registry.py", "worldsim/types/card.py", "worldsim/types/query.py"),
+    *("worldsim/evaluation/bench_registry*.py", "worldsim/evaluation/registry_*.py"),
+    *("assets/worldsim_assets/models", "constraints.txt"),
+)
+"""What a stage's figures depend on, as pathspecs: kept figures count as long as it is unchanged."""
+_OF_THE_WHOLE = frozenset({"find", "step", "story"})  # a world model takes part in these
+
 
 def bench_registry(options: BenchOptions) -> list[Figure]:
-    """Return the figures, a stage after the other: building, finding, speed, story, kills, hostile input, soak."""
+    """Return the figures, a stage after the other; those that time something come last, for a quiet machine."""
     quick = options.quick
     count = _QUICK if quick else _FULL
     kept = options.out / "registry" if options.out is not None else None
@@ -48,8 +58,13 @@ def bench_registry(options: BenchOptions) -> list[Figure]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         address = f"sqlite:///{options.data or folder / 'large.db'}"
-        small = f"sqlite:///{folder / 'small.db'}"
         asked: list[Query] = []
+
+        def small() -> str:
+            found = f"sqlite:///{folder / 'small.db'}"
+            with open_stored(found) as little:
+                grow(little, 500 if quick else 10_000)
+            return found
 
         def queries() -> list[Query]:
             if not asked:
@@ -65,8 +80,7 @@ def bench_registry(options: BenchOptions) -> list[Figure]:
             return found + retrieval(_rng(options, 2), 1 if quick else 5)
 
         def answer() -> list[Figure]:
-            with open_stored(address) as registry, open_stored(small) as little:
-                grow(little, 500 if quick else 10_000)
+            with open_stored(address) as registry, open_stored(small()) as little:
                 found = speed.embedded(registry, queries())
                 return found + speed.growth(registry, little, _rng(options, 3), 300 if quick else 2000)
 
@@ -77,40 +91,40 @@ def bench_registry(options: BenchOptions) -> list[Figure]:
 
         minutes = options.soak_minutes or (_QUICK_SOAK_MINUTES if quick else _SOAK_MINUTES)
         stages: dict[str, Stage] = {
+            "build": lambda: [] if options.data else _build(folder, address, count, options),
             "find": find,
+            "hostile": lambda: endurance.hostile(small(), 1 if quick else 10, _rng(options, 6), options),
+            "kills": lambda: endurance.kills(4 if quick else 200, _fresh(folder / "kills"), _rng(options, 5), options),
+            "story": lambda: [] if quick else story(_fresh(folder / "story"), options.seed, options),
             "answer": answer,
             "http": lambda: speed.over_http(address, queries(), folder / "cache", 3.0 if quick else 20.0),
             "step": step,
-            "story": lambda: [] if quick else story(_fresh(folder / "story"), options.seed, options),
-            "kills": lambda: endurance.kills(4 if quick else 200, _fresh(folder / "kills"), _rng(options, 5), options),
-            "hostile": lambda: endurance.hostile(small, 1 if quick else 10, _rng(options, 6), options),
-            "soak": lambda: endurance.soak(small, queries(), minutes, folder, options, minutes < 5.0),
+            "soak": lambda: endurance.soak(small(), queries(), minutes, folder, options, minutes < 5.0),
         }
-        if options.data is None:
-            first: dict[str, Stage] = {"build": lambda: _build(folder, address, count, options)}
-            stages = {**first, **stages}
+        key = {"address": address, "quick": quick, "seed": options.seed}
         figures: list[Figure] = []
-        for name, stage in stages.items():
+        for name in options.stages_of(tuple(stages)):
             options.tell(f"bench registry: {name}")
-            key = {"commit": git_commit(), "address": address, "quick": quick, "seed": options.seed, "soak": minutes}
-            figures += _once(folder / "stages" / f"{name}.json", key, stage)
+            sources = _EVERYTHING if name in _OF_THE_WHOLE else _STORE
+            mine = key | ({"minutes": minutes} if name == "soak" else {})
+            figures += _once(folder / "stages" / f"{name}.json", mine, sources, stages[name])
         return figures
     finally:
         if kept is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _once(file: Path, key: Mapping[str, object], stage: Stage) -> list[Figure]:
-    """Return the figures that `file` keeps from an interrupted run of the same, else measure and keep them."""
+def _once(file: Path, key: Mapping[str, object], sources: Sequence[str], stage: Stage) -> list[Figure]:
+    """Return the figures that `file` keeps of the same stage on the same `sources`, else measure and keep them."""
     if file.is_file():
         kept = json.loads(file.read_text())
-        if kept["key"] == key:
+        if kept["key"] == key and kept["commit"] is not None and is_unchanged_since(kept["commit"], sources):
             return [Figure(**(f | {"interval": None if f["interval"] is None else tuple(f["interval"])}))
                     for f in kept["figures"]]  # fmt: skip
     figures = stage()
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as out:
-        out.write(dump_json({"key": key, "figures": to_jsonable(figures)}).encode())
+        out.write(dump_json({"key": key, "commit": git_commit(), "figures": to_jsonable(figures)}).encode())
     return figures
 
 

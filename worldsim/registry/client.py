@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, Self
 
 import httpx
@@ -24,7 +24,8 @@ from worldsim.registry.artefact import TestStream, model_bytes, open_model, sha2
 from worldsim.registry.blob_cache import BlobCache
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
 from worldsim.registry.download import Download
-from worldsim.registry.framing import MEDIA_TYPE, pack_model, unpack_candidates
+from worldsim.registry.framing import MEDIA_TYPE, pack_model, unpack_bundle
+from worldsim.registry.write_behind import WriteBehind
 from worldsim.types.card import ModelCard
 from worldsim.types.query import Candidates, Query
 
@@ -75,6 +76,7 @@ class HttpRegistry(Registry):
             trust_env=False,
         )
         self.cache = cache or BlobCache.of_user()
+        self._kept = WriteBehind(self.cache)
         self._turn = threading.Lock()
         self._recent: OrderedDict[str, tuple[float, ModelCard]] = OrderedDict()
         self._classes: dict[str, type[ObjectModel]] = {}
@@ -93,8 +95,13 @@ class HttpRegistry(Registry):
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; what was fetched is in the cache then."""
         self._http.close()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until everything that was fetched is in the cache; it is written in the background."""
+        self._kept.settle()
 
     def search(self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None) -> Candidates:
         """Return the nearest cards, and fetch their models by the same round trip.
@@ -105,11 +112,9 @@ class HttpRegistry(Registry):
         wanted = _search_document(query) | {"k": k, "tag": tag, "licence": licence}
         content = json.dumps({name: value for name, value in wanted.items() if value is not None})
         answer = self._ask("POST", "/v1/bundle", content=content, headers={"Content-Type": "application/json"})
-        found, blobs = unpack_candidates(answer.content)
-        for key, data in blobs.items():
-            self.cache.put(key, data)
-        for card in found.cards:
-            self._remember(card)
+        found, blobs = unpack_bundle(answer.content)
+        self._kept.put(blobs, found.cards)
+        self._remember(found.cards)
         return found
 
     def fetch(self, model_id: str, version: int | None = None) -> ObjectModel:
@@ -119,7 +124,7 @@ class HttpRegistry(Registry):
     def fetch_with_stream(self, model_id: str, version: int | None = None) -> tuple[ObjectModel, TestStream | None]:
         """Return the model as `fetch` does, and its test stream if it has one."""
         card = self.card(model_id, version)
-        data = self.cache.get(card.sha256)
+        data = self._kept.get(card.sha256)
         if data is None:
             data = self._download(card)
         found = self._classes.get(card.family)
@@ -134,12 +139,14 @@ class HttpRegistry(Registry):
             seen_s, recent = self._recent.get(model_id, (-_FRESH_S, None))
         if recent is not None and version in (None, recent.version) and time.monotonic() - seen_s < _FRESH_S:
             return recent
-        kept = self.cache.card(model_id, version)
-        if kept is not None and (version is not None or self.offline):
-            return kept  # a version never changes
+        if version is not None or self.offline:
+            kept = self._kept.card(model_id, version)
+            if kept is not None:
+                return kept  # a version never changes
         params = {} if version is None else {"version": version}
         card = card_from_json(self._ask("GET", f"/v1/models/{model_id}", params=params).content)
-        self._remember(card)
+        self._kept.put({}, [card])
+        self._remember([card])
         return card
 
     def publish(self, model: ObjectModel, stream: TestStream | None = None) -> str:
@@ -177,8 +184,8 @@ class HttpRegistry(Registry):
             page = self._ask("GET", "/v1/models", params=params | ({"tag": tag} if tag else {})).json()["cards"]
             found += [card_from_json(json.dumps(card)) for card in page]
             if len(page) < _PAGE:
-                for card in found[-_REMEMBERED:]:
-                    self._remember(card)
+                self._kept.put({}, found[-_REMEMBERED:])
+                self._remember(found[-_REMEMBERED:])
                 return found
 
     def ping(self) -> None:
@@ -189,11 +196,11 @@ class HttpRegistry(Registry):
         """Return the number of models."""
         return int(self._ask("GET", "/ready").json()["models"])
 
-    def _remember(self, card: ModelCard) -> None:
-        self.cache.put_card(card)
+    def _remember(self, cards: Sequence[ModelCard]) -> None:
         with self._turn:
-            self._recent[card.model_id] = (time.monotonic(), card)
-            self._recent.move_to_end(card.model_id)
+            for card in cards:
+                self._recent[card.model_id] = (time.monotonic(), card)
+                self._recent.move_to_end(card.model_id)
             while len(self._recent) > _REMEMBERED:
                 self._recent.popitem(last=False)
 
@@ -210,7 +217,7 @@ class HttpRegistry(Registry):
             arriving.discard()
         if sha256_of(data) != card.sha256:
             raise IntegrityError(f"{self.url} sent other bytes for {card.model_id}@{card.version} than its card says.")
-        self.cache.put(card.sha256, data)
+        self._kept.put({card.sha256: data})
         return data
 
     def _ask(self, method: str, path: str, *, once: bool = False, **content: Any) -> httpx.Response:

@@ -20,6 +20,7 @@ from sqlalchemy.pool import StaticPool
 from worldsim.errors import IntegrityError, RegistryError, StorageError, WorldsimError
 
 __all__ = [
+    "NEWEST",
     "Database",
     "aliases",
     "blob_bytes",
@@ -94,6 +95,9 @@ packs = sa.Table(
     sa.Column("pack", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("length", sa.BigInteger, nullable=False),
 )
+NEWEST = (models.c.row == cards.c.row) & (models.c.model_id == cards.c.model_id)
+"""Joins the pointers to the cards they point at; with both columns, whichever side has fewer rows may be read first."""
+
 blobs = sa.Table(
     "blobs",
     _schema,

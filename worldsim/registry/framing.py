@@ -8,20 +8,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, Field, ValidationError
 
 from worldsim.errors import CardError, IntegrityError
 from worldsim.registry.artefact import MAX_MODEL_BYTES, sha256_of
-from worldsim.registry.cards import MAX_CARD_BYTES, card_from_json, card_to_json, dump_card
+from worldsim.registry.cards import MAX_CARD_BYTES, CardDocument, Number, card_from_json, card_to_json, explain
 from worldsim.types.card import ModelCard
 from worldsim.types.query import Candidates
 
-__all__ = ["MAX_PUBLISH_BYTES", "MEDIA_TYPE", "pack_candidates", "pack_model", "unpack_candidates", "unpack_model"]
+__all__ = ["MAX_PUBLISH_BYTES", "MEDIA_TYPE", "Bundle", "pack_bundle", "pack_model", "unpack_bundle", "unpack_model"]
 
 MEDIA_TYPE = "application/vnd.worldsim.bundle"
 MAX_PUBLISH_BYTES = 8 + MAX_CARD_BYTES + MAX_MODEL_BYTES
 """A published body is never longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The result of a search with the bytes of every model, as they lie in a store.
+
+    Attributes:
+        texts: cards as JSON, nearest first; distances: theirs.
+        blobs: sha256 -> safetensors bytes.
+    """
+
+    texts: tuple[str, ...]
+    distances: tuple[float, ...]
+    blobs: Mapping[str, bytes]
+
+
+class _CandidateDocument(BaseModel):
+    distance: Number
+    card: CardDocument
+
+
+class _HeaderDocument(BaseModel):
+    """JSON header of a bundle."""
+
+    candidates: list[_CandidateDocument]
+    blobs: list[tuple[str, Annotated[int, Field(ge=0)]]]
 
 
 def pack_model(card: ModelCard, data: bytes) -> bytes:
@@ -40,19 +69,18 @@ def unpack_model(body: bytes) -> tuple[ModelCard, bytes]:
     return card_from_json(header), rest
 
 
-def pack_candidates(found: Candidates, blobs: dict[str, bytes]) -> bytes:
+def pack_bundle(bundle: Bundle) -> bytes:
     """Return the result of a search with the bytes of every model as one body."""
-    data = {card.sha256: blobs[card.sha256] for card in found.cards}
     listed = ",".join(
-        f'{{"distance":{distance!r},"card":{dump_card(card)}}}'
-        for card, distance in zip(found.cards, found.distances, strict=True)
+        f'{{"distance":{distance!r},"card":{text}}}'
+        for text, distance in zip(bundle.texts, bundle.distances, strict=True)
     )
-    sizes = json.dumps([[key, len(value)] for key, value in data.items()])
+    sizes = json.dumps([[key, len(value)] for key, value in bundle.blobs.items()])
     header = f'{{"candidates":[{listed}],"blobs":{sizes}}}'.encode()
-    return b"".join([len(header).to_bytes(8, "little"), header, *data.values()])
+    return b"".join([len(header).to_bytes(8, "little"), header, *bundle.blobs.values()])
 
 
-def unpack_candidates(body: bytes) -> tuple[Candidates, dict[str, bytes]]:
+def unpack_bundle(body: bytes) -> tuple[Candidates, dict[str, bytes]]:
     """Return the candidates and the models' bytes by sha256, each checked against it.
 
     Raises:
@@ -61,19 +89,17 @@ def unpack_candidates(body: bytes) -> tuple[Candidates, dict[str, bytes]]:
     """
     header, rest = _split(body, len(body))
     try:
-        listed: dict[str, Any] = json.loads(header)
-        cards = tuple(card_from_json(json.dumps(item["card"])) for item in listed["candidates"])
-        distances = tuple(float(item["distance"]) for item in listed["candidates"])
-        sizes: Sequence[tuple[str, int]] = [(str(key), int(size)) for key, size in listed["blobs"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CardError(f"a bundle's header cannot be read: {error}.") from error
+        read = _HeaderDocument.model_validate_json(header)
+    except ValidationError as error:
+        raise CardError(f"a bundle's header cannot be read: {explain(error, '(in a bundle)')}") from error
     blobs, start = {}, 0
-    for key, size in sizes:
+    for key, size in read.blobs:
         blobs[key] = rest[start : start + size]
         start += size
         if sha256_of(blobs[key]) != key:
             raise IntegrityError(f"blob {key[:12]}... of a bundle does not match its checksum; ask again.")
-    return Candidates(cards, distances), blobs
+    cards = tuple(item.card.card() for item in read.candidates)
+    return Candidates(cards, tuple(item.distance for item in read.candidates)), blobs
 
 
 def _split(body: bytes, longest: int) -> tuple[bytes, bytes]:

@@ -12,10 +12,12 @@ from sqlalchemy.engine import Connection
 
 from worldsim.registry.database import descriptors
 from worldsim.registry.descriptor import DIM, FLOOR_VARIANCE, QueryVector, distances
+from worldsim.registry.filters import among
 
 __all__ = ["ExactIndex", "Nearest", "pack_vector", "select_diverse", "unpack_vectors"]
 
 _TWIN_WEIGHT = 2.0  # for each equal already taken, a candidate counts as this much farther away
+_FLOOR_STD = np.sqrt(FLOOR_VARIANCE).astype(np.float32)
 _READ_ROWS = 20_000
 _SINCE = (
     sa.select(descriptors.c.row, descriptors.c.replaces, descriptors.c.kind, descriptors.c.vector)
@@ -56,7 +58,7 @@ class ExactIndex:
         self._row = np.zeros(0, dtype=np.int64)
         self._kind = np.zeros(0, dtype=np.int32)
         self._alive = np.zeros(0, dtype=bool)
-        self._vectors = np.zeros((0, 2 * DIM), dtype=np.float32)
+        self._vectors = np.zeros((0, 2 * DIM), dtype=np.float32, order="F")  # a search runs down the columns
         self._kinds: dict[str, int] = {} if kinds is None else kinds
 
     def __len__(self) -> int:
@@ -80,9 +82,22 @@ class ExactIndex:
         return gone
 
     def nearest(
-        self, query: QueryVector, n: int, kind: str | None, exclude: Collection[int], only: Collection[int] | None
+        self,
+        query: QueryVector,
+        n: int,
+        kind: str | None,
+        exclude: Collection[int],
+        only: Int[np.ndarray, " m"] | None,
     ) -> Nearest:
-        """Return the `n` nearest, of one `kind` where asked, without rows in `exclude`, of rows `only` where given."""
+        """Return the `n` nearest, of one `kind` where asked, without rows in `exclude`, of rows `only` where given.
+
+        Args:
+            query: what is compared.
+            n: how many.
+            kind: of which kind; any where None.
+            exclude: rows that are not wanted.
+            only: [m] the rows that may be brought, ascending; all where None.
+        """
         count = self._count
         if count == 0:
             nothing = np.zeros((0, DIM), dtype=np.float32)
@@ -93,7 +108,7 @@ class ExactIndex:
         if exclude:
             wanted &= ~np.isin(self._row[:count], list(exclude))
         if only is not None:
-            wanted &= np.isin(self._row[:count], list(only))
+            wanted &= among(self._row[:count], only)
         index = np.flatnonzero(wanted)
         vectors = self._vectors[:count] if len(index) == count else self._vectors[index]
         gap = distances(query, vectors[:, :DIM], vectors[:, DIM:])
@@ -122,33 +137,6 @@ class ExactIndex:
         self._count, self.last_row = end, int(row[-1])
 
 
-@dataclass(frozen=True, slots=True)
-class _Twins:
-    """How alike n candidates are.
-
-    Attributes:
-        value: [n, D] descriptors in units of the floor's standard deviation, 0 where missing.
-        known: [n, D] 1 where they say something.
-    """
-
-    value: Float[np.ndarray, "n D"]
-    known: Float[np.ndarray, "n D"]
-
-    @classmethod
-    def of(cls, value: Float[np.ndarray, "n D"]) -> _Twins:
-        """Take in the candidates' descriptors, NaN where missing."""
-        missing = np.isnan(value)
-        scaled = np.where(missing, np.float32(0.0), value / np.sqrt(FLOOR_VARIANCE, dtype=np.float32))
-        return cls(scaled, (~missing).astype(np.float32))
-
-    def likeness(self, chosen: int) -> Float[np.ndarray, " n"]:
-        """Return exp(-d) in (0, 1], d the mean squared distance of `chosen` from each, over what both say."""
-        both = self.known * self.known[chosen]
-        gap = (self.value - self.value[chosen]) * both
-        likeness: Float[np.ndarray, " n"] = np.exp(-(gap * gap).sum(axis=1) / np.maximum(both.sum(axis=1), 1.0))
-        return likeness
-
-
 def select_diverse(found: Nearest, k: int) -> list[int]:
     """Return at most `k` positions in `found`, nearest first, that are no near-twins of each other.
 
@@ -157,21 +145,66 @@ def select_diverse(found: Nearest, k: int) -> list[int]:
     one model do not stay tied for second place). At most half of them are of one kind while
     other kinds are to be had, so that a wrong first guess of the kind is not the only guess.
     """
+    if len(found.row) == 0:
+        return []
     quota = max((k + 1) // 2, 1)
-    pool = np.flatnonzero(_rank_within(found.kind) < 2 * k)[: 16 * k]
-    twins = _Twins.of(found.value[pool])
-    kinds, kind = np.unique(found.kind[pool], return_inverse=True)
-    of_kind = np.zeros(len(kinds), dtype=np.int64)
+    pool, kind = _pool(found.kind, 2 * k, 16 * k)
+    likeness = _likeness(found.value[pool])
+    of_kind = [0] * (len(found.kind) + 1)
     cost = found.distance[pool].astype(np.float64)
+    closed = np.zeros(len(pool))  # infinite for kinds that have had their share
     taken: list[int] = []
     for _ in range(min(k, len(pool))):
-        open_to = np.isfinite(cost) & (of_kind < quota)[kind]
-        best = int(np.argmin(np.where(open_to, cost, np.inf) if open_to.any() else cost))
+        open_cost = cost + closed
+        best = int(open_cost.argmin())
+        if open_cost[best] == np.inf:
+            best = int(cost.argmin())
         taken.append(int(pool[best]))
-        of_kind[kind[best]] += 1
-        cost += _TWIN_WEIGHT * twins.likeness(best)
-        cost[best] = np.inf
+        mine = int(kind[best])
+        of_kind[mine] += 1
+        if of_kind[mine] == quota:
+            closed[kind == mine] = np.inf
+        if len(taken) < k:
+            cost += _TWIN_WEIGHT * likeness[best]
+            cost[best] = np.inf
     return sorted(taken)
+
+
+def _likeness(value: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n n"]:
+    """Return exp(-d) in (0, 1], d the mean squared distance of each pair, over what both say (NaN: missing).
+
+    The distance is in units of the floor's standard deviation. Sums over what both say are products of matrices:
+    ``sum_d k_id k_jd (x_id - x_jd)^2 = x^2 k' + k x^2' - 2 x x'`` where x is 0 where it is missing, and k too.
+    """
+    scaled = value / _FLOOR_STD
+    missing = np.isnan(scaled)
+    scaled -= np.where(missing[0], 0.0, scaled[0])  # differences alone count, and small numbers cancel less
+    scaled[missing] = 0.0
+    if missing.any():
+        known = (~missing).astype(np.float32)
+        squares = (scaled * scaled) @ known.T
+        pairs = np.maximum(known @ known.T, 1.0)
+        return np.exp((2.0 * (scaled @ scaled.T) - squares - squares.T) / pairs)
+    square = (scaled * scaled).sum(axis=1)
+    product = scaled @ scaled.T
+    return np.exp((2.0 * product - square - square[:, None]) / np.float32(DIM))
+
+
+def _pool(
+    kinds: Int[np.ndarray, " n"], of_one: int, in_all: int
+) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
+    """Return the first `in_all` positions, at most `of_one` of a kind, and a number from 0 on for the kind of each."""
+    count = len(kinds)
+    order = np.argsort(kinds, kind="stable")
+    ordered = kinds[order]
+    first = np.ones(count, dtype=bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    group = first.cumsum() - 1
+    rank = np.arange(count) - np.flatnonzero(first)[group]
+    code = np.empty(count, dtype=np.int64)
+    code[order] = group
+    position = np.sort(order[rank < of_one])[:in_all]
+    return position, code[position]
 
 
 def pack_vector(value: Float[np.ndarray, " D"], variance: Float[np.ndarray, " D"]) -> bytes:
@@ -184,18 +217,7 @@ def unpack_vectors(packed: list[bytes]) -> Float[np.ndarray, "n D2"]:
     return np.frombuffer(b"".join(packed), dtype="<f4").reshape(-1, 2 * DIM).astype(np.float32)
 
 
-def _rank_within(kind: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """Return how many of the same kind come before each."""
-    order = np.argsort(kind, kind="stable")
-    ordered = kind[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(kind) else np.zeros(0, dtype=np.int64)
-    sizes = np.diff(np.r_[starts, len(kind)])
-    rank = np.empty(len(kind), dtype=np.int64)
-    rank[order] = np.arange(len(kind)) - np.repeat(starts, sizes)
-    return rank
-
-
 def _grown(array: np.ndarray, room: int) -> np.ndarray:
-    larger = np.zeros((room, *array.shape[1:]), dtype=array.dtype)
+    larger = np.zeros((room, *array.shape[1:]), dtype=array.dtype, order="F")
     larger[: len(array)] = array
     return larger

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from sqlalchemy.engine import Connection
 
 from worldsim.errors import IntegrityError, StorageError
@@ -37,7 +37,9 @@ from worldsim.registry.index import unpack_vectors
 __all__ = ["InvertedFile", "build", "faiss_or_none", "newest_file"]
 
 _FORMAT = 1
-_OPTIONAL = ("appearance", "motion")
+_OPTIONAL = [(i, part) for i, (name, part) in enumerate(PARTS.items()) if name in ("appearance", "motion")]
+"""Parts that a card may lack: their place in `QueryVector.weights`, and their numbers."""
+
 _AUGMENTED = 2 * DIM + len(_OPTIONAL)
 _PROBES = 24  # cells looked into when the query has every part
 _PROBES_PARTIAL = 96  # when it lacks one: cells were made with all
@@ -57,8 +59,9 @@ class InvertedFile:
         last_row: newest row of the cards table that it knows.
         kinds: kind names behind `kind_codes`.
         vectors: [N, 2 D] descriptors and variances; rows: [N] of the cards table, ascending; kind_codes: [N].
-        centroids: [L, D] of the cells in scaled coordinates; centre, scale: [D], x_scaled = (x - centre) / scale.
-        representatives: [R] positions of the first cards of each kind.
+        cells: [L, 2 D] centroids in scaled coordinates and their squares; centre, scale: [D],
+            x_scaled = (x - centre) / scale.
+        representatives: [R] positions of the first cards of each kind; is_representative: [N].
         lists: the faiss index.
     """
 
@@ -68,36 +71,41 @@ class InvertedFile:
     vectors: Float[np.ndarray, "N D2"]
     rows: Int[np.ndarray, " N"]
     kind_codes: Int[np.ndarray, " N"]
-    centroids: Float[np.ndarray, "L D"]
+    cells: Float[np.ndarray, "L D2"]
     centre: Float[np.ndarray, " D"]
     scale: Float[np.ndarray, " D"]
     representatives: Int[np.ndarray, " R"]
+    is_representative: Bool[np.ndarray, " N"]
     lists: Any
 
-    def candidates(self, query: QueryVector, n: int) -> Int[np.ndarray, " n"]:
-        """Return positions of about the `n` nearest and of every kind's representatives, unique, ascending."""
-        asked = np.isfinite(query.value)
-        value = (np.where(asked, query.value, self.centre) - self.centre) / self.scale
-        weights = np.zeros(DIM)
-        instead = np.zeros(len(_OPTIONAL))
-        spread = query.variance / self.scale**2 + 1.0  # the scale is the usual spread of a comparison
-        for (name, part), weight in zip(PARTS.items(), query.weights, strict=True):
-            count = int(asked[part].sum())
-            if count:
-                weights[part] = np.where(asked[part], weight / count / spread[part], 0.0)
-            if name in _OPTIONAL:  # a card that lacks the part pays a constant in its place
-                instead[_OPTIONAL.index(name)] = (weights * value * value)[part].sum() - weight * MISSING_DISTANCE
-        augmented = np.concatenate([2.0 * weights * value, -weights, instead]).astype(np.float32)
-        gap = self.centroids - value.astype(np.float32)
-        cells_gap = (gap * gap) @ weights.astype(np.float32)
-        probes = min(_PROBES if (query.weights > 0.0).all() else _PROBES_PARTIAL, len(cells_gap))
-        cells = np.argpartition(cells_gap, probes - 1)[:probes].astype(np.int64)
+    def candidates(self, query: QueryVector, n: int, wider: int = 1) -> Int[np.ndarray, " n"]:
+        """Return positions of about the `n` nearest and of every kind's representatives, each once.
+
+        Args:
+            query: what is compared.
+            n: how many.
+            wider: look into so many times as many cells.
+        """
+        known = query.number_weights > 0.0
+        value = np.where(known, (query.value - self.centre) / self.scale, 0.0)
+        # the scale is the usual spread of a comparison
+        weights = query.number_weights / (query.variance / self.scale**2 + 1.0)
+        pull = weights * value
+        cost = pull * value
+        # a card that lacks a part pays a constant in its place
+        instead = [cost[part].sum() - query.weights[i] * MISSING_DISTANCE for i, part in _OPTIONAL]
+        augmented = np.concatenate([2.0 * pull, -weights, instead]).astype(np.float32)
+        cells_gap = self.cells @ -augmented[: 2 * DIM]
+        probes = min(wider * (_PROBES if (query.weights > 0.0).all() else _PROBES_PARTIAL), len(cells_gap))
+        cells = np.argpartition(cells_gap, probes - 1)[:probes]
         self.lists.nprobe = probes
         _, found = self.lists.search_preassigned(
             augmented[None], n, cells[None], np.zeros((1, probes), dtype=np.float32)
         )
-        near = found[0][found[0] >= 0]
-        return np.union1d(near, self.representatives)
+        near = found[0]
+        near = near[near >= 0]
+        near = near[~self.is_representative[near]]
+        return np.concatenate([near, self.representatives])
 
 
 def faiss_or_none() -> ModuleType | None:
@@ -158,17 +166,22 @@ def _open(folder: Path, registry_id: str) -> InvertedFile | None:
         raise IntegrityError(f"{folder} is not this registry's, or is damaged")
     centre, scale = np.load(folder / "scale.npy")
     codes = np.load(folder / "kinds.npy")
+    centroids = np.load(folder / "centroids.npy")
+    first = _first_of_each(codes)
+    is_first = np.zeros(len(codes), dtype=bool)
+    is_first[first] = True
     return InvertedFile(
         folder,
         int(meta["last_row"]),
         tuple(meta["kinds"]),
-        np.load(folder / "vectors.npy", mmap_mode="r"),
+        np.load(folder / "vectors.npy", mmap_mode="r").view(np.ndarray),  # the subclass costs more than a look-up
         np.load(folder / "rows.npy"),
         codes,
-        np.load(folder / "centroids.npy"),
+        np.concatenate([centroids, centroids**2], axis=1),
         centre,
         scale,
-        _first_of_each(codes),
+        first,
+        is_first,
         faiss.read_index(str(folder / "lists.faiss"), faiss.IO_FLAG_MMAP),
     )
 
@@ -204,7 +217,7 @@ def _write(connection: Connection, part: Path, faiss: ModuleType, say: Told) -> 
     for start in range(0, len(rows), _READ_ROWS):
         piece = slice(start, start + _READ_ROWS)
         _, assigned = means.index.search(scaled[piece] * metric, 1)
-        lacking = np.stack([~known[piece, PARTS[name]].any(axis=1) for name in _OPTIONAL], axis=1)
+        lacking = np.stack([~known[piece, part].any(axis=1) for _, part in _OPTIONAL], axis=1)
         augmented = np.ascontiguousarray(
             np.concatenate([scaled[piece], scaled[piece] ** 2, lacking.astype(np.float32)], axis=1)
         )

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from worldsim.errors import RegistryError
 from worldsim.registry.database import Database, descriptors
 from worldsim.registry.descriptor import DIM, QueryVector, distances
+from worldsim.registry.filters import among
 from worldsim.registry.index import ExactIndex, Nearest
 from worldsim.registry.ivf import InvertedFile, Told, build, faiss_or_none, newest_file
 
@@ -24,6 +25,8 @@ EXACT_BELOW = 50_000
 """With fewer models every search is exact; a comparison with all of them takes a few milliseconds."""
 
 _SHORTLIST = 256  # candidates of the inverted file that are compared exactly
+_FILTERED = 4096  # candidates of the inverted file when a filter takes some of them away again
+_WIDER = 4  # times as many cells are looked into then
 _STALE_SHARE = 0.05  # a file that lacks more than this share of the models is built anew
 _log = logging.getLogger(__name__)
 
@@ -73,6 +76,14 @@ class SearchIndex:
             self.reset()
         return made
 
+    def build_if_stale(self, told: Told | None = None) -> None:
+        """Build an inverted file where the registry is large and has none that serves it. Raises as `build`."""
+        with self._database.reading() as connection, self._turn:
+            self._follow(connection, background=False)
+            stale = self._is_stale()
+        if stale:
+            self.build(told)
+
     def nearest(
         self,
         connection: Connection,
@@ -80,7 +91,7 @@ class SearchIndex:
         n: int,
         kind: str | None = None,
         exclude: Collection[int] = (),
-        only: Collection[int] | None = None,
+        only: Int[np.ndarray, " m"] | None = None,
     ) -> Nearest:
         """Return the `n` nearest as `ExactIndex.nearest` does, near enough where the registry is large."""
         with self._turn:
@@ -91,16 +102,19 @@ class SearchIndex:
                 found = _merged(found, large, n) if len(found.row) else large
         return found
 
-    def _follow(self, connection: Connection) -> None:
+    def _follow(self, connection: Connection, background: bool = True) -> None:
         if not self._looked and self._folder is not None:
             self._looked = True
             count = connection.execute(sa.select(sa.func.count()).select_from(descriptors)).scalar_one()
             if count > EXACT_BELOW:
                 self._use(newest_file(self._folder, self._database.registry_id))
         self._replaced.update(self._recent.refresh(connection))
-        old = 0 if self._file is None else len(self._file.rows)
-        if self._folder is not None and len(self._recent) > max(EXACT_BELOW, _STALE_SHARE * old):
+        if background and self._is_stale():
             self._build_in_background()
+
+    def _is_stale(self) -> bool:
+        old = 0 if self._file is None else len(self._file.rows)
+        return self._folder is not None and len(self._recent) > max(EXACT_BELOW, _STALE_SHARE * old)
 
     def _use(self, file: InvertedFile | None) -> None:
         self._file = file
@@ -128,17 +142,17 @@ class SearchIndex:
         n: int,
         kind: str | None,
         exclude: Collection[int],
-        only: Collection[int] | None,
+        only: Int[np.ndarray, " m"] | None,
     ) -> Nearest:
-        position = self._subset(file, kind, only)
-        if position is None:
+        if kind is None and only is None:
             position = file.candidates(query, min(_SHORTLIST, n))
+        else:
+            position = self._filtered(file, query, kind, only)
         row = file.rows[position]
-        keep: Bool[np.ndarray, " n"] = np.ones(len(position), dtype=bool)
         for dropped in (exclude, self._replaced):
             if dropped:
-                keep &= ~np.isin(row, list(dropped))
-        position, row = position[keep], row[keep]
+                keep: Bool[np.ndarray, " n"] = ~np.isin(row, list(dropped))
+                position, row = position[keep], row[keep]
         vectors = file.vectors[position]
         gap = distances(query, vectors[:, :DIM], vectors[:, DIM:])
         order = np.lexsort((row, gap))[:n]
@@ -146,18 +160,30 @@ class SearchIndex:
             row[order], gap[order], file.kind_codes[position[order]], vectors[order, :DIM], vectors[order, DIM:]
         )
 
-    def _subset(
-        self, file: InvertedFile, kind: str | None, only: Collection[int] | None
-    ) -> Int[np.ndarray, " n"] | None:
-        """Return the positions that a filter leaves, None where there is no filter."""
-        if kind is None and only is None:
-            return None
-        wanted = np.ones(len(file.rows), dtype=bool)
-        if kind is not None:
-            wanted &= file.kind_codes == self._kinds.get(kind, -1)
-        if only is not None:
-            wanted &= np.isin(file.rows, np.fromiter(only, dtype=np.int64, count=len(only)))
-        return np.flatnonzero(wanted)
+    def _filtered(
+        self, file: InvertedFile, query: QueryVector, kind: str | None, only: Int[np.ndarray, " m"] | None
+    ) -> Int[np.ndarray, " n"]:
+        """Return the positions that a filter leaves: all of them, or where they are many, enough of the nearest."""
+        code = None if kind is None else self._kinds.get(kind, -1)
+        left = len(file.rows) if only is None else len(only)
+        if code is not None:
+            left = min(left, int(np.count_nonzero(file.kind_codes == code)))
+        if left > EXACT_BELOW:
+            near = file.candidates(query, _FILTERED, wider=_WIDER)
+            near = near[self._passes(file.rows[near], file.kind_codes[near], code, only)]
+            if len(near) >= _SHORTLIST:
+                return near
+        return np.flatnonzero(self._passes(file.rows, file.kind_codes, code, only))
+
+    @staticmethod
+    def _passes(
+        rows: Int[np.ndarray, " n"],
+        kind_codes: Int[np.ndarray, " n"],
+        code: int | None,
+        only: Int[np.ndarray, " m"] | None,
+    ) -> Bool[np.ndarray, " n"]:
+        wanted = np.ones(len(rows), dtype=bool) if only is None else among(rows, only)
+        return wanted if code is None else wanted & (kind_codes == code)
 
 
 def _merged(a: Nearest, b: Nearest, n: int) -> Nearest:

@@ -39,7 +39,7 @@ from worldsim.registry.cards import (
     Word,
     dump_card,
 )
-from worldsim.registry.framing import MAX_PUBLISH_BYTES, MEDIA_TYPE, pack_candidates, unpack_model
+from worldsim.registry.framing import MAX_PUBLISH_BYTES, MEDIA_TYPE, pack_bundle, unpack_model
 from worldsim.registry.gateway import Counted, Gateway, Limits
 from worldsim.registry.maintenance import statistics
 from worldsim.registry.store import MAX_CANDIDATES, StoredRegistry
@@ -194,8 +194,8 @@ def _add_reading(app: APIRouter, registry: StoredRegistry) -> None:
     @app.post("/v1/bundle", tags=["registry"], response_class=Response)
     def bundle(wanted: SearchDocument) -> Response:
         """Return the nearest cards and their models in one body (see worldsim.registry.framing)."""
-        found = registry.search(wanted.query(), wanted.k, tag=wanted.tag, licence=wanted.licence)
-        return Response(pack_candidates(found, registry.blobs_of(found.cards)), media_type=MEDIA_TYPE)
+        found = registry.bundle(wanted.query(), wanted.k, tag=wanted.tag, licence=wanted.licence)
+        return Response(pack_bundle(found), media_type=MEDIA_TYPE)
 
     @app.get("/v1/models", tags=["registry"])
     def listed(

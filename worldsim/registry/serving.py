@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import sys
@@ -62,6 +63,8 @@ def run_service(
     class Announced(uvicorn.Server):
         async def startup(self, sockets: list | None = None) -> None:
             await super().startup(sockets)
+            gc.collect()
+            gc.freeze()  # what was imported stays: a collection need not look through it while a client waits
             if listening is not None and self.started:
                 bound = self.servers[0].sockets[0].getsockname()
                 listening(f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,10 +15,13 @@ from worldsim.contracts.registry import Registry
 from worldsim.errors import CardError, ConfigurationError, IntegrityError, ModelNotFoundError
 from worldsim.registry.artefact import TestStream, check_model_bytes, check_sum, model_bytes, open_model, sha256_of
 from worldsim.registry.blobs import BlobStore
-from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, dump_card, model_class
-from worldsim.registry.database import Database, aliases, cards, descriptors, models, pairs, tags
-from worldsim.registry.descriptor import card_vector, query_vector
-from worldsim.registry.index import pack_vector, select_diverse
+from worldsim.registry.card_rows import insert_cards
+from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
+from worldsim.registry.database import NEWEST, Database, aliases, cards, models, pairs, tags
+from worldsim.registry.descriptor import query_vector
+from worldsim.registry.filters import RowFilters
+from worldsim.registry.framing import Bundle
+from worldsim.registry.index import select_diverse
 from worldsim.registry.search_index import SearchIndex
 from worldsim.types.card import ModelCard
 from worldsim.types.query import Candidates, Query
@@ -33,7 +35,9 @@ _POOL = 512  # nearest cards among which the diverse ones are chosen
 
 # built once: SQLAlchemy keeps what it works out about a statement with the statement
 _ID: sa.BindParameter[str] = sa.bindparam("id")
-_CARDS_AT = sa.select(cards.c.row, cards.c.body).where(cards.c.row.in_(sa.bindparam("rows", expanding=True)))
+_AT_ROWS = cards.c.row.in_(sa.bindparam("rows", expanding=True))
+_CARDS_AT = sa.select(cards.c.row, cards.c.body).where(_AT_ROWS)
+_TEXTS_AT = sa.select(cards.c.row, cards.c.body, cards.c.body_sha256, cards.c.blob).where(_AT_ROWS)
 _CARD_OF_VERSION = sa.select(cards.c.body).where(cards.c.model_id == _ID, cards.c.version == sa.bindparam("version"))
 _NEWEST_CARD = (  # by the pointer's own key, which both databases find directly
     sa.select(cards.c.body).join_from(models, cards, models.c.row == cards.c.row).where(models.c.model_id == _ID)
@@ -48,6 +52,7 @@ class StoredRegistry(Registry):
         self.database, self.blobs = database, blobs
         self.remote = database.url.get_backend_name() != "sqlite"
         self.index = SearchIndex(database, index_folder)
+        self.filters = RowFilters()
         self._classes: dict[str, type[ObjectModel]] = {}
 
     def __repr__(self) -> str:
@@ -75,21 +80,58 @@ class StoredRegistry(Registry):
         Raises:
             ConfigurationError: `k` is not between 1 and 64.
         """
+        with self.database.reading() as connection:
+            return self._search(connection, query, k, tag, licence)
+
+    def search_models(
+        self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None
+    ) -> tuple[Candidates, list[ObjectModel]]:
+        """Return what `search` does and the models of it, in one look at the store. Raises as it and `fetch` do."""
+        with self.database.reading() as connection:
+            found = self._search(connection, query, k, tag, licence)
+            data = self._blobs_of(connection, found.cards)
+        return found, [self._model(card, data[card.sha256]) for card in found.cards]
+
+    def bundle(self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None) -> Bundle:
+        """Return what `search_models` does as it is stored, in one look at the store, for another machine to open.
+
+        Raises:
+            ConfigurationError: as `search`.
+            IntegrityError: a card's text does not match its checksum, or a model's bytes are gone.
+        """
+        with self.database.reading() as connection:
+            rows, distances = self._find(connection, query, k, tag, licence)
+            by_row = {found.row: found for found in connection.execute(_TEXTS_AT, {"rows": rows})}
+            texts = [by_row[row] for row in rows]
+            blobs = self.blobs.get(connection, list(dict.fromkeys(text.blob for text in texts)))
+        for text in texts:
+            if sha256_of(text.body.encode()) != text.body_sha256 or text.blob not in blobs:
+                raise IntegrityError(
+                    f"a card of {self.database.name} (row {text.row}) is damaged, or its parameters are gone; "
+                    "'worldsim registry verify' lists what is lost."
+                )
+        return Bundle(tuple(text.body for text in texts), distances, blobs)
+
+    def _search(self, connection: Connection, query: Query, k: int, tag: str | None, licence: str | None) -> Candidates:
+        rows, distances = self._find(connection, query, k, tag, licence)
+        by_row = self._cards_at(connection, rows)
+        return Candidates(tuple(by_row[row] for row in rows), distances)
+
+    def _find(
+        self, connection: Connection, query: Query, k: int, tag: str | None, licence: str | None
+    ) -> tuple[list[int], tuple[float, ...]]:
+        """Return rows of the cards table and distances of what a search gives."""
         if not 1 <= k <= MAX_CANDIDATES:
             raise ConfigurationError(f"search: k = {k}, expected 1 to {MAX_CANDIDATES}.")
-        with self.database.reading() as connection:
-            exclude = self._rows_of(connection, query.exclude)
-            only = self._rows_with(connection, tag, licence)
-            found = self.index.nearest(connection, query_vector(query), _POOL, query.kind, exclude, only)
-            chosen = select_diverse(found, k)
-            by_row = self._cards_at(connection, [int(found.row[i]) for i in chosen])
-        return Candidates(
-            tuple(by_row[int(found.row[i])] for i in chosen), tuple(float(found.distance[i]) for i in chosen)
-        )
+        exclude = self._rows_of(connection, query.exclude)
+        only = self.filters.rows(connection, tag, licence)
+        found = self.index.nearest(connection, query_vector(query), _POOL, query.kind, exclude, only)
+        chosen = select_diverse(found, k)
+        return found.row[chosen].tolist(), tuple(found.distance[chosen].tolist())
 
     def cards(self, tag: str | None = None) -> list[ModelCard]:
         """Return the newest version of every card (with `tag`, where given), ordered by id."""
-        query = sa.select(cards.c.body).join(models, models.c.row == cards.c.row).order_by(models.c.model_id)
+        query = sa.select(cards.c.body).join(models, NEWEST).order_by(models.c.model_id)
         if tag is not None:
             query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
         with self.database.reading() as connection:
@@ -117,7 +159,7 @@ class StoredRegistry(Registry):
 
     def card_page(self, after: str = "", limit: int = 200, tag: str | None = None) -> list[ModelCard]:
         """Return at most `limit` newest cards with ids beyond `after`, ordered by id."""
-        query = sa.select(cards.c.body).join(models, models.c.row == cards.c.row).order_by(models.c.model_id)
+        query = sa.select(cards.c.body).join(models, NEWEST).order_by(models.c.model_id)
         query = query.where(models.c.model_id > after).limit(limit)
         if tag is not None:
             query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
@@ -190,16 +232,6 @@ class StoredRegistry(Registry):
             card = self._card(connection, model_id, version)
             return card, self._blobs_of(connection, [card])[card.sha256]
 
-    def fetch_many(self, wanted: Sequence[ModelCard]) -> list[ObjectModel]:
-        """Return the models of cards that a search gave, in one look at the store. Raises as `fetch` does."""
-        data = self.blobs_of(wanted)
-        return [self._model(card, data[card.sha256]) for card in wanted]
-
-    def blobs_of(self, wanted: Sequence[ModelCard]) -> dict[str, bytes]:
-        """Return the safetensors bytes of `wanted` by sha256, not yet checked against it."""
-        with self.database.reading() as connection:
-            return self._blobs_of(connection, wanted)
-
     # -- publishing ---------------------------------------------------------------------------------------------
 
     def publish(self, model: ObjectModel, stream: TestStream | None = None) -> str:
@@ -252,64 +284,7 @@ class StoredRegistry(Registry):
             keep_versions: store each under its own version, which must be free, instead of the next one.
         """
         self.blobs.put(connection, {card.sha256: data for card, data in items})
-        return self._insert(connection, [card for card, _ in items], keep_versions)
-
-    def _insert(self, connection: Connection, new: Sequence[ModelCard], keep_versions: bool) -> list[str]:
-        """Insert `new` and point each id at its newest version.
-
-        Rows count up under the writer's lock. The newest version of a model is never deleted, and it alone has a
-        descriptor, so no number is used for two descriptors and readers can ask for what came after a row.
-        """
-        newest = self._newest(connection, {card.model_id for card in new})
-        before = {model_id: row for model_id, (row, _) in newest.items()}
-        row = connection.execute(sa.select(sa.func.coalesce(sa.func.max(cards.c.row), 0))).scalar_one()
-        published_s = time.time()
-        card_rows, tag_rows, pointed = [], [], {}
-        for card in new:
-            row += 1
-            last = newest[card.model_id][1] if card.model_id in newest else 0
-            card = card.replace(version=card.version if keep_versions else last + 1)  # noqa: PLW2901
-            if card.version > last:
-                newest[card.model_id] = (row, card.version)
-                pointed[card.model_id] = (row, card)
-            card_rows.append(_card_row(row, card, published_s))
-            tag_rows += [{"tag": tag, "row": row} for tag in dict.fromkeys(card.tags)]
-        if not card_rows:
-            return []
-        connection.execute(cards.insert(), card_rows)
-        if pointed:
-            self._point(connection, pointed, before)
-        if tag_rows:
-            connection.execute(tags.insert(), tag_rows)
-        return [f"{r['model_id']}@{r['version']}" for r in card_rows]
-
-    def _point(
-        self, connection: Connection, pointed: Mapping[str, tuple[int, ModelCard]], before: Mapping[str, int]
-    ) -> None:
-        """Make the `pointed` rows the newest versions of their models, findable by descriptor."""
-        fresh = [{"model_id": m, "row": row} for m, (row, _) in pointed.items() if m not in before]
-        moved = [{"id": m, "to": row} for m, (row, _) in pointed.items() if m in before]
-        if fresh:
-            connection.execute(models.insert(), fresh)
-        if moved:
-            at: sa.BindParameter[str] = sa.bindparam("id")
-            to: sa.BindParameter[int] = sa.bindparam("to")
-            connection.execute(models.update().where(models.c.model_id == at).values(row=to), moved)
-            old = [{"old": before[m]} for m in pointed if m in before]
-            connection.execute(descriptors.delete().where(descriptors.c.row == sa.bindparam("old")), old)
-        connection.execute(
-            descriptors.insert(),
-            [
-                {
-                    "row": row,
-                    "replaces": before.get(model_id),
-                    "model_id": model_id,
-                    "kind": card.kind,
-                    "vector": pack_vector(*card_vector(card)),
-                }
-                for model_id, (row, card) in pointed.items()
-            ],
-        )
+        return insert_cards(connection, [card for card, _ in items], keep_versions)
 
     # -- reading rows -------------------------------------------------------------------------------------------
 
@@ -360,29 +335,6 @@ class StoredRegistry(Registry):
         query = sa.select(models.c.row).where(models.c.model_id.in_(sorted(model_ids)))
         return set(connection.execute(query).scalars())
 
-    def _rows_with(self, connection: Connection, tag: str | None, licence: str | None) -> set[int] | None:
-        if tag is None and licence is None:
-            return None
-        query = sa.select(models.c.row)
-        if tag is not None:
-            query = query.join(tags, tags.c.row == models.c.row).where(tags.c.tag == tag)
-        if licence is not None:
-            query = query.join(cards, cards.c.row == models.c.row).where(cards.c.licence == licence)
-        return set(connection.execute(query).scalars())
-
-    def _newest(self, connection: Connection, model_ids: set[str]) -> dict[str, tuple[int, int]]:
-        """Return model id -> (row, version) of the newest version of those that exist."""
-        found: dict[str, tuple[int, int]] = {}
-        ids = sorted(model_ids)
-        for start in range(0, len(ids), 500):
-            query = (
-                sa.select(models.c.model_id, models.c.row, cards.c.version)
-                .join(cards, cards.c.row == models.c.row)
-                .where(models.c.model_id.in_(ids[start : start + 500]))
-            )
-            found.update((model_id, (row, version)) for model_id, row, version in connection.execute(query))
-        return found
-
 
 def check_alias(alias: str) -> str:
     """Return `alias` if it is well formed.
@@ -393,19 +345,3 @@ def check_alias(alias: str) -> str:
     if re.fullmatch(r"[a-z][a-z0-9_.-]{0,63}", alias) is None or alias == "main":
         raise CardError(f"alias {alias[:80]!r}, expected small letters, digits, . _ -, a letter first, not 'main'.")
     return alias
-
-
-def _card_row(row: int, card: ModelCard, published_s: float) -> dict[str, Any]:
-    body = dump_card(card)
-    return {
-        "row": row,
-        "model_id": card.model_id,
-        "version": card.version,
-        "kind": card.kind,
-        "family": card.family,
-        "licence": card.licence,
-        "body": body,
-        "body_sha256": sha256_of(body.encode()),
-        "blob": card.sha256,
-        "published_s": published_s,
-    }
