@@ -37,7 +37,9 @@ BENCHMARKS: dict[str, str] = {
     "registry": "worldsim.evaluation.bench_registry:bench_registry",
     "scale": "worldsim.evaluation.bench_scale:bench_scale",
     "scenarios": "worldsim.evaluation.bench_scenarios:bench_scenarios",
-    "transfer-cube-toss": "worldsim.evaluation.transfer_cube:transfer_cube_toss",
+    "transfer-double-pendulum": "worldsim.evaluation.transfer.double_pendulum:transfer_double_pendulum",
+    "transfer-planar-drop": "worldsim.evaluation.transfer.planar_drop:transfer_planar_drop",
+    "transfer-cube-toss": "worldsim.evaluation.transfer.cube_toss:transfer_cube_toss",
 }
 """Name -> ``module:function``, imported when it is run."""
 

@@ -8,7 +8,9 @@ contact is chaotic and the model is not the truth, and a cloud that believes its
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from worldsim.dynamics import ContactSettings, quaternion
 from worldsim.inference.rigid_rollout import BoxParameters, BoxStart, roll_out
 from worldsim.types.card import ParameterPrior
 
-__all__ = ["CUBE_PRIORS", "Identifier", "ParameterCloud", "Windows"]
+__all__ = ["CUBE_PRIORS", "Identifier", "ParameterCloud", "RollOut", "Start", "Windows", "roll_out_cube"]
 
 CUBE_PRIORS = (
     ParameterPrior("friction", 0.2, 0.4, "1", "log"),
@@ -37,18 +39,26 @@ CUBE_PRIORS = (
 """What is known of such a cube before the first toss: its nominal size and moment, and rough contact values."""
 
 
+class Start(Protocol):
+    """Where W windows start, for whatever kind of thing is thrown."""
+
+    def repeated(self, times: int) -> Self:
+        """Return the starts `times` over."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """W short stretches of one or more tosses.
+    """W short stretches of one or more tosses. A thing of several bodies has a column a body.
 
     Attributes:
-        start: W starts, velocities at the pose.
+        start: their starts, velocities at the pose.
         position: [T, W, 3] m observed; orientation_xyzw: [T, W, 4].
         present: [T, W] False beyond the end of a toss.
         dt_s: time between frames.
     """
 
-    start: BoxStart
+    start: Start
     position: Float[Tensor, "T W 3"]
     orientation_xyzw: Float[Tensor, "T W 4"]
     present: Bool[Tensor, "T W"]
@@ -102,6 +112,24 @@ class ParameterCloud:
         return self.particles[_systematic(self.weights, count, rng)]
 
 
+RollOut = Callable[
+    [Float[np.ndarray, "E P"], Any, int, float, ContactSettings],
+    tuple[Float[Tensor, "T N 3"], Float[Tensor, "T N 4"]],
+]
+"""(natural parameters of E particles, E x W starts, frames, dt_s, settings) -> poses; the first particle's come first.
+
+The starts are of the type that the thing needs. A thing of several bodies gives a column a body, windows first.
+"""
+
+
+def roll_out_cube(
+    natural: Float[np.ndarray, "E P"], starts: BoxStart, frames: int, dt_s: float, settings: ContactSettings
+) -> tuple[Float[Tensor, "T N 3"], Float[Tensor, "T N 4"]]:
+    """Roll out cubes of parameters in the order of `CUBE_PRIORS`."""
+    parameters = box_parameters(natural, len(starts.position) // len(natural), starts.position)
+    return roll_out(starts, parameters, frames, dt_s, settings)
+
+
 @dataclass(frozen=True, slots=True)
 class Identifier:
     """Learns a `ParameterCloud` from windows, one toss after another.
@@ -116,6 +144,7 @@ class Identifier:
         shrinkage: Liu and West's a, pulls resampled particles to the mean as far as the kernel spreads them.
         settings: of the contact solver.
         priors: what is believed before the first toss.
+        roll_out: how the thing moves, given parameters in the order of `priors`.
     """
 
     particles: int = 128
@@ -126,6 +155,7 @@ class Identifier:
     shrinkage: float = 0.95
     settings: ContactSettings = field(default_factory=lambda: ContactSettings(substeps=2, iterations=8))
     priors: tuple[ParameterPrior, ...] = CUBE_PRIORS
+    roll_out: RollOut = roll_out_cube
 
     def begin(self, rng: np.random.Generator) -> ParameterCloud:
         """Return the prior cloud."""
@@ -160,9 +190,8 @@ class Identifier:
         """Return position (m) and rotation (rad) errors of every particle at every horizon of every window."""
         count, width = self.particles, windows.position.shape[1]
         horizons = list(self.horizons)
-        parameters = box_parameters(cloud.natural(), width, windows.position)
-        positions, orientations = roll_out(
-            windows.start.repeated(count), parameters, horizons[-1] + 1, windows.dt_s, self.settings
+        positions, orientations = self.roll_out(
+            cloud.natural(), windows.start.repeated(count), horizons[-1] + 1, windows.dt_s, self.settings
         )
         seen_p, seen_q = windows.position[horizons].repeat(1, count, 1), windows.orientation_xyzw[horizons]
         position = (positions[horizons] - seen_p).norm(dim=-1).unflatten(1, (count, width))

@@ -11,7 +11,7 @@ from torch import Tensor
 from worldsim.dynamics import ContactBodies, ContactSettings, Obstacles, quaternion, resolve_contacts
 from worldsim.types.states import ObjectStates
 
-__all__ = ["BoxParameters", "BoxStart", "roll_out"]
+__all__ = ["BoxParameters", "BoxStart", "RigidBoxParameters", "roll_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,31 @@ class BoxParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class RigidBoxParameters:
+    """What is believed of N cubes whose contact is described otherwise.
+
+    Attributes:
+        edge_m: [N] edge length.
+        gravity_m_s2: [N] downward acceleration.
+        contact: contact properties, the centre of mass among them.
+    """
+
+    edge_m: Float[Tensor, " N"]
+    gravity_m_s2: Float[Tensor, " N"]
+    contact: ContactBodies
+
+    @property
+    def centre_of_mass_m(self) -> Float[Tensor, "N 3"]:
+        """Centre of mass from the cube's centre, body frame, m."""
+        offset = self.contact.centre_of_mass_offset_m
+        return torch.zeros_like(self.edge_m)[:, None].expand(-1, 3) if offset is None else offset
+
+    def bodies(self) -> ContactBodies:
+        """Return the contact properties."""
+        return self.contact
+
+
+@dataclass(frozen=True, slots=True)
 class BoxStart:
     """Where N rollouts start.
 
@@ -87,7 +112,7 @@ class BoxStart:
 
 @torch.no_grad()
 def roll_out(
-    start: BoxStart, parameters: BoxParameters, frames: int, dt_s: float, settings: ContactSettings
+    start: BoxStart, parameters: BoxParameters | RigidBoxParameters, frames: int, dt_s: float, settings: ContactSettings
 ) -> tuple[Float[Tensor, "T N 3"], Float[Tensor, "T N 4"]]:
     """Return positions and orientations at `frames` instants, the start among them."""
     offset, gravity = parameters.centre_of_mass_m, parameters.gravity_m_s2

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldsim.dynamics import quaternion
-from worldsim.inference.identification import Identifier, ParameterCloud, box_parameters
-from worldsim.inference.rigid_rollout import BoxStart, roll_out
+from worldsim.inference.identification import Identifier, ParameterCloud
+from worldsim.inference.rigid_rollout import BoxStart
 
 __all__ = ["Calibration", "StartNoise", "TossPrediction", "predict"]
 
@@ -30,10 +30,18 @@ class StartNoise:
     spin_rad_s: float = 0.055
 
     def draw(self, start: BoxStart, rng: np.random.Generator) -> BoxStart:
-        """Return starts that might have been measured as `start`."""
+        """Return starts that might have been measured as `start`.
+
+        The noise is drawn along each toss's own heading, so that a toss seen from another side gets the same.
+        """
+        shape, dtype = start.position.shape, start.position.dtype
+        heading = torch.atan2(start.linear_velocity[:, 1], start.linear_velocity[:, 0])
+        zero = torch.zeros_like(heading)
+        turn = torch.stack([zero, zero, torch.sin(0.5 * heading), torch.cos(0.5 * heading)], dim=-1)
 
         def noise(scale: float) -> Tensor:
-            return torch.as_tensor(scale * rng.standard_normal(start.position.shape), dtype=start.position.dtype)
+            drawn = torch.as_tensor(scale * rng.standard_normal(shape), dtype=dtype)
+            return quaternion.rotate(turn, drawn)
 
         return BoxStart(
             start.position + noise(self.position_m),
@@ -69,12 +77,13 @@ def predict(
     dt_s: float,
     samples: int,
     rng: np.random.Generator,
+    noise: StartNoise | None = None,
 ) -> TossPrediction:
     """Predict tosses open loop; every sample has its own parameters and its own start."""
     count = len(start.position)
-    starts = StartNoise().draw(start.repeated(samples), rng)
-    parameters = box_parameters(cloud.natural(cloud.draw(samples, rng)), count, start.position)
-    positions, orientations = roll_out(starts, parameters, frames, dt_s, identifier.settings)
+    starts = (noise or StartNoise()).draw(start.repeated(samples), rng)
+    natural = cloud.natural(cloud.draw(samples, rng))
+    positions, orientations = identifier.roll_out(natural, starts, frames, dt_s, identifier.settings)
     cloud_of_points = positions.nan_to_num(nan=0.0).unflatten(1, (samples, count)).movedim(1, 0)
     drawn = cloud_of_points.double().numpy()
     return TossPrediction(

@@ -1,0 +1,86 @@
+"""A transfer suite for people: curves of the errors over the horizon and the table of figures, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import matplotlib.figure
+import numpy as np
+from jaxtyping import Float
+from markupsafe import Markup
+
+from worldsim.evaluation.bench import Figure
+from worldsim.evaluation.jsonable import dump_json
+from worldsim.evaluation.provenance import git_commit
+from worldsim.evaluation.report.palette import DARK, LIGHT, ROLES
+from worldsim.evaluation.report.plots import style, svg
+from worldsim.evaluation.run_folder import atomic_write
+
+__all__ = ["Curves", "write_page"]
+
+_COLOURS = ("belief", "baseline", "s3", "s4", "settled", "muted", "ink")
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """One plot: a line a model, ours first.
+
+    Attributes:
+        name: what is drawn.
+        time_s: [T] horizon.
+        unit: of the lines.
+        lines: model -> [T].
+    """
+
+    name: str
+    time_s: Float[np.ndarray, " T"]
+    unit: str
+    lines: Mapping[str, Float[np.ndarray, " T"]]
+
+
+def write_page(folder: Path, suite: str, lead: str, figures: Sequence[Figure], curves: Sequence[Curves]) -> Path:
+    """Write ``transfer.html`` and ``curves.json`` into `folder`; return the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    template = files("worldsim.evaluation.transfer").joinpath("page.html.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    page = environment.from_string(template).render(
+        title=f"From simulation to reality: {suite}",
+        lead=lead,
+        light=LIGHT,
+        dark=DARK,
+        drawings=[(each.name, Markup(_drawing(each))) for each in curves],
+        rows=[_row(figure) for figure in figures],
+        made=f"commit {git_commit() or 'of an installed package'}; written by worldsim transfer {suite} --out DIR",
+    )
+    path = folder / "transfer.html"
+    for target, text in ((path, page), (folder / "curves.json", dump_json(list(curves), indent=2) + "\n")):
+        with atomic_write(target) as file:
+            file.write(text.encode("utf-8"))
+    return path
+
+
+def _drawing(curves: Curves) -> str:
+    figure = matplotlib.figure.Figure(figsize=(8.6, 3.0))
+    axes = figure.add_axes((0.09, 0.16, 0.88, 0.72))
+    style(axes)
+    for index, (name, line) in enumerate(curves.lines.items()):
+        colour = ROLES[_COLOURS[index % len(_COLOURS)]]
+        axes.plot(curves.time_s, line, color=colour, lw=2.0 if index == 0 else 1.2, label=name)
+    axes.set_xlabel("time after the start (s)")
+    axes.set_ylabel(curves.unit)
+    axes.set_ylim(bottom=0.0)
+    figure.legend(loc="upper center", ncols=4, frameon=False, fontsize=8, labelcolor=ROLES["ink"])
+    return svg(figure)
+
+
+def _row(figure: Figure) -> dict[str, object]:
+    beside = "; ".join(f"{name} {value:.4g}" for name, value in figure.baselines.items() if value is not None)
+    interval = "" if figure.interval is None else f"{figure.interval[0]:.4g} to {figure.interval[1]:.4g}"
+    unit = "" if figure.unit == "1" else f" {figure.unit}"
+    verdict = "" if figure.bar is None else ("holds" if figure.holds else "falls short")
+    cells = (figure.name, f"{figure.value:.4g}{unit}", interval, figure.n, beside, figure.bar or "")
+    return {"cells": cells, "verdict": verdict, "short": verdict == "falls short"}
