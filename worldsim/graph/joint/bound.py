@@ -17,7 +17,7 @@ from torch import Tensor
 from worldsim.graph.joint.paths import Frame, Integrals
 from worldsim.graph.joint.slots import Slots
 
-LOST_SHARE = 0.1
+LOST_SHARE = 0.03
 """A path that is off by more than this share of the distance to the nearest body tells nothing of where that one acts
 from: the error of a regression's column takes about its square from the strength that is found."""
 

@@ -90,11 +90,14 @@ def joint_charges(
     neutral = (charges == 0).sum(1)
     shares = precision.new_tensor([0.5 * (1.0 - NEUTRAL_SHARE), NEUTRAL_SHARE]).log()
     prior = (size - neutral) * shares[0] + neutral * shares[1] + math.log(2.0)  # a sign of all charges says nothing
-    factor = stable_cholesky(precision + torch.diag_embed(1.0 / spread[:, None].expand_as(information)))
-    solved = torch.cholesky_solve(torch.cat([information[..., None], precision], -1), factor)
-    pull = mean[:, None] * (information - (precision @ solved[..., :1])[..., 0])
-    curve = mean.square()[:, None, None] * (precision - precision @ solved[..., 1:])
-    whole = 0.5 * (information * solved[..., 0]).sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    identity = torch.eye(information.shape[1], dtype=precision.dtype, device=precision.device)
+    own = identity / spread[:, None, None]
+    factor = stable_cholesky(precision + own)
+    told = torch.cholesky_solve(information[..., None], factor)[..., 0]
+    # in terms of the prior's own precision: the likelihood's may be so large that a difference of two is rounding
+    pull = mean[:, None] * told / spread[:, None]
+    curve = mean.square()[:, None, None] * (own - torch.cholesky_inverse(factor) / spread.square()[:, None, None])
+    whole = 0.5 * (information * told).sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     whole = whole - 0.5 * information.shape[1] * spread.log()
     states, evidence = [], []
     for part in torch.arange(len(mean), device=mean.device).split(max(CHUNK // sign.numel(), 1)):
