@@ -105,6 +105,13 @@ def test_axis_point_state_and_limits_are_those_of_the_motion(posterior: JointPos
     assert float((posterior.point[4] - (PLACE - LEVER)).norm()) < 0.005
 
 
+def test_a_cone_holds_the_error_of_the_frame_from_which_its_axis_is_seen(posterior: JointPosterior) -> None:
+    frames = 9  # of the source at rest, averaged: two directions, each known to a ninth of a detection's variance
+    for row in (0, 1):
+        spread = posterior.axis_covariance[row].diagonal(dim1=-2, dim2=-1).sum(-1)
+        assert bool((spread >= 2.0 * R_STD**2 / frames * (1.0 - 1e-6)).all())
+
+
 def test_turning_the_world_and_renaming_the_pairs_changes_no_probability(posterior: JointPosterior) -> None:
     turn = quaternion.exp(torch.tensor([0.4, -1.1, 0.7], dtype=torch.float64))
     order = torch.tensor([3, 0, 4, 2, 1])

@@ -11,7 +11,7 @@ from torch import Tensor
 from worldsim.evaluation.bench_graph_data import Scenes
 from worldsim.evaluation.bench_graph_scoring import SETTINGS, feed, new_filter
 from worldsim.graph.joint import ClassStrengths
-from worldsim.graph.joint.opening import OpenedKinds, open_kinds, pair_laws
+from worldsim.graph.joint.opening import OpenedKinds, open_kinds, pair_laws, refitted
 from worldsim.interactions.radial import POWERS, LearnedRadial, RadialPower
 
 OPENING = replace(SETTINGS, noise_bank_m=tuple(s for s in SETTINGS.noise_bank_m if s > 0.0), run_lengths=1)
@@ -44,6 +44,7 @@ def discover(scenes: Scenes, frames: int) -> Discovery:
     opened, right, errors = [], [], []
     for scene in range(len(scenes)):
         kinds = open_kinds(*pair_laws(precision[scene], information[scene], len(POWERS)))
+        kinds = refitted(kinds, precision[scene], information[scene])
         opened.append(kinds)
         laws = set(truth[scene].tolist()) - {0}
         right.append(len(kinds.pairs) == len(laws))

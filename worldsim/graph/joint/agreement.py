@@ -34,11 +34,13 @@ class Agreement:
         prior: of the states of each slot.
         likelihood: of the states of each slot, the other slots integrated out.
         strengths: of the classes.
+        log_evidence: [G] of each scene; None where the nodes agreed by messages.
     """
 
     prior: Sites
     likelihood: Messages
     strengths: ClassStrengths
+    log_evidence: Float[Tensor, " G"] | None = None
 
     @property
     def log_likelihood(self) -> Float[Tensor, "N d S"]:
@@ -108,10 +110,11 @@ def agree_by_scene(task: Task, pairs: Pairs, strengths: ClassStrengths, rounds: 
             found, marginals, _, _ = _scene_round(total, tilt, used, found, kinds, narrow)
         best = found.where(marginals.log_evidence > evidence, best)
         evidence = torch.maximum(marginals.log_evidence, evidence)
-    learned, _, prior, told = _scene_round(total, tilt, used, best, kinds, task.beam)
+    learned, marginals, prior, told = _scene_round(total, tilt, used, best, kinds, task.beam)
     place = (group[:, None], column)
     likelihood = Messages(told.log_weight[place], told.precision[place], told.information[place])
-    return Agreement(Sites(prior.log_weight[place], prior.mean[place], prior.variance[place]), likelihood, learned)
+    sites = Sites(prior.log_weight[place], prior.mean[place], prior.variance[place])
+    return Agreement(sites, likelihood, learned, marginals.log_evidence)
 
 
 def _scene_round(

@@ -70,7 +70,7 @@ def branched(
         evidence.covariance.index_put(put, 0.5 * (fresh_covariance + fresh_covariance.mT)),
         evidence.precision.index_put(put, zero),
         evidence.information.index_put(put, zero),
-        evidence.quadratic.index_put(put, zero),
+        evidence.misfit.index_put(put, zero),
         evidence.degrees.index_put(put, zero),
     )
     stay = math.log1p(-settings.change_hazard)

@@ -7,11 +7,14 @@ the evidence of "charges" against "any signs" decides, and the two answers are a
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from worldsim.graph.joint.evidence import stable_cholesky
 
 NEUTRAL_SHARE = 0.2
 """Prior probability that a node carries no charge."""
@@ -21,6 +24,12 @@ STRUCTURE_PRIOR = 0.5
 
 CHARGE_BEAM = 512
 """Assignments of charges kept a scene."""
+
+LARGEST_EXACT = 10
+"""Scenes of up to so many nodes have all their assignments of charges weighed, by the scene's joint likelihood."""
+
+CHUNK = 8_000_000
+"""Numbers held at a time while assignments are weighed."""
 
 STATE_OF_PRODUCT = (2, 0, 1)
 """Index of the edge state (absent, positive, negative) by the product of two charges + 1."""
@@ -48,6 +57,63 @@ def charge_posterior(
     odds = evidence_charges - evidence_free + math.log(STRUCTURE_PRIOR / (1.0 - STRUCTURE_PRIOR))
     weight = torch.sigmoid(odds)[:, None, None, None]
     return (weight * structured + (1.0 - weight) * torch.softmax(free, -1)).clamp_min(1e-30).log()
+
+
+def joint_charges(
+    likelihood: tuple[Float[Tensor, "G P P"], Float[Tensor, "G P"]],
+    strength: tuple[Float[Tensor, " G"], Float[Tensor, " G"]],
+    against: Float[Tensor, "G P"],
+    size: int,
+) -> tuple[Float[Tensor, "G P S"], Float[Tensor, " G"]]:
+    """Weigh every assignment of charges by the joint likelihood of all pairs of a scene.
+
+    Pairs that say nothing on their own (two bodies that circle each other) are tied to each other through the
+    likelihood: their states are known together or not at all, which no product of single pairs can tell. Given the
+    charges q, the coefficients are N(mu q_i q_j, D) with one variance of all pairs, so their evidence is a quadratic
+    form of the products.
+
+    Args:
+        likelihood: precision and information of the pairs' coefficients, pairs in the order (0, 1), (0, 2) ...
+        strength: magnitude mu of the coefficients, and the variance D about it.
+        against: log weight of *absent*, a pair.
+        size: n nodes.
+
+    Returns:
+        Log probability of absent, positive and negative of each pair, and the scene's log evidence.
+    """
+    precision, information = likelihood
+    mean, spread = strength
+    charges = _all_charges(size, precision.device)
+    pairs = torch.triu_indices(size, size, 1, device=precision.device)
+    product = charges[:, pairs[0]] * charges[:, pairs[1]]
+    sign = product.to(precision.dtype)
+    neutral = (charges == 0).sum(1)
+    shares = precision.new_tensor([0.5 * (1.0 - NEUTRAL_SHARE), NEUTRAL_SHARE]).log()
+    prior = (size - neutral) * shares[0] + neutral * shares[1] + math.log(2.0)  # a sign of all charges says nothing
+    identity = torch.eye(information.shape[1], dtype=precision.dtype, device=precision.device)
+    own = identity / spread[:, None, None]
+    factor = stable_cholesky(precision + own)
+    told = torch.cholesky_solve(information[..., None], factor)[..., 0]
+    # in terms of the prior's own precision: the likelihood's may be so large that a difference of two is rounding
+    pull = mean[:, None] * told / spread[:, None]
+    curve = mean.square()[:, None, None] * (own - torch.cholesky_inverse(factor) / spread.square()[:, None, None])
+    whole = 0.5 * (information * told).sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    whole = whole - 0.5 * information.shape[1] * spread.log()
+    states, evidence = [], []
+    for part in torch.arange(len(mean), device=mean.device).split(max(CHUNK // sign.numel(), 1)):
+        weight = prior + pull[part] @ sign.T + against[part] @ (product == 0).to(sign).T
+        weight = weight - 0.5 * ((sign @ curve[part]) * sign).sum(-1)
+        evidence.append(torch.logsumexp(weight, 1))
+        share = (weight - evidence[-1][:, None]).exp()
+        states.append(torch.stack([share @ (product == each).to(sign) for each in (0, 1, -1)], -1))
+    return torch.cat(states).clamp_min(1e-30).log(), torch.cat(evidence) + whole
+
+
+def _all_charges(size: int, device: torch.device) -> Int[Tensor, "H n"]:
+    """Return every assignment of -1, 0, 1 to the nodes, one of each pair that differs by the sign of all charges."""
+    every = torch.tensor(list(itertools.product((0, 1, -1), repeat=size)), device=device)
+    first = every.gather(1, (every != 0).to(torch.int8).argmax(1, keepdim=True))[:, 0]
+    return every[first >= 0]
 
 
 def _enumerate_charges(log_likelihood: Float[Tensor, "G n n S"]) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from worldsim.graph.joint.bound import BoundPairs
 from worldsim.graph.joint.evidence import Prediction
 from worldsim.graph.joint.paths import (
     CUBIC_STIFFNESS,
@@ -38,8 +39,12 @@ BRIDGE_STIFFNESS = 20.0
 KINK_STIFFNESS = 30.0
 """A wall turns the acceleration a of a body round, which bends its unfolded path by about a h^2 over this number."""
 
-SEEN_SHARE = 0.5
-"""Variance of a path between two observations over that of one of them."""
+SEEN_SHARE = 1.0
+"""Variance of a path between two observations over that of one of them: half, and as much again, since the next frame
+begins where this one ends and shares half of its error."""
+
+STRAY_SHARE = 0.5
+"""A body that is seen twice strays in between from a path through both by at most about this share of its travel."""
 
 WARINESS = 25.0
 """Accelerations that are believed bend a path only if they stand out of their doubt by the root of this."""
@@ -69,6 +74,7 @@ class BelievedForces:
         believed: [N, d] mean of each coefficient; square: [N, d] its expected square.
         path_variance: [N] of each body's path, m^2.
         integral_error: relative error of the integrated forces.
+        pairs: bodies that circle each other within the frame, None where that was not looked for.
     """
 
     integrals: Integrals
@@ -76,6 +82,12 @@ class BelievedForces:
     square: Float[Tensor, "N d"]
     path_variance: Float[Tensor, " N"]
     integral_error: float = INTEGRAL_ERROR
+    pairs: BoundPairs | None = None
+
+    def untold(self, frame: Frame) -> Bool[Tensor, "N D"]:
+        """Return the coordinates whose motion tells nothing of the forces: broken, or of bodies that circle."""
+        hit = frame.broken()
+        return hit if self.pairs is None else hit | self.pairs.bound[:, None]
 
 
 def follow_beliefs(
@@ -99,7 +111,33 @@ def follow_beliefs(
     bend = bend + shot.bridge.square() / BRIDGE_STIFFNESS**2
     jolt = (found.end_forces.square() @ unknown[None, :, :, None])[..., 0].sum(-1).mean(0)
     kink = frame.bounced().any(-1) * jolt * (frame.dt_s**2 / KINK_STIFFNESS) ** 2
-    return BelievedForces(found, believed, square, bend + kink, FINE_INTEGRAL_ERROR)
+    stray = _stray(frame)
+    path_variance = torch.minimum(bend + kink, stray)
+    unsure = torch.maximum(bend + kink, shot.bridge.square())
+    pairs = BoundPairs.of(around.slots, frame, unsure, found, square)
+    if bool(pairs.bound.any()):
+        found = integrate_forces(
+            around.laws,
+            frame,
+            pairs.expected(shot.path, shot.rule.nodes),
+            around.slots.neighbour,
+            around.slots.used,
+            around.inverse_mass,
+            shot.rule,
+        )
+        path_variance = torch.where(pairs.bound, pairs.variance, path_variance)
+    return BelievedForces(found, believed, square, path_variance, FINE_INTEGRAL_ERROR, pairs)
+
+
+def _stray(frame: Frame) -> Float[Tensor, " N"]:
+    """Return the largest variance of a path between two observations, m^2.
+
+    Two bodies that circle each other several times in a frame cannot be followed, but they are known to stay where they
+    are: without this bound their forces, taken as linear in the error of the path, would drown what all others tell.
+    """
+    chord = (frame.position_after - frame.position_before).norm(dim=-1)
+    speed = torch.maximum(frame.velocity_before.norm(dim=-1), frame.velocity_after.norm(dim=-1))
+    return (STRAY_SHARE * torch.maximum(chord, frame.dt_s * speed)).square()
 
 
 def integrate_beliefs(
@@ -132,7 +170,7 @@ def integrate_beliefs(
     wrong = doubt.mean((0, 2)) * (frame.dt_s**2 / CUBIC_STIFFNESS) ** 2
     kink = bounced * (model.square().sum(-1).mean(0) + doubt.mean((0, 2))) * (frame.dt_s**2 / KINK_STIFFNESS) ** 2
     path_variance = (1.0 - share).square() * bend[0] + share.square() * (bend[1] + wrong) + kink
-    return BelievedForces(second, believed, square, path_variance)
+    return BelievedForces(second, believed, square, torch.minimum(path_variance, _stray(frame)))
 
 
 def process_noise(
@@ -153,7 +191,7 @@ def process_noise(
     seen = noise[..., 0, 0]
     path = forces.path_variance[:, None] + forces.path_variance[neighbour]
     path = path + SEEN_SHARE * (seen[:, :, None] + seen[:, neighbour])
-    velocity = (forces.square * forces.integrals.gradient.square() * path).sum(-1)
+    velocity = (_felt_twice(around) * forces.square * forces.integrals.gradient.square() * path).sum(-1)
     h, dimension = frame.dt_s, frame.position_after.shape[-1]
     pushes = forces.integrals.design[:, dimension:].square().sum(1)
     velocity = velocity + forces.integral_error**2 * (forces.square * pushes).sum(-1)
@@ -162,8 +200,49 @@ def process_noise(
     return (velocity[..., None, None] * block).repeat(settings.run_lengths, 1, 1, 1)
 
 
+def _felt_twice(around: Surroundings) -> Float[Tensor, "N d"]:
+    """Return 2 where both ends of a pair feel the same error of its path, 1 elsewhere.
+
+    What the ends tell is added up as if each had an error of its own; a doubled variance makes that whole.
+    """
+    twice = 1.0 + around.slots.mutual.to(around.inverse_mass.dtype)
+    return twice.repeat_interleave(len(around.laws), dim=1)
+
+
+def bound_nats(
+    around: Surroundings,
+    frame: Frame,
+    forces: BelievedForces,
+    noise: Float[Tensor, "N P P"],
+    outlier_share: float,
+) -> Float[Tensor, "N d"]:
+    """Return what a followed frame says against the absence of the force between two that circle, nats (<= 0).
+
+    Args:
+        around, frame, forces: of the frame.
+        noise: covariance of the observations.
+        outlier_share: probability of a frame that is worse measured than assumed.
+    """
+    pairs = forces.pairs
+    if pairs is None or not bool(pairs.bound.any()):
+        return torch.zeros_like(forces.believed)
+    half = frame.position_after.shape[-1]
+    neighbour = around.slots.neighbour.repeat_interleave(len(around.laws), dim=1)
+    others = torch.where(pairs.inner, torch.zeros_like(forces.believed), forces.believed)
+    residual = frame.velocity_after - frame.velocity_before
+    residual = residual - (forces.integrals.design[:, half:] @ others[..., None])[..., 0]
+    path = forces.path_variance[:, None] + forces.path_variance[neighbour]
+    unsure = forces.square * forces.integrals.gradient.square() * path * ~pairs.inner
+    variance = 2.0 * noise.diagonal(dim1=-2, dim2=-1)[:, half:].mean(-1) + unsure.sum(-1)
+    return pairs.nats(residual, variance, math.log(outlier_share))
+
+
 def violence_nats(
-    around: Surroundings, frame: Frame, forces: BelievedForces, expected: Prediction, outlier_share: float
+    around: Surroundings,
+    frame: Frame,
+    forces: BelievedForces,
+    expected: tuple[Prediction, Float[Tensor, "N P P"]],
+    outlier_share: float,
 ) -> Float[Tensor, "N d"]:
     """Return what a frame says against the absence of each edge by its sheer violence, nats (<= 0).
 
@@ -173,20 +252,21 @@ def violence_nats(
 
     Args:
         around, frame, forces: of the frame.
-        expected: one hypothesis a node.
+        expected: one hypothesis a node, and its noise of the observation.
         outlier_share: probability of a frame that is worse measured than assumed.
     """
     half = frame.position_after.shape[-1]
+    prediction, noise = expected
     neighbour = around.slots.neighbour.repeat_interleave(len(around.laws), dim=1)
     own = forces.path_variance
     single = forces.square * forces.integrals.wobble[0].square()
     mine = forces.square * forces.integrals.gradient.square() * (own[:, None] + own[neighbour])
     total = mine.sum(-1, keepdim=True)
     without = (total - mine) * (1.0 - single / single.sum(-1, keepdim=True).clamp_min(1e-300))
-    columns = expected.columns[0, :, half:]
-    residual = expected.innovation[0, :, half:] - (columns @ forces.believed[..., None])[..., 0]
-    floor = expected.covariance[0].diagonal(dim1=-2, dim2=-1)[:, half:].mean(-1, keepdim=True)
-    calm = (floor - total).clamp_min(1e-12)
+    columns = prediction.columns[0, :, half:]
+    residual = prediction.innovation[0, :, half:] - (columns @ forces.believed[..., None])[..., 0]
+    floor = (prediction.covariance[0] + noise).diagonal(dim1=-2, dim2=-1)[:, half:].mean(-1, keepdim=True)
+    calm = (floor - (_felt_twice(around) * mine).sum(-1, keepdim=True)).clamp_min(1e-12)
     absent = (residual[..., None] + columns * forces.believed[:, None]).square().sum(1)
     present = residual.square().sum(-1, keepdim=True)
     low, high = calm + without, calm + total

@@ -5,7 +5,7 @@ The gains of its Kalman filter do not depend on w, and its innovations are linea
 carries the state at w = 0 and the sensitivity to w apart (Friedland 1969, "Treatment of bias in recursive
 filtering"), and the innovations accumulate to an exact Gaussian likelihood of w:
 
-    log p(y_1..t | w) = -1/2 [ quadratic - 2 w' information + w' precision w ] + constant.
+    log p(y_1..t | w) = -1/2 [ w' precision w - 2 w' information ] + constant.
 
 The leading axes are H hypotheses about the noise scale and R run lengths; everything is float64.
 """
@@ -19,6 +19,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+LEAST_VARIANCE = 1e-30
+"""Of a block of which nothing was seen, m^2."""
+
 REANCHOR = 1e6
 """Variance of a coordinate that starts anew, over that of its observation."""
 
@@ -31,8 +34,9 @@ class NodeEvidence:
         state: [B, N, 2D] filtered position and velocity at w = 0.
         sensitivity: [B, N, 2D, d] change of the filtered state per unit of w.
         covariance: [B, N, 2D, 2D] of the filtered state, given w.
-        precision: [B, N, d, d]; information: [B, N, d]; quadratic: [B, N].
-        degrees: [B, N] number of scalar innovations seen.
+        precision: [B, N, d, d]; information: [B, N, d].
+        misfit: [B, N] sum of the normalised innovations squared of the predictions; degrees: [B, N] what it should be:
+            the number of coordinates. Each frame counts in the measure in which the observation's noise made them.
     """
 
     state: Float[Tensor, "B N P"]
@@ -40,7 +44,7 @@ class NodeEvidence:
     covariance: Float[Tensor, "B N P P"]
     precision: Float[Tensor, "B N d d"]
     information: Float[Tensor, "B N d"]
-    quadratic: Float[Tensor, "B N"]
+    misfit: Float[Tensor, "B N"]
     degrees: Float[Tensor, "B N"]
 
     @classmethod
@@ -65,7 +69,7 @@ class NodeEvidence:
             self.covariance[row, node][None],
             self.precision[row, node][None],
             self.information[row, node][None],
-            self.quadratic[row, node][None],
+            self.misfit[row, node][None],
             self.degrees[row, node][None],
         )
 
@@ -175,8 +179,67 @@ def predict(evidence: NodeEvidence, frame: Transition) -> Prediction:
     return Prediction(state, columns, covariance + anew, frame.observed - state)
 
 
-def correct(evidence: NodeEvidence, frame: Transition, expected: Prediction) -> NodeEvidence:
-    """Correct with the observed position and velocity, and gather what the innovation says of w."""
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How well a frame was predicted, its coefficients integrated out.
+
+    Attributes:
+        worse: [B, N] factor by which the frame is worse measured than assumed, 1 for all but outliers.
+        log_density: [B, N] of the frame, with that factor.
+        nis: [B, N] normalised innovation squared, with that factor; count: [B, N] of its coordinates.
+        share: [B, N] square of the observation's part in the variance of the innovation: near 0 in a frame whose forces
+            or paths are hardly known, of which nothing can be learned about the noise.
+    """
+
+    worse: Float[Tensor, "B N"]
+    log_density: Float[Tensor, "B N"]
+    nis: Float[Tensor, "B N"]
+    count: Float[Tensor, " N"]
+    share: Float[Tensor, "B N"]
+
+
+def fitted(
+    expected: Prediction,
+    frame: Transition,
+    mean: Float[Tensor, "B N d"],
+    covariance: Float[Tensor, "B N d d"],
+    limit: float,
+) -> Fit:
+    """Compare a frame with what was expected of it.
+
+    Args:
+        expected: the prediction.
+        frame: the frame.
+        mean, covariance: of w before the frame.
+        limit: normalised innovation squared a coordinate that is still taken as it is.
+    """
+    seen = (~frame.blind).to(mean.dtype)
+    residual = expected.innovation - (expected.columns @ mean[..., None])[..., 0]
+    unknown = expected.columns @ covariance @ expected.columns.mT
+    spread = expected.covariance + frame.noise + unknown
+    count = seen.sum(-1).clamp_min(1.0)
+    # position and velocity each by their traces, so that turning the world changes nothing
+    half = seen.shape[-1] // 2
+    foreign = ((frame.process + unknown).diagonal(dim1=-2, dim2=-1) * seen).unflatten(-1, (2, half)).sum(-1)
+    total = (spread.diagonal(dim1=-2, dim2=-1) * seen).unflatten(-1, (2, half)).sum(-1)
+    share = (1.0 - foreign / total.clamp_min(LEAST_VARIANCE)).clamp_min(0.0).mean(-1).square()
+    spread = spread * seen[:, :, None] * seen[:, None, :] + torch.diag_embed(1.0 - seen)
+    factor = torch.linalg.cholesky(jittered(spread))
+    nis = torch.linalg.solve_triangular(factor, residual[..., None], upper=False)[..., 0].square().sum(-1)
+    log_determinant = 2.0 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    worse = torch.where(nis > limit * count, nis / count, torch.ones_like(nis))
+    log_density = -0.5 * (nis / worse + log_determinant + count * (worse.log() + math.log(2.0 * math.pi)))
+    return Fit(worse, log_density, nis / worse, count, share)
+
+
+def correct(evidence: NodeEvidence, frame: Transition, expected: Prediction, fit: Fit | None = None) -> NodeEvidence:
+    """Correct with the observed position and velocity, and gather what the innovation says of w.
+
+    Args:
+        evidence: before the frame.
+        frame, expected: the frame, and what was expected of it.
+        fit: how well it was predicted, None where the noise is not to be learned from it.
+    """
     factor = torch.linalg.cholesky(jittered(expected.covariance + frame.noise))
     width = expected.columns.shape[-1]
     white = torch.linalg.solve_triangular(
@@ -190,34 +253,6 @@ def correct(evidence: NodeEvidence, frame: Transition, expected: Prediction) -> 
         0.5 * (corrected + corrected.mT),
         evidence.precision + columns.mT @ columns,
         evidence.information + (columns.mT @ residual[..., None])[..., 0],
-        evidence.quadratic + residual.square().sum(-1),
-        evidence.degrees + (~frame.blind).to(residual.dtype).sum(-1),
+        evidence.misfit if fit is None else evidence.misfit + fit.share * fit.nis,
+        evidence.degrees if fit is None else evidence.degrees + fit.share * fit.count,
     )
-
-
-def log_predictive(
-    expected: Prediction,
-    frame: Transition,
-    mean: Float[Tensor, "B N d"],
-    covariance: Float[Tensor, "B N d d"],
-    limit: float,
-) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B N"]]:
-    """Return by what factor a frame is worse measured than assumed, and its log density with that factor.
-
-    Args:
-        expected: the prediction.
-        frame: the frame.
-        mean, covariance: of w before the frame.
-        limit: normalised innovation squared a coordinate that is still taken as it is.
-    """
-    seen = (~frame.blind).to(mean.dtype)
-    residual = expected.innovation - (expected.columns @ mean[..., None])[..., 0]
-    spread = expected.covariance + frame.noise + expected.columns @ covariance @ expected.columns.mT
-    spread = spread * seen[:, :, None] * seen[:, None, :] + torch.diag_embed(1.0 - seen)
-    factor = torch.linalg.cholesky(jittered(spread))
-    nis = torch.linalg.solve_triangular(factor, residual[..., None], upper=False)[..., 0].square().sum(-1)
-    log_determinant = 2.0 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    count = seen.sum(-1).clamp_min(1.0)
-    worse = torch.where(nis > limit * count, nis / count, torch.ones_like(nis))
-    log_density = -0.5 * (nis / worse + log_determinant + count * (worse.log() + math.log(2.0 * math.pi)))
-    return worse, log_density

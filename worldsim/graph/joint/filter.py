@@ -13,10 +13,12 @@ from torch import Tensor
 from worldsim.errors import ConfigurationError, ObservationError
 from worldsim.graph.joint.agreement import Agreement, Task, agree_by_messages, agree_by_scene, pooled
 from worldsim.graph.joint.beliefs import FilterBelief, branched
-from worldsim.graph.joint.charged_scenes import are_complete, with_charges
+from worldsim.graph.joint.charged_scenes import are_complete, with_charges, with_joint_charges
+from worldsim.graph.joint.charges import LARGEST_EXACT
 from worldsim.graph.joint.encounters import (
     BelievedForces,
     Surroundings,
+    bound_nats,
     follow_beliefs,
     integrate_beliefs,
     process_noise,
@@ -27,14 +29,16 @@ from worldsim.graph.joint.evidence import (
     Transition,
     correct,
     covariance_of,
-    log_predictive,
+    fitted,
     predict,
     stable_cholesky,
 )
 from worldsim.graph.joint.paths import Frame
 from worldsim.graph.joint.posterior import EdgePosterior
+from worldsim.graph.joint.reading import likeliest_rows, noise_believed, noise_scale, scene_weights
 from worldsim.graph.joint.settings import ForceLaw, JointSettings
 from worldsim.graph.joint.slots import Pairs, Slots, all_pairs
+from worldsim.graph.joint.states import SlotMarginals
 from worldsim.graph.joint.strengths import ClassStrengths
 
 BEAM_WORK = 8_000_000
@@ -43,9 +47,6 @@ BEAM_WORK = 8_000_000
 LARGEST_VIOLENCE_NATS = 30.0
 SHOTS = 2
 """How often a frame of a small scene is followed: what it tells itself bends its own paths."""
-
-SCALE_WEIGHT = 20.0
-"""Degrees of freedom that the noise bank's own value counts for when the residuals refine the noise scale."""
 
 
 class JointGraphFilter:
@@ -186,6 +187,7 @@ class JointGraphFilter:
         belief = self._belief
         assert belief is not None
         assert self._inverse_mass is not None
+        assert self._group is not None
         frame = Frame(
             belief.position,
             belief.velocity,
@@ -201,7 +203,7 @@ class JointGraphFilter:
         if self.settings.run_lengths > 1:
             belief, mean, factor = branched(belief, (mean, factor), (prior_mean, prior_variance), self.settings)
         covariance = covariance_of(factor)
-        row = self._likeliest(belief)
+        row = self._likeliest(belief.log_weight)
         node = torch.arange(len(row), device=row.device)
         around = Surroundings(self.laws, self.slots, self._inverse_mass)
         if self._small():
@@ -211,22 +213,26 @@ class JointGraphFilter:
             forces = integrate_beliefs(around, frame, mean[row, node], spread)
         transition = self._transition(around, frame, forces, noise)
         expected = predict(belief.evidence, transition)
-        worse, log_density = log_predictive(expected, transition, mean, covariance, self.settings.outlier_nis)
-        violence = torch.zeros_like(belief.violence)
-        if not self._small():  # a followed encounter is measured; what a polynomial misses can only be noticed
-            violence = violence_nats(around, frame, forces, expected.rows(row, node), self.settings.outlier_share)
-        runs = log_density.view(self.settings.run_lengths, -1, log_density.shape[-1])
+        fit = fitted(expected, transition, mean, covariance, self.settings.outlier_nis)
+        runs = fit.log_density.view(self.settings.run_lengths, -1, fit.log_density.shape[-1])
         floor = runs.amax(0, keepdim=True) + math.log(self.settings.outlier_share)
-        log_density = torch.maximum(runs, floor).flatten(0, 1)
-        scale = worse[..., None, None]
+        log_weight = belief.log_weight + torch.maximum(runs, floor).flatten(0, 1)
+        row = self._likeliest(log_weight)
+        believed_noise = noise_believed(self._weights(log_weight)[1], noise, self._group)
+        share = self.settings.outlier_share
+        if self._small():  # an encounter that was followed is measured
+            violence = bound_nats(around, frame, forces, believed_noise, share)
+        else:
+            violence = violence_nats(around, frame, forces, (expected.rows(row, node), believed_noise), share)
+        scale = fit.worse[..., None, None]
         transition = replace(transition, noise=transition.noise * scale)
         expected = replace(expected, covariance=expected.covariance + transition.process * (scale - 1.0))
-        evidence = correct(belief.evidence, transition, expected)
+        evidence = correct(belief.evidence, transition, expected, fit)
         kept = belief.violence * (1.0 - self.settings.change_hazard)
-        self._belief = FilterBelief(position, velocity, evidence, belief.log_weight + log_density, kept + violence)
+        self._belief = FilterBelief(position, velocity, evidence, log_weight, kept + violence)
 
     def _transition(self, around: Surroundings, frame: Frame, forces: BelievedForces, noise: Tensor) -> Transition:
-        hit = frame.broken()
+        hit = forces.untold(frame)
         return Transition(
             forces.integrals.design,
             torch.cat([frame.position_after, frame.velocity_after], -1),
@@ -289,9 +295,14 @@ class JointGraphFilter:
         return self._numbered().used.shape[1] * len(self.laws) <= self.settings.joint_slots
 
     def _coefficient_prior(self) -> tuple[Tensor, Tensor]:
-        """Return the Gaussian with the moments of the library's mixture of states, [N, d] each."""
+        """Return the Gaussian with the moments of the library's mixture of states, [N, d] each.
+
+        Strengths are the learned ones, rates those from before this graph was seen: a graph that is believed empty too
+        early would otherwise be followed as an empty one, and never be measured better.
+        """
         assert self._group is not None
-        strengths = self.strengths
+        assert self._prior_strengths is not None
+        strengths = replace(self.strengths, rates=self._prior_strengths.rates)
         signs = strengths.mean.new_tensor([0.0, 1.0, -1.0][: strengths.rates.shape[-1]])
         mean = (strengths.rates * signs).sum(-1) * strengths.mean
         second = (strengths.rates * signs.abs()).sum(-1) * (strengths.mean.square() + strengths.spread())
@@ -300,16 +311,15 @@ class JointGraphFilter:
         variance = 2.0 * (second - mean.square() + null)
         return mean[self._group].repeat(1, slots), variance[self._group].repeat(1, slots)
 
-    def _likeliest(self, belief: FilterBelief) -> Tensor:
-        """Return [N] the row of the bank that each node is read from: its scene's noise scale, its own run."""
+    def _weights(self, log_weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log weights by run, noise scale and node, and those of the scenes' noise scales."""
         assert self._group is not None
-        runs = self.settings.run_lengths
-        weight = belief.log_weight.view(runs, -1, belief.position.shape[0])
-        scene = weight.new_zeros(int(self.strengths.mean.shape[0]), weight.shape[1])
-        scene.index_add_(0, self._group, torch.logsumexp(weight, 0).T)
-        bank = scene.argmax(1)[self._group]
-        run = weight.gather(1, bank.expand(runs, 1, -1))[:, 0].argmax(0)
-        return run * weight.shape[1] + bank
+        return scene_weights(log_weight, self.settings.run_lengths, self._group, self.strengths.mean.shape[0])
+
+    def _likeliest(self, log_weight: Tensor) -> Tensor:
+        """Return [N] the row of the bank that each node is read from."""
+        assert self._group is not None
+        return likeliest_rows(*self._weights(log_weight), self._group)
 
     def posterior(self) -> EdgePosterior:
         """Return the typed posterior over all candidate edges, and remember what it teaches about the classes.
@@ -328,18 +338,31 @@ class JointGraphFilter:
         found = self._agree(evidence, against)
         marginals = found.with_tilt(against)
         if any(law.factored for law in self.laws) and self._complete():
-            marginals, tilt = with_charges(found, against, self.laws, self.slots)
+            free = found.log_evidence
+            marginals, tilt = self._charged(found, against, evidence, free)
             found = self._agree(evidence, tilt + against)
-            marginals, _ = with_charges(found, against, self.laws, self.slots)
+            marginals, _ = self._charged(found, against, evidence, free)
         self._strengths = found.strengths
         bank = row % len(self.settings.noise_bank_m)
         return EdgePosterior.of(self.laws, self.slots, marginals, bank, self.frames)
 
+    def _charged(
+        self, found: Agreement, against: Tensor, evidence: tuple[Tensor, Tensor], free_evidence: Tensor | None
+    ) -> tuple[SlotMarginals, Tensor]:
+        """Return the posterior if signs may come from charges, by the joint likelihood where that can be enumerated."""
+        assert self._group is not None
+        size = self.slots.neighbour.shape[1] + 1
+        if free_evidence is None or len(self.laws) > 1 or size > LARGEST_EXACT:
+            return with_charges(found, against, self.laws, self.slots)
+        likelihood = pooled(evidence, self._numbered(), self._group, 1)
+        return with_joint_charges(found, against, likelihood, self.slots, free_evidence)
+
     def _read(self, belief: FilterBelief) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return which row of the bank each node is read from, and its likelihood there, noise scale refined."""
-        row = self._likeliest(belief)
+        assert self._group is not None
+        row = self._likeliest(belief.log_weight)
         node = torch.arange(len(row), device=row.device)
-        scale = self._noise_scale(belief, row, node)
+        scale = noise_scale(belief.evidence, row, self._group, self.strengths.mean.shape[0])
         precision = belief.evidence.precision[row, node] / scale[:, None, None]
         return row, (precision, belief.evidence.information[row, node] / scale[:, None])
 
@@ -372,21 +395,3 @@ class JointGraphFilter:
         """Return whether the scenes are small, equal, in a row, and every pair of them is a candidate."""
         assert self._group is not None
         return are_complete(self.slots, self._group)
-
-    def _noise_scale(self, belief: FilterBelief, row: Tensor, node: Tensor) -> Tensor:
-        """Return [N] the variance of each scene's residuals over what the bank assumes (normal-inverse-gamma mean)."""
-        assert self._group is not None
-        mean, variance = self._coefficient_prior()
-        evidence = belief.evidence
-        precision = evidence.precision[row, node]
-        total = precision + torch.diag_embed(1.0 / variance)
-        factor = stable_cholesky(total)
-        information = evidence.information[row, node] + mean / variance
-        solved = torch.cholesky_solve(torch.cat([information[..., None], precision], -1), factor)
-        chi_square = (
-            evidence.quadratic[row, node] + (mean.square() / variance).sum(-1) - (information * solved[..., 0]).sum(-1)
-        )
-        spent = solved[..., 1:].diagonal(dim1=-2, dim2=-1).sum(-1)
-        sums = chi_square.new_zeros(self.strengths.mean.shape[0], 2)
-        sums.index_add_(0, self._group, torch.stack([chi_square, evidence.degrees[row, node] - spent], -1))
-        return ((SCALE_WEIGHT + sums[:, 0]) / (SCALE_WEIGHT + sums[:, 1].clamp_min(0.0)))[self._group]

@@ -8,7 +8,7 @@ are merged (Bayesian model reduction). This happens once a scene, not once a fra
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -65,6 +65,28 @@ def pair_laws(
     mean = torch.cholesky_solve(information[:, None], factor)[:, 0].view(-1, columns)
     pairs = torch.arange(len(mean))
     return mean, covariance.view(len(mean), columns, len(mean), columns)[pairs, :, pairs]
+
+
+def refitted(kinds: OpenedKinds, precision: Float[Tensor, "d d"], information: Float[Tensor, " d"]) -> OpenedKinds:
+    """Return the kinds with their laws fitted to the scene as a whole: all pairs of a kind share one law.
+
+    Pair by pair, what one pair's law gives its neighbour's takes, so that each is vague on its own; together they are
+    known far better than the mean of their marginals.
+
+    Args:
+        kinds: which pair is of which kind.
+        precision, information: likelihood of all coefficients of the scene, pair-major.
+    """
+    count, columns = kinds.coefficients.shape
+    if count == 0:
+        return kinds
+    member = (kinds.assignment[:, None] == torch.arange(count)).to(precision.dtype)  # [P, Z]
+    share = torch.kron(member, torch.eye(columns, dtype=precision.dtype))  # [P Q, Z Q]
+    factor = stable_cholesky(share.T @ precision @ share)
+    laws = torch.cholesky_solve((share.T @ information)[:, None], factor)[:, 0].view(count, columns)
+    covariance = torch.cholesky_inverse(factor).view(count, columns, count, columns)
+    own = torch.arange(count)
+    return replace(kinds, coefficients=laws, covariance=covariance[own, :, own])
 
 
 def open_kinds(mean: Float[Tensor, "P Q"], covariance: Float[Tensor, "P Q Q"], scale: float = 1.0) -> OpenedKinds:

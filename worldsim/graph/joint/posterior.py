@@ -49,7 +49,8 @@ class EdgePosterior:
         mean, variance = edge.mean.view(shape)[..., 1:], edge.variance.view(shape)[..., 1:]
         there = state[..., 1:] / state[..., 1:].sum(-1, keepdim=True).clamp_min(1e-300)
         strength = (there * mean).sum(-1)
-        spread = (there * (variance + mean.square())).sum(-1) - strength.square()
+        # about the mean: on clean data a strength is known to 1e-8, and a difference of squares would be rounding
+        spread = (there * (variance + (mean - strength[..., None]).square())).sum(-1)
         return cls(
             tuple(law.kind for law in laws), slots, state, strength, spread.clamp_min(1e-30).sqrt(), bank, frames
         )

@@ -21,6 +21,9 @@ from worldsim.graph.joint.slots import Slots
 MOST_STEPS = 200
 """Engine steps a frame that are followed one by one; a finer engine is taken for continuous time."""
 
+SHORTER = 0.999
+"""A belief is followed where it leaves less than this share of what no belief leaves to bridge."""
+
 CONTINUOUS_STEPS = 32
 """Steps a frame in continuous time."""
 
@@ -80,7 +83,8 @@ def shoot(
     free = frame.position_before + h * frame.velocity_before
     fall, fall_speed = frame.position_after - free, (frame.velocity_after - frame.velocity_before) * h
     whole = torch.maximum((3.0 * fall - fall_speed).norm(dim=-1), (2.0 * fall_speed - 3.0 * fall).norm(dim=-1))
-    followed = (left < whole) & torch.isfinite(place).all(-1).all(0)
+    # a belief of no force leaves the whole, to within rounding: that must not decide
+    followed = (left < SHORTER * whole) & torch.isfinite(place).all(-1).all(0)
     chosen = followed[None, :, None]
     path = (torch.where(chosen, place, plain[0]), torch.where(chosen, speed, plain[1]))
     bridge = torch.where(followed, torch.maximum(second.norm(dim=-1), third.norm(dim=-1)), torch.zeros_like(left))

@@ -11,7 +11,7 @@ as in a K-best sphere decoder.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -41,7 +41,7 @@ class SlotMarginals:
     Attributes:
         log_weight: [N, d, S] normalised log probability of each state, -inf where no kept branch holds it.
         mean, variance: [N, d, S] of the coefficient given the state.
-        log_evidence: [N] of the node.
+        log_evidence: [N] log of the likelihood's mean over the prior, up to the likelihood's own constant.
     """
 
     log_weight: Float[Tensor, "N d S"]
@@ -65,7 +65,11 @@ def enumerate_states(
     """
     slots = sites.mean.shape[1]
     base = 4.0 * (sites.variance + sites.mean.square()).amax(-1)  # wider than any state, so the swap is proper
-    covariance = torch.cholesky_inverse(stable_cholesky(precision + torch.diag_embed(1.0 / base)))
+    factor = stable_cholesky(precision + torch.diag_embed(1.0 / base))
+    # of the base prior alone: without it, priors of different width could not be compared by their evidence
+    whole = 0.5 * (information * torch.cholesky_solve(information[..., None], factor)[..., 0]).sum(-1)
+    whole = whole - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) - 0.5 * base.log().sum(-1)
+    covariance = torch.cholesky_inverse(factor)
     order = (covariance.diagonal(dim1=-2, dim2=-1) / base).argsort(-1)
     across = order[:, None].expand(-1, slots, -1)
     covariance = covariance.gather(1, across.mT).gather(2, across)
@@ -76,7 +80,8 @@ def enumerate_states(
     back = order.argsort(-1)
     assigned = assigned.gather(2, back[:, None].expand_as(assigned))
     mean, variance = _moments(precision, information, sites, assigned)
-    return _marginals(mean, variance, log_weight, assigned, sites)
+    found = _marginals(mean, variance, log_weight, assigned, sites)
+    return replace(found, log_evidence=found.log_evidence + whole)
 
 
 def _permuted(sites: Sites, order: Tensor) -> Sites:

@@ -128,6 +128,7 @@ class KinematicFilter:
         tensor = relative.position.new_tensor
         turns, shifts = tensor(s.turn_scales_rad_s2), tensor(s.shift_scales_m_s2)
         place, turn, noise, turn_noise = relative
+        self.reference_variance = turn_noise / (s.reference_frames + 1.0)
         self.turns = Track(quaternion.difference(turn, self.reference), turn_noise, s.turn_rate_rad_s, turns, turn)
         self.shifts = Track(place, noise, s.shift_rate_m_s, shifts)
         self.pivot = Pivot(place, noise, s.reach_m)
@@ -238,7 +239,10 @@ class KinematicFilter:
         for row, track in enumerate((self.turns, self.shifts)):
             form, value = track.axis_form()
             axes.append(self.axes[row].clone())
-            spreads.append(likeliest_axis(form)[1])
+            tilt = self.source.rest_turn_variance
+            if row == 0:  # log(exp(angle axis) exp(-error)) leans by half of the error, at every angle alike
+                tilt = tilt + 0.25 * self.reference_variance
+            spreads.append(likeliest_axis(form)[1] + tilt[:, None, None] * _across(self.axes[row]))
             values.append(((value - (self.shifts_from if row else 0.0)) * self.axes[row]).sum(-1))
         about_axis = tuple(Turn(k.turn) == Turn.AXIS for k in self.kinds)
         along_line = tuple(Shift(k.shift) == Shift.LINE for k in self.kinds)
@@ -252,6 +256,12 @@ class KinematicFilter:
 def _variances(covariance: Float[Tensor, "E 6 6"]) -> tuple[Float[Tensor, " E"], Float[Tensor, " E"]]:
     diagonal = covariance.double().diagonal(dim1=-2, dim2=-1)
     return diagonal[:, :3].mean(-1), diagonal[:, 3:].mean(-1)
+
+
+def _across(axis: Float[Tensor, "E 3"]) -> Float[Tensor, "E 3 3"]:
+    """Return the projection onto the plane across each axis."""
+    identity = torch.eye(3, dtype=axis.dtype, device=axis.device)
+    return identity - axis[:, :, None] * axis[:, None, :]
 
 
 def _continued(angle: Float[Tensor, "E 3"], before: Float[Tensor, "E 3"]) -> Float[Tensor, "E 3"]:

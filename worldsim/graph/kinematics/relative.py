@@ -39,6 +39,8 @@ class Body:
     Attributes:
         shift, turn: filters at the scales of the settings.
         left: [E] whether the body was ever seen to move.
+        rest_turn_variance: [E] of the fixed frame's orientation in one direction, rad^2; what is seen from it is turned
+            by that error, the same in every frame. 0 once the body has moved: then the error is in each frame's noise.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Body:
         self._rest_position, self._rest_orientation, self._rest_frames = position, orientation_xyzw, 1
         self._settings = settings
         self.left = torch.zeros_like(noise, dtype=torch.bool)
+        self.rest_turn_variance = turn_noise.clone()
 
     def observe(
         self,
@@ -84,7 +87,9 @@ class Body:
             share = 1.0 / self._rest_frames
             self._rest_position = self._rest_position + share * (position - self._rest_position)
             self._rest_orientation = turned_towards(self._rest_orientation, orientation_xyzw, share)
+            self.rest_turn_variance = share * turn_noise
         self.left = self.left | ((self.moves() > self._settings.moving_nis) & seen)
+        self.rest_turn_variance = self.rest_turn_variance * ~self.left
 
     def pose(self) -> tuple[Float[Tensor, "E 3"], Float[Tensor, "E 4"], Float[Tensor, " E"], Float[Tensor, " E"]]:
         """Return position, orientation and their variances in one direction, by the scale that filters best now."""
