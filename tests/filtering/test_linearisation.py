@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,22 @@ def test_a_float32_loop_with_derivatives_sees_the_same_world() -> None:
     assert torch.equal(usual.belief.awake, quick.belief.awake)
     apart = (usual.belief.position - quick.belief.position.double())[usual.belief.alive].abs().max()
     assert apart < 5e-3  # half the sensor's noise: a walker's pace is no linear thing
+
+
+def test_a_float32_loop_goes_on_bit_for_bit_after_a_restart(tmp_path: Path) -> None:
+    first = fast(world_model(Shelf()))
+    seen = list(frames(2.0))
+    first.reset(seen[0])
+    for observation in seen[1:25]:
+        first.step(observation, np.zeros(3))
+    first.save(tmp_path / "wm.safetensors")
+    second = WorldModel.load(tmp_path / "wm.safetensors")
+    assert second.settings == first.settings
+    for observation in seen[25:]:
+        first.step(observation, np.zeros(3))
+        second.step(observation, np.zeros(3))
+    mine, other = first.belief.tensors(), second.belief.tensors()
+    assert all(torch.equal(mine[name], other[name]) for name in mine)
 
 
 def test_an_unknown_precision_is_named_with_those_that_there_are() -> None:
