@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worldsim.contracts.agent import Agent
 from worldsim.errors import UnknownNameError
-from worldsim.planning.planar import BeliefCost, Believer, PlanarScene, find_object, read_scene
+from worldsim.planning.planar import BeliefCost, Believer, PlanarScene, find_objects, read_scene
 from worldsim.planning.shooting import CEM, ICEM, CandidateCost, GradientShooting, PathIntegral, ShootingOptimiser
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Plan, Preferences
@@ -76,7 +76,7 @@ class MPC(Agent):
         self.scene: PlanarScene | None = None
         self._actions: Float[Tensor, "T 2"] = torch.zeros(self.steps, 2)
         self._planned_s = -math.inf
-        self._object_id: int | None = None
+        self._object_ids: tuple[int, ...] = ()
 
     def act(
         self, observation: Observation, record: StepRecord | None, rng: np.random.Generator
@@ -105,10 +105,11 @@ class MPC(Agent):
 
     def _read(self, observation: Observation) -> PlanarScene | None:
         belief, task = self.world_model.belief, observation.task or {}
-        if self._object_id is None or belief.slot_of(self._object_id) is None:
+        if not self._object_ids or any(belief.slot_of(i) is None for i in self._object_ids):
             spoken_of = {role for o in self.preferences.outcomes for role in (o.subject, o.reference)}
-            self._object_id = find_object(belief, self.world_model.own_id, task) if "object" in spoken_of else None
-        return read_scene(self.world_model, observation, self.preferences, self.steps, self.dt_s, self._object_id)
+            found = find_objects(belief, self.world_model.own_id, task) if "object" in spoken_of else ()
+            self._object_ids = found[:1]
+        return read_scene(self.world_model, observation, self.preferences, self.steps, self.dt_s, self._object_ids)
 
     def _plan(self, scene: PlanarScene, now_s: float, rng: np.random.Generator) -> None:
         start = self._shifted(now_s)

@@ -14,7 +14,7 @@ from worldsim.planning.objective import Objective, Surroundings
 from worldsim.planning.planar.rollout import PlanarFuture, roll_out
 from worldsim.planning.planar.scene import PlanarScene
 from worldsim.planning.situation import OwnTrajectories
-from worldsim.types.planning import Preferences, PreferredOutcome
+from worldsim.types.planning import OWN_ROLES, Preferences, PreferredOutcome
 
 _LIMITS = (1.2, 1.5)  # speed (m/s) and yaw rate (rad/s) that an action of 1 stands for
 
@@ -91,7 +91,14 @@ class BeliefCost:
 
     def surprisal(self, outcome: PreferredOutcome, future: PlanarFuture) -> Float[Tensor, "S T"]:
         """Return -log p of an outcome at every step, 0 where it is as preferred (nats, up to the constant)."""
-        subject, reference = self._pose(outcome.subject, future), self._pose(outcome.reference, future)
+        return self.surprisal_under({}, outcome, future)
+
+    def surprisal_under(
+        self, players: Mapping[str, int], outcome: PreferredOutcome, future: PlanarFuture
+    ) -> Float[Tensor, "S T"]:
+        """Return the same where `players` tells of some roles which pushable plays them."""
+        subject = self._pose(outcome.subject, future, players)
+        reference = self._pose(outcome.reference, future, players)
         away = subject - reference
         # a hundredth of a millimetre keeps the root differentiable where the two coincide
         distance = (away[..., :2].square().sum(dim=-1) + 1e-10).sqrt()
@@ -100,18 +107,19 @@ class BeliefCost:
             squared = squared + (2.0 * torch.sin(away[..., 2] / 2.0) / outcome.scale_rad).square()
         return (1.0 + squared).sqrt() - 1.0
 
-    def _pose(self, role: str, future: PlanarFuture) -> Float[Tensor, "S T 3"]:
+    def _pose(self, role: str, future: PlanarFuture, players: Mapping[str, int]) -> Float[Tensor, "S T 3"]:
+        pushed = {**self.scene.pushed_roles, **players}
         if role == "own":
             return future.own
         if role == "own_front":
             yaw = future.own[..., 2]
             ahead = torch.stack([torch.cos(yaw), torch.sin(yaw), torch.zeros_like(yaw)], dim=-1)
             return future.own + 0.5 * self.scene.own.extent_m[0] * ahead
-        if role in self.scene.pushed_roles:
-            return future.pushed[:, :, self.scene.pushed_roles[role]]
+        if role in pushed:
+            return future.pushed[:, :, pushed[role]]
         if role in self.scene.paths:
             return self.scene.paths[role][None].to(future.own.dtype)
-        known = ["own", "own_front", *self.scene.pushed_roles, *self.scene.paths]
+        known = [*OWN_ROLES, *pushed, *self.scene.paths]
         raise ConfigurationError(f"BeliefCost: nobody plays the role {role!r}; known here are {known}.")
 
 

@@ -74,19 +74,20 @@ def read_scene(
     preferences: Preferences,
     steps: int,
     dt_s: float,
-    object_id: int | None = None,
+    object_ids: tuple[int, ...] = (),
 ) -> PlanarScene | None:
     """Return the scene of a task as it is believed; None while own body or task object are not in the belief.
 
     A thing that an outcome wants somewhere is taken for one that can be pushed; one that the own body is only to be
-    near goes where the world model forecasts it.
+    near goes where the world model forecasts it. Where the outcomes speak of roles that nobody is known to play
+    (``heaviest``), everything of the size that the task names can be pushed, in the order of the ids.
 
     Args:
         world_model: gives belief and forecast.
         observation: its task names goal, size and outline of the object.
         preferences: whose outcomes name the roles.
         steps, dt_s: of the horizon.
-        object_id: the task's object, where it is known already.
+        object_ids: the task's objects, where they are known already.
 
     Raises:
         ConfigurationError: the preferences speak of nothing that the task describes.
@@ -108,8 +109,8 @@ def read_scene(
     pushed: dict[str, int] = {}
     spoken_of: list[int] = []
     if "object" in roles:
-        found = object_id if object_id is not None else find_object(belief, world_model.own_id, task)
-        row = _row_of(forecast, found)
+        found = object_ids or find_objects(belief, world_model.own_id, task)[:1]
+        row = _row_of(forecast, found[0]) if found else None
         if row is None:
             return None
         spoken_of.append(row)
@@ -118,14 +119,21 @@ def read_scene(
             pushables.append(_pushable(forecast, row, task))
         else:
             paths["object"] = _path(forecast, row)
+    if roles - {"object", "goal"}:
+        rows = [_row_of(forecast, i) for i in object_ids or sorted(find_objects(belief, world_model.own_id, task))]
+        known = [row for row in rows if row is not None]
+        if not known or len(known) < len(rows):
+            return None
+        spoken_of += known
+        pushables += [_pushable(forecast, row, task) for row in known]
     if "goal" in roles:
         paths["goal"] = _goal(task, pushables[0].outline if pushables else None)
     standing, moving = _others(own, forecast, spoken_of)
     return PlanarScene(observation.time_s, own, tuple(pushables), pushed, paths, standing, moving)
 
 
-def find_object(belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray]) -> int | None:
-    """Return the id of what has the size that the task names, None where nothing has it.
+def find_objects(belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    """Return the ids of all that has the size that the task names, the best fit first.
 
     Raises:
         ConfigurationError: the task names none.
@@ -138,13 +146,12 @@ def find_object(belief: WorldBelief, own_id: int | None, task: Mapping[str, np.n
     wanted = torch.as_tensor(np.asarray(task["task_object_extent_m"], dtype=np.float64), device=belief.extent_m.device)
     misfit = (belief.extent_m.to(wanted.dtype) / wanted - 1.0).abs().amax(dim=-1)
     fits = belief.alive & (belief.existence > _EXISTS) & (misfit < _SAME_SIZE) & (belief.object_id != own_id)
-    if not bool(fits.any()):
-        return None
-    return int(belief.object_id[torch.where(fits, misfit, math.inf).argmin()])
+    order = torch.argsort(misfit)
+    return tuple(int(i) for i in belief.object_id[order[fits[order]]])
 
 
-def _row_of(forecast: Forecast, object_id: int | None) -> int | None:
-    rows = torch.nonzero(forecast.object_id == object_id).reshape(-1) if object_id is not None else ()
+def _row_of(forecast: Forecast, object_id: int) -> int | None:
+    rows = torch.nonzero(forecast.object_id == object_id).reshape(-1)
     return int(rows[0]) if len(rows) else None
 
 
