@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from worldsim.engine.settings import WorldModelSettings
 from worldsim.engine.start import initial_state, starter_models
 from worldsim.errors import ConfigurationError
 from worldsim.inference.observe import Frame, check
+from worldsim.planning.planar import goal_cost
 from worldsim.types.belief import WorldBelief
 from worldsim.types.graph import InteractionGraph
 from worldsim.types.observation import Observation
@@ -180,6 +181,21 @@ class WorldModel:
             )
         held = np.concatenate([actions, np.repeat(actions[-1:], max(steps - len(actions), 0), axis=0)])[:steps]
         return foresight.imagine(self._state, held, samples, dt_s)
+
+    def get_cost(
+        self, info_dict: Mapping[str, Any], action_candidates: Float[torch.Tensor, "1 S T U"], dt_s: float = 0.2
+    ) -> Float[torch.Tensor, "1 S"]:
+        """Price candidate action sequences: the shape that solvers of other packages plan with.
+
+        Args:
+            info_dict: the task's numbers, see `worldsim.planning.planar.goal_cost`.
+            action_candidates: [1, S, T, U] in [-1, 1]; a world model believes in one world.
+            dt_s: length of a step, s.
+
+        Raises:
+            ConfigurationError: there is no goal in `info_dict`, or own body or object are not in the belief.
+        """
+        return goal_cost(self, info_dict, action_candidates, dt_s)
 
     @property
     def belief(self) -> WorldBelief:

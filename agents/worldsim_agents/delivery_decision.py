@@ -18,6 +18,7 @@ from worldsim.types.explanation import Attribution, Explanation
 from worldsim.types.planning import Plan, Preferences
 
 __all__ = [
+    "DELIVERED_M",
     "GRASP_GAP_M",
     "MOVED_M",
     "PARCEL_EXTENT_M",
@@ -33,6 +34,7 @@ __all__ = [
 
 GRASP_GAP_M = 0.12
 """Left between front and parcel when it is taken."""
+DELIVERED_M = 0.5  # a parcel this near to its drop-off is delivered
 PARCEL_EXTENT_M = (0.40, 0.40, 0.35)
 """Of a parcel, with some allowance for one held askew."""
 SAME_PLACE_M = 0.4
@@ -164,6 +166,7 @@ def _wanted_of(believed: Believed, valued: Valued) -> Preferences:
     own = believed.situation.own
     target: tuple[float, float] | None = None
     standoff_m = own.extent_m[0] / 2 + GRASP_GAP_M + PARCEL_EXTENT_M[0] / 2
+    believed = dataclasses.replace(believed, phase=_phase_under(believed, valued))
     if believed.phase in (Phase.REACH, Phase.ALIGN):
         target = valued.pickup
     elif believed.phase in (Phase.CARRY, Phase.PLACE):
@@ -173,6 +176,20 @@ def _wanted_of(believed: Believed, valued: Valued) -> Preferences:
     if target is not None and not same:
         approach = find_approach(own, standing_but(believed.situation, target), target, standoff_m)
     return wanted(believed, approach, valued.preferences)
+
+
+def _phase_under(believed: Believed, valued: Valued) -> Phase:
+    """Return what it would be about under the belief of one decision and the values of any.
+
+    What is fetched and where to is value: a parcel that lies where it is wanted leaves nothing to do, and another one
+    that does not leaves something, whatever is believed.
+    """
+    holding = believed.situation.own.load_extent_m is not None
+    if not holding and math.dist(valued.pickup, valued.dropoff) <= DELIVERED_M:
+        return believed.phase if believed.phase is Phase.BACK_OFF else Phase.WAIT
+    if believed.phase is Phase.WAIT:
+        return Phase.CARRY if holding else Phase.REACH
+    return believed.phase
 
 
 def standing_but(situation: Situation, target: tuple[float, float]) -> Boxes:
@@ -188,8 +205,11 @@ def _attribute(planner: MPPI, new: Decision, old: Decision) -> Attribution:
     acts = torch.stack([torch.from_numpy(old.plan.actions), torch.from_numpy(new.plan.actions)])
 
     def advantage(new_belief: bool, new_value: bool) -> float:
-        believed = (new if new_belief else old).believed
-        wanted = _wanted_of(believed, (new if new_value else old).valued)
+        decision = new if new_belief else old
+        believed = decision.believed
+        wanted = decision.preferences  # as it was decided, where belief and value are those of one decision
+        if new_belief != new_value:
+            wanted = _wanted_of(believed, (new if new_value else old).valued)
         _, _, terms = planner.price(believed.situation, wanted, acts)
         first, second = torch.stack(list(terms.values())).sum(dim=0).tolist()
         return float(first - second)

@@ -14,7 +14,7 @@ from worldsim.simulation.drivers import Driver, Launch, Robot, Runaway, SceneVie
 from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.goal_task import REWARDS, GoalTask
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
-from worldsim.types.planning import Preferences
+from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_scenarios.stock import bulk_of, furnish, plain
 
 if TYPE_CHECKING:
@@ -118,8 +118,9 @@ class Intercept(Scenario):
     # ------------------------------------------------------------------ preferences
 
     def preferences(self) -> Preferences:
-        """Return what is asked of the robot: to touch is allowed."""
-        return Preferences(goal_position=None, goal_tolerance_m=self.reach_m, clearance_m=0.0)
+        """Return what is asked of the robot: the ball before its front, soon; to touch is allowed."""
+        meet = PreferredOutcome("meet", "own_front", "object", scale_m=0.3)
+        return Preferences(goal_position=None, goal_tolerance_m=self.reach_m, clearance_m=0.0, outcomes=(meet,))
 
     # ------------------------------------------------------------------ is over
 

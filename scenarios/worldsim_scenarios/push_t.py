@@ -15,7 +15,7 @@ from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.goal_task import REWARDS, GoalTask
 from worldsim.simulation.overlap import Box, Pose, overlap_share
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector, yaw_quaternion
-from worldsim.types.planning import Preferences
+from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_scenarios.stock import article, bulk_of, furnish, plain
 
 if TYPE_CHECKING:
@@ -116,8 +116,10 @@ class PushT(Scenario):
     # ------------------------------------------------------------------ preferences
 
     def preferences(self) -> Preferences:
-        """Return what is asked of the robot: no more room than pushing leaves."""
-        return Preferences(goal_position=None, goal_tolerance_m=0.05, clearance_m=0.0)
+        """Return what is asked of the robot: the block at its goal, and itself near the block; no room is kept."""
+        home = PreferredOutcome("home", "object", "goal", scale_m=0.15, scale_rad=0.25, weight=1.0)
+        near = PreferredOutcome("near", "own", "object", scale_m=0.8, distance_m=0.7, weight=0.3)
+        return Preferences(goal_position=None, goal_tolerance_m=0.05, clearance_m=0.0, outcomes=(home, near))
 
     # ------------------------------------------------------------------ is over
 
@@ -163,12 +165,13 @@ class PushTask(GoalTask):
         return {"overlap": self.overlap, "best_overlap": self.best_overlap}
 
     def observation(self) -> dict[str, np.ndarray]:
-        """Return the goal's pose, and the size of what is to be pushed."""
+        """Return the goal's pose, and size and outline (rectangles x, y, length, width) of what is to be pushed."""
         extent = article("t_block").extent_m
         return {
             "task_goal_position": np.array([*self.goal[:2], extent[2] / 2.0]),
             "task_goal_orientation_xyzw": np.array(yaw_quaternion(self.goal[2])),
             "task_object_extent_m": np.array(extent),
+            "task_object_outline_m": np.array(OUTLINE).reshape(-1),
         }
 
 

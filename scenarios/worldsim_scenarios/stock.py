@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -219,3 +220,34 @@ def let_watch(physics: SceneBuilder, robot: BodySpec, range_m: float) -> None:
     physics.add_driver(Robot(robot.name, bulk_of(robot), robot.extent_m))
     physics.add_camera(CameraSpec("mast", (-0.18, 0.0, MAST_M - robot.position[2]), range_m, robot.name))
     physics.set_task(None, robot.name)
+
+
+PARTS = ("all", "train", "held_out")
+"""Parts of a variation space: the whole of each range, or the halves that training and scoring may use."""
+
+
+def drawn(rng: np.random.Generator, space: Mapping[str, tuple[float, float]], name: str, part: str = "all") -> float:
+    """Return an even draw from the range `name` of a variation space.
+
+    The held-out part is the middle half of each range and the train part the two outer quarters, so that what is held
+    out lies between what was trained on, never beyond it. Every part draws once, so that all parts of one seed differ
+    in this number alone.
+
+    Args:
+        rng: draws.
+        space: name -> range.
+        name: of the range.
+        part: one of `PARTS`.
+
+    Raises:
+        UnknownNameError: no such part.
+    """
+    if part not in PARTS:
+        raise UnknownNameError("part of the variation", part, PARTS)
+    low, high = space[name]
+    at = float(rng.random())
+    if part == "held_out":
+        at = 0.25 + 0.5 * at
+    elif part == "train":
+        at = 0.5 * at if at < 0.5 else 0.5 + 0.5 * at
+    return low + (high - low) * at

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from worldsim.evaluation.bench import BenchOptions
-from worldsim.evaluation.bench_scenarios import Constant, Score, _figures, play_episode, scenarios_with_an_expert
+from worldsim.evaluation.bench_scenarios import (
+    Constant,
+    Score,
+    _best_attempt,
+    _figures,
+    play_episode,
+    scenarios_with_an_expert,
+)
+from worldsim.evaluation.ceiling import OraclePlanner, TrueWorldCost
+from worldsim.planning.shooting import ICEM
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim_agents.interceptor import Interceptor
 from worldsim_scenarios.intercept import Intercept
@@ -30,11 +40,53 @@ def test_an_episode_is_played_by_observations_alone_and_the_same_seed_has_the_sa
 
 def test_success_rates_have_exact_intervals_and_bars():
     good, bad = [Score(True, 12.0, 4.0)] * 9 + [Score(False, 1.0, 20.0)], [Score(False, -1.0, 20.0)] * 10
-    made = {f.name: f for f in _figures("X", {"expert": good, "random": bad, "constant": bad}, BenchOptions())}
-    expert, random = made["X: success rate, expert"], made["X: success rate, random"]
-    assert (expert.value, expert.n, expert.holds) == (0.9, 10, True)
-    assert expert.interval == pytest.approx((0.5550, 0.9975), abs=1e-4)  # Clopper-Pearson, 9 of 10
+    made = {
+        f.name: f
+        for f in _figures("X", {"expert": good, "random": bad, "constant": bad, "oracle": good}, BenchOptions())
+    }
+    expert, random = made["X: success, expert over oracle"], made["X: success, random over oracle"]
+    assert (expert.value, expert.n, expert.holds) == (1.0, 10, True)
+    assert made["X: success rate, oracle"].value == 0.9
+    assert expert.interval == pytest.approx((0.5550 / 0.9, 0.9975 / 0.9), abs=1e-4)  # Clopper-Pearson, 9 of 10
     assert expert.baselines == {"random": 0.0, "constant": 0.0}
     assert random.holds
     assert made["X: dense return, expert"].value == pytest.approx(np.mean([12.0] * 9 + [1.0]))
     assert made["X: time to success, expert"].value == 4.0
+
+
+def test_the_true_world_prices_what_really_happens_and_comes_back():
+    env = WorldsimEnv(Intercept(target="rolling"))
+    env.reset(seed=1)
+    before = env.physics.observe().detections.position.copy()
+    candidates = torch.zeros(1, 2, 4, 2)
+    candidates[0, 1, :, 0] = 1.0
+    stay, drive = TrueWorldCost(env.physics).get_cost({}, candidates)[0].tolist()
+    assert env.physics.time_s == 0.0
+    assert np.array_equal(before, env.physics.observe().detections.position)
+    earned = 0.0
+    for _ in range(20):
+        earned += env.step(np.array([1.0, 0.0, 0.0], dtype=np.float32))[1]
+    env.close()
+    assert drive == pytest.approx(-earned)
+    assert stay != drive
+
+
+def test_the_ceiling_is_the_best_of_what_was_played_on_the_same_world():
+    exact = WorldsimEnv(Intercept(target="rolling"), observation="state")
+    failed = Score(False, -1.0, 20.0)
+    best = _best_attempt(exact, Interceptor(), 1, failed)
+    hopeless = _best_attempt(exact, Interceptor(), 1, Score(True, 99.0, 1.0))
+    exact.close()
+    assert best.success
+    assert hopeless.total == 99.0
+
+
+def test_a_planner_that_has_the_true_world_for_its_model_earns_more_than_standing():
+    env = WorldsimEnv(Intercept(target="rolling"), observation="state")
+    env.reset(seed=1)
+    planner, rng, earned = OraclePlanner(env, ICEM(6, 3, 1), steps=4), np.random.default_rng(0), 0.0
+    for _ in range(20):
+        earned += env.step(planner.act(env.physics.observe(), None, rng))[1]
+    still = -float(TrueWorldCost(env.physics, 5).get_cost({}, torch.zeros(1, 1, 4, 2)))
+    env.close()
+    assert earned > still + 0.2

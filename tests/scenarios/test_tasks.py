@@ -141,7 +141,8 @@ def test_the_block_starts_off_the_goal_inside_the_fence_and_moves_only_when_push
 def test_the_observation_has_the_goal_and_nothing_of_the_score(physics):
     physics.reset(PushT(), seed=0)
     task = physics.observe().task
-    assert set(task) == {"task_goal_position", "task_goal_orientation_xyzw", "task_object_extent_m"}
+    known = ("goal_position", "goal_orientation_xyzw", "object_extent_m", "object_outline_m")
+    assert set(task) == {f"task_{name}" for name in known}
     physics.reset(Intercept(), seed=0)
     assert set(physics.observe().task) == {"task_floor_half_m", "task_object_extent_m", "task_reach_m"}
 

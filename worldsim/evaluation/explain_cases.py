@@ -50,12 +50,14 @@ class Scene:
 
     Attributes:
         things: what stands and walks around the robot, which is at rest in the origin and looks along x.
-        pickup, dropoff: (x, y) m of the task.
+        parcels: (x, y) m of two parcels: both lie there, whichever is wanted.
+        pickup: the one of them that is wanted; dropoff: (x, y) m, where to.
         preferences: of the agent.
         noise_seed: of the sensor's noise.
     """
 
     things: tuple[Placed, ...]
+    parcels: tuple[tuple[float, float], tuple[float, float]]
     pickup: tuple[float, float]
     dropoff: tuple[float, float]
     preferences: Preferences
@@ -115,9 +117,9 @@ def _scene(rng: np.random.Generator) -> Scene:
     crates = [Placed("crate", _spot(rng, 1.0)) for _ in range(int(rng.integers(2, 5)))]
     heading, speed = rng.uniform(-math.pi, math.pi), rng.uniform(0.5, 1.2)
     worker = Placed("worker", _spot(rng, 1.0), (speed * math.cos(heading), speed * math.sin(heading)))
-    return Scene(
-        (*crates, worker), _spot(rng, 2.0), _spot(rng, 2.0), Preferences(clearance_m=0.5), int(rng.integers(2**31))
-    )
+    parcels = (_spot(rng, 2.0), _spot(rng, 2.0))
+    wanted = Preferences(clearance_m=0.5)
+    return Scene((*crates, worker), parcels, parcels[0], _spot(rng, 2.0), wanted, int(rng.integers(2**31)))
 
 
 def _spot(rng: np.random.Generator, least_m: float) -> tuple[float, float]:
@@ -149,7 +151,7 @@ def _with_another_value(scene: Scene, rng: np.random.Generator) -> tuple[str, Sc
     wanted = scene.preferences
     match int(rng.integers(4)):
         case 0:
-            return "another parcel is wanted", dataclasses.replace(scene, pickup=_spot(rng, 2.0))
+            return "another parcel is wanted", dataclasses.replace(scene, pickup=scene.parcels[1])
         case 1:
             what, wanted = "more room is wanted", dataclasses.replace(wanted, clearance_m=1.5)
         case 2:
@@ -171,7 +173,7 @@ def _distracted(scene: Scene, changed: Cause, rng: np.random.Generator) -> Scene
 def _frames(scene: Scene, cards: dict[str, ModelCard]) -> Iterator[Observation]:
     """Yield what a detector would give in `_FRAMES` frames, noise included."""
     rng = np.random.default_rng(scene.noise_seed)
-    things = (*scene.things, Placed("parcel", scene.pickup))
+    things = (*scene.things, *(Placed("parcel", place) for place in scene.parcels))
     chosen = [cards[thing.kind] for thing in things]
     extent = np.array([card.shape.extent_m for card in chosen])
     looks = np.array([card.descriptor.appearance for card in chosen])

@@ -26,6 +26,7 @@ from worldsim.plugins import load_plugin
 from worldsim.registry import open_registry
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.staged import FRAME_S
+from worldsim.types.planning import Preferences
 
 __all__ = ["PlayOptions", "check", "learning_agent", "make_agent", "play"]
 
@@ -98,12 +99,16 @@ def learning_agent(options: PlayOptions) -> type[LearningAgent]:
     return made
 
 
-def make_agent(options: PlayOptions, world_model: WorldModel, action_dim: int) -> Agent:
+def make_agent(
+    options: PlayOptions, world_model: WorldModel, action_dim: int, preferences: Preferences | None = None
+) -> Agent:
     """Return the agent that the options name, given what its constructor asks for by name (errors as `check`)."""
     made = check(options)
     if issubclass(made, LearningAgent) and options.policy is not None:
         return made.load(options.policy)
     offered: dict[str, Any] = {"world_model": world_model, "action_dim": action_dim}
+    if preferences is not None:
+        offered["preferences"] = preferences
     wanted = inspect.signature(made).parameters
     return made(**{name: value for name, value in offered.items() if name in wanted})
 
@@ -154,7 +159,9 @@ def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> I
     )
     try:
         world_model = WorldModel(registry=open_registry(options.registry), device="cpu")
-        agent = make_agent(options, world_model, int(np.prod(env.action_space.shape or (1,))))
+        agent = make_agent(
+            options, world_model, int(np.prod(env.action_space.shape or (1,))), env.scenario.preferences()
+        )
         for episode in range(options.episodes):
             seed = options.seed + episode
             log = run_episode(

@@ -46,6 +46,10 @@ class Surroundings:
         """Return the distance (m) between the own hull and each outline, negative where they overlap."""
         ahead = torch.stack([torch.cos(own.heading), torch.sin(own.heading)], dim=-1)
         nearest: Tensor | None = None
+        if own.position.requires_grad:  # planning by gradients; the rest keeps to blocks that are written in place
+            each = [boxes.differentiable_distance(own.position + o * ahead) - r
+                    for o, r in zip(self.disc_offset_m, self.disc_radius_m, strict=True)]  # fmt: skip
+            return torch.stack(each).amin(dim=0)
         for offset, radius in zip(self.disc_offset_m, self.disc_radius_m, strict=True):  # a few; keeps blocks in cache
             gap = boxes.signed_distance(own.position + offset * ahead).sub_(radius)
             nearest = gap if nearest is None else torch.minimum(nearest, gap, out=nearest)
@@ -110,9 +114,9 @@ class Objective:
         if len(around.standing) == 0:
             return own.speed.new_zeros(own.speed.shape[0])
         gap = around.gaps(own, around.standing).amin(dim=2)
-        near = (1.0 - gap / self.standing_margin_m).clamp_(min=0.0)
-        touching = (self.contact_margin_m - gap).clamp_(min=0.0) / self.contact_margin_m
-        return 0.5 * near.mean(dim=1) + 60.0 * touching.clamp_(max=3.0).mean(dim=1)
+        near = (1.0 - gap / self.standing_margin_m).clamp(min=0.0)
+        touching = (self.contact_margin_m - gap).clamp(min=0.0) / self.contact_margin_m
+        return 0.5 * near.mean(dim=1) + 60.0 * touching.clamp(max=3.0).mean(dim=1)
 
 
 def _goal(

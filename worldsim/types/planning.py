@@ -8,6 +8,51 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from worldsim.errors import ConfigurationError
+
+OWN_ROLES = ("own", "own_front")
+"""Roles that the own body plays: its middle, and the middle of its front."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreferredOutcome:
+    """Where one thing should be, seen from another: a distribution over outcomes, as data.
+
+    Its density falls as ``exp(1 - sqrt(1 + q))`` with q the squared error in units of the scales (a hyperbolic
+    distribution, Barndorff-Nielsen 1977): normal near the preferred outcome, exponential far from it, so that far
+    away there is still a way that is better.
+
+    Attributes:
+        name: of the outcome, unique in its preferences.
+        subject: role of the thing that should be there (one of `OWN_ROLES`, or ``object``).
+        reference: role of the thing that it is seen from (``object``, ``goal``, or one of `OWN_ROLES`).
+        scale_m: how far off is about as good.
+        scale_rad: the same of the turn about the vertical, None where any will do.
+        distance_m: preferred distance between the two.
+        weight: importance beside the other outcomes.
+    """
+
+    name: str
+    subject: str
+    reference: str
+    scale_m: float
+    scale_rad: float | None = None
+    distance_m: float = 0.0
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ConfigurationError: one cannot work.
+        """
+        turns = self.scale_rad is None or self.scale_rad > 0.0
+        if not (self.scale_m > 0.0 and turns and self.distance_m >= 0.0 and self.weight >= 0.0):
+            raise ConfigurationError(
+                f"PreferredOutcome {self.name!r}: scale_m is {self.scale_m}, scale_rad {self.scale_rad}, distance_m "
+                f"{self.distance_m}, weight {self.weight}; expected scales > 0 and the others >= 0."
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
@@ -21,6 +66,7 @@ class Preferences:
             (see ``worldsim.planning.objective``).
         hold_still: do not move of one's own accord (set while an alarm is being looked into).
         goal_heading_rad: wanted heading at the goal, rad about world z, or None where any will do.
+        outcomes: what a task wants to come about, beside or instead of a goal of the own body.
     """
 
     goal_position: tuple[float, float, float] | None = None
@@ -29,6 +75,7 @@ class Preferences:
     weights: tuple[tuple[str, float], ...] = ()
     hold_still: bool = False
     goal_heading_rad: float | None = None
+    outcomes: tuple[PreferredOutcome, ...] = ()
 
     def weight(self, term: str) -> float:
         """Return the weight of `term` (1 where it is not named)."""

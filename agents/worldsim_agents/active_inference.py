@@ -1,0 +1,148 @@
+"""Active inference: plan for what is preferred and for what is worth knowing, by one number."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from worldsim.planning.planar import Believer, Drives, ExpectedFreeEnergy, Hypotheses, PlanarScene, push_out
+from worldsim.planning.planar.scene import find_objects, read_scene
+from worldsim.planning.planar.visibility import read_unseen
+from worldsim.planning.shooting import CandidateCost, ShootingOptimiser
+from worldsim.planning.situation import believed_own_body
+from worldsim.types.observation import Observation
+from worldsim.types.planning import Preferences
+from worldsim.types.record import StepRecord
+from worldsim_agents.mpc import MPC
+
+_SPEED_M_S = 1.2  # of a full command
+_BUMPER_M = 0.04  # nearer than this is taken for touching: what is believed of sizes is off by a centimetre or two
+_FELT_AFTER_S, _FELT_EVERY_S = 0.4, 0.2  # of steady pushing before a look at the speed counts, and between two looks
+_MOVING_M_S = 0.25
+_SETTLED_S = 0.4  # the belief of what is there is young before
+_NOISE_M_S = 0.10  # of a look: odometry, and 15 % each that mass and friction vary between instances
+
+
+class ActiveInference(MPC):
+    """Minimises expected free energy over the belief, with a receding horizon.
+
+    Beside the belief that `MPC` plans on, it holds hypotheses about what it pushes: the task says what one of the
+    things is like and not which one it is. It learns which by what it feels while it pushes: how much slower it goes
+    than it was told to. Everything it wants to know or to have is part of one number (`ExpectedFreeEnergy`), and each
+    part has a switch, named as in pymdp.
+    """
+
+    def __init__(
+        self,
+        world_model: Believer,
+        preferences: Preferences,
+        optimiser: str | ShootingOptimiser = "icem",
+        drives: Drives | None = None,
+        steps: int = 16,
+        dt_s: float = 0.25,
+        replan_s: float = 0.25,
+    ) -> None:
+        """Build the agent.
+
+        Args:
+            world_model: gives belief and forecast; the caller steps it.
+            preferences: what is wanted, usually the scenario's.
+            optimiser: one of `worldsim_agents.mpc.OPTIMISERS`, or a search.
+            drives: what is part of the expected free energy.
+            steps: T steps of the horizon.
+            dt_s: length of a step, s.
+            replan_s: how long a plan is followed.
+        """
+        self.drives = drives or Drives()
+        super().__init__(world_model, preferences, optimiser, steps, dt_s, replan_s)
+
+    def reset(self) -> None:
+        """Forget the last episode."""
+        super().reset()
+        self.hypotheses: Hypotheses | None = None
+        self._observation: Observation | None = None
+        self._told = 0.0  # the speed that the last action asked for
+        self._free_m_s = 0.0  # the speed that the own body would have by now if nothing were pushed
+        self._pushing_since_s: dict[int, float] = {}
+        self._felt_s = -math.inf
+        self._last_s = 0.0
+
+    def act(self, observation: Observation, record: StepRecord | None, rng: np.random.Generator) -> np.ndarray:
+        """Return forward speed, yaw rate and hold command (0), each in [-1, 1] (errors as `MPC.act`)."""
+        self._observation = observation
+        action = super().act(observation, record, rng)
+        self._told = float(action[0]) * _SPEED_M_S
+        return action
+
+    def look(self, observation: Observation, record: StepRecord | None) -> None:
+        """Feel what is being pushed, and believe in the hypotheses by it."""
+        del record
+        belief = self.world_model.belief
+        own = believed_own_body(belief, self.world_model.own_id, observation.ego)
+        now, dt_s = observation.time_s, observation.time_s - self._last_s
+        self._last_s = now
+        if own is None or self.hypotheses is None or self.scene is None:
+            return
+        self._free_m_s += (self._told - self._free_m_s) * (1.0 - math.exp(-own.speed_response_per_s * max(dt_s, 0.0)))
+        touched = self._touched(own.position, own.heading_rad)
+        self._pushing_since_s = {n: self._pushing_since_s.get(n, now) for n in touched}
+        if len(touched) != 1 or abs(self._free_m_s) < _MOVING_M_S or now - self._felt_s < _FELT_EVERY_S:
+            return
+        thing = touched[0]
+        if now - self._pushing_since_s[thing] >= _FELT_AFTER_S:
+            loss = math.copysign(1.0, self._free_m_s) * (self._free_m_s - own.speed_m_s)
+            self.hypotheses = self.hypotheses.observe(thing, loss, _NOISE_M_S)
+            self._felt_s = now
+
+    def _touched(self, position: tuple[float, float], heading_rad: float) -> list[int]:
+        """Return which of the scene's pushables the own body touches now."""
+        assert self.scene is not None
+        belief, found = self.world_model.belief, []
+        own = torch.tensor([[*position, heading_rad]])
+        half = torch.tensor(self.scene.own.extent_m[:2]) / 2.0 + _BUMPER_M
+        for n, thing in enumerate(self.scene.pushables):
+            slot = belief.slot_of(thing.object_id)
+            if slot is None:
+                continue
+            x, y = (float(v) for v in belief.position[slot, :2])
+            if math.dist(position, (x, y)) > float(half.norm()) + thing.outline.radius_m:
+                continue
+            _, _, z, w = (float(v) for v in belief.orientation_xyzw[slot])
+            pose = torch.tensor([[x, y, 2.0 * math.atan2(z, w)]])
+            if float(push_out(own, half, pose, thing.outline)[1][0]) > 0.0:
+                found.append(n)
+        return found
+
+    def model(self, scene: PlanarScene) -> CandidateCost:
+        """Return what prices candidates in `scene`."""
+        return self._free_energy(scene)
+
+    def _free_energy(self, scene: PlanarScene) -> ExpectedFreeEnergy:
+        assert self._observation is not None
+        if self.hypotheses is not None:
+            scene = scene.with_resistance(self.hypotheses.expected_resistance_m_s)
+        unseen = None
+        if self.drives.use_states_info_gain:
+            unseen = read_unseen(self.world_model, self._observation, scene, self.steps, self.dt_s)
+        return ExpectedFreeEnergy(
+            scene, self.preferences, self.dt_s, self.drives, self.hypotheses, unseen, noise_m_s=_NOISE_M_S
+        )
+
+    def _terms(self, scene: PlanarScene) -> dict[str, float]:
+        priced, command = self._free_energy(scene), self._actions[None]
+        return {name: float(cost[0]) for name, cost in priced.terms(priced.imagine(command), command).items()}
+
+    def _read(self, observation: Observation) -> PlanarScene | None:
+        task = dict(observation.task or {})
+        if "task_push_loss_m_s" not in task:
+            return super()._read(observation)
+        belief = self.world_model.belief
+        if observation.time_s < _SETTLED_S:
+            return None
+        if not self._object_ids or any(belief.slot_of(i) is None for i in self._object_ids):
+            self._object_ids = tuple(sorted(find_objects(belief, self.world_model.own_id, task)))
+            light, heavy = (float(v) for v in np.asarray(task["task_push_loss_m_s"]).reshape(-1)[:2])
+            self.hypotheses = Hypotheses.one_is_heaviest(len(self._object_ids), light, heavy)
+        return read_scene(self.world_model, observation, self.preferences, self.steps, self.dt_s, self._object_ids)

@@ -1,0 +1,106 @@
+"""The agent that also plans for what is worth knowing, on a yard with two boxes of which one is heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+
+from tests.planning.floor import ROBOT, empty_belief
+from worldsim.planning.planar import Drives, Outline, Pushable, roll_out
+from worldsim.planning.shooting import ICEM
+from worldsim.types import Detections, Forecast, Observation, Preferences, Viewpoints
+from worldsim.types.planning import PreferredOutcome
+from worldsim_agents.active_inference import ActiveInference
+
+EXTENT, FRAME_S = (0.4, 0.4, 0.3), 0.1
+OUTLINE = Outline.of(torch.tensor([[0.0, 0.0, *EXTENT[:2]]]))
+HOME = Preferences(outcomes=(PreferredOutcome("home", "heaviest", "goal", scale_m=0.3),), clearance_m=0.0)
+LOSS = (0.1, 0.4)
+
+
+@dataclasses.dataclass
+class Yard:
+    """A believer that is its own world: a body, and two boxes that slide when pushed; the second is the heavy one."""
+
+    boxes: list = dataclasses.field(default_factory=lambda: [(0.9, 0.0, 0.0), (-0.9, 0.0, 0.0)])
+    own = ROBOT
+    time_s: float = 1.0
+    own_id = 0
+
+    @property
+    def belief(self):
+        yaws = [self.own.heading_rad, *(box[2] for box in self.boxes)]
+        v, yaw = self.own.speed_m_s, self.own.heading_rad
+        velocity = [[v * math.cos(yaw), v * math.sin(yaw), 0.0], [0.0] * 3, [0.0] * 3]
+        return dataclasses.replace(
+            empty_belief(self.time_s, 3),
+            alive=torch.ones(3, dtype=torch.bool),
+            object_id=torch.arange(3),
+            existence=torch.ones(3),
+            position=torch.tensor([[*self.own.position, 0.15], *([*box[:2], 0.15] for box in self.boxes)]),
+            orientation_xyzw=torch.tensor([[0.0, 0.0, math.sin(a / 2), math.cos(a / 2)] for a in yaws]),
+            linear_velocity=torch.tensor(velocity),
+            angular_velocity=torch.tensor([[0.0, 0.0, self.own.yaw_rate_rad_s], [0.0] * 3, [0.0] * 3]),
+            extent_m=torch.tensor([self.own.extent_m, EXTENT, EXTENT]),
+            parameters=torch.tensor([[5.0, 6.0, 0.1, 0.1], [1.0] * 4, [1.0] * 4]).log(),
+        )
+
+    def forecast(self, horizon_s, dt_s):
+        belief, steps = self.belief, round(horizon_s / dt_s)
+        path = belief.position[1:].expand(steps, 2, 3)
+        return Forecast(torch.tensor([1, 2]), path, torch.full_like(path, 0.01), belief.orientation_xyzw[1:],
+                        belief.extent_m[1:], torch.tensor([True, True]), dt_s)  # fmt: skip
+
+    def observe(self):
+        task = {"task_object_extent_m": np.array(EXTENT), "task_goal_position": np.array([0.0, 6.0, 0.15]),
+                "task_push_loss_m_s": np.array(LOSS)}  # fmt: skip
+        return Observation(self.time_s, Detections.empty(), Viewpoints.everywhere(), None, task)
+
+    def step(self, action):
+        things = tuple(Pushable(i, box, OUTLINE, LOSS[i]) for i, box in enumerate(self.boxes))
+        command = torch.tensor(action[:2]).reshape(1, 1, 2)
+        future = roll_out(self.own, things, command, (1.2, 1.5), FRAME_S)
+        x, y, yaw = future.own[0, 0].tolist()
+        wanted = float(action[1]) * 1.5
+        rate = wanted + (self.own.yaw_rate_rad_s - wanted) * math.exp(-6.0 * FRAME_S)
+        self.own = dataclasses.replace(
+            self.own, position=(x, y), heading_rad=yaw, speed_m_s=float(future.speed[0, 0]), yaw_rate_rad_s=rate
+        )
+        self.boxes = [tuple(row) for row in future.pushed[0, 0].tolist()]
+        self.time_s += FRAME_S
+
+
+def played(drives, seconds, wanted=HOME):
+    yard = Yard()
+    agent = ActiveInference(yard, wanted, ICEM(64, 8, 2), drives, steps=10, dt_s=0.3)
+    rng = np.random.default_rng(0)
+    for _ in range(round(seconds / FRAME_S)):
+        yard.step(agent.act(yard.observe(), None, rng))
+    return yard, agent
+
+
+def test_by_curiosity_alone_it_finds_out_which_box_is_heavy():
+    _, agent = played(Drives(use_utility=False), 4.0)
+    assert agent.hypotheses.posterior[1] > 0.95
+    assert agent.last_plan.terms["param_info_gain"] == 0.0  # what is known is not asked again
+
+
+def test_with_no_drive_at_all_it_finds_out_nothing_and_stays():
+    yard, agent = played(Drives(False, False, False), 2.0)
+    assert agent.hypotheses.entropy_nats == np.log(2.0).astype(np.float32)
+    assert math.dist(yard.own.position, (0.0, 0.0)) < 0.1
+
+
+def test_a_changed_preference_changes_the_act_and_not_what_is_believed():
+    other = Preferences(outcomes=(dataclasses.replace(HOME.outcomes[0], weight=0.0),), clearance_m=0.0)
+    acts, beliefs = [], []
+    for wanted in (HOME, other):
+        yard = Yard()
+        agent = ActiveInference(yard, wanted, ICEM(64, 8, 2), Drives(True, False, False), steps=10, dt_s=0.3)
+        acts.append(agent.act(yard.observe(), None, np.random.default_rng(0)))
+        beliefs.append(agent.hypotheses)
+    assert np.abs(acts[0] - acts[1]).max() > 0.05
+    assert torch.equal(beliefs[0].log_weight, beliefs[1].log_weight)

@@ -1,0 +1,145 @@
+"""Pushing in the plane, the belief as a model of costs, and the world model in a stranger's shape."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.planning.floor import ROBOT
+from worldsim.errors import ConfigurationError
+from worldsim.planning.boxes import Boxes
+from worldsim.planning.kinematics import unicycle_rollout
+from worldsim.planning.planar import BeliefCost, Outline, PlanarScene, Pushable, push_out, roll_out
+from worldsim.planning.shooting import CandidateCost
+from worldsim.types import Preferences
+from worldsim.types.planning import PreferredOutcome
+
+LIMITS = (1.2, 1.5)
+HALF = torch.tensor([0.35, 0.25])
+SQUARE = Outline.of(torch.tensor([[0.0, 0.0, 0.4, 0.4]]))
+T = Outline.of(torch.tensor([[0.0, 0.45, 1.2, 0.3], [0.0, -0.15, 0.3, 0.9]]))
+NOTHING = Boxes(torch.zeros(1, 0, 2), torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(1, 0))
+HOME = PreferredOutcome("home", "object", "goal", scale_m=0.2, scale_rad=0.3)
+
+
+def scene(goal=(1.5, 0.0, 0.0), thing=(0.8, 0.0, 0.0), outline=SQUARE):
+    return PlanarScene(
+        0.0, ROBOT, (Pushable(7, thing, outline),), {"object": 0}, {"goal": torch.tensor([goal])}, NOTHING, NOTHING
+    )
+
+
+def test_the_middle_of_a_t_is_where_its_area_says():
+    assert T.middle_m.tolist() == pytest.approx([0.0, (0.36 * 0.45 - 0.27 * 0.15) / 0.63], abs=1e-6)
+    # the mean distance from the middle of a square: (sqrt(2) + asinh(1)) / 6 of its edge
+    assert SQUARE.characteristic_m == pytest.approx(0.4 * (math.sqrt(2.0) + math.asinh(1.0)) / 6.0, rel=1e-2)
+
+
+def test_a_push_through_the_middle_moves_a_thing_straight_by_as_much_as_it_was_overlapped():
+    moved, depth = push_out(torch.zeros(1, 3), HALF, torch.tensor([[0.5, 0.0, 0.0]]), SQUARE)
+    assert float(depth) == pytest.approx(0.05)
+    assert moved[0].tolist() == pytest.approx([0.55, 0.0, 0.0], abs=0.01)
+
+
+def test_a_push_beside_the_middle_turns_it_away_and_by_the_ratio_of_its_limit_surface():
+    own = torch.tensor([[0.0, -0.35, 0.0]])  # its left front corner meets the square's west face at y = -0.1
+    moved, depth = push_out(own, HALF, torch.tensor([[0.54, 0.0, 0.0]]), SQUARE)
+    x, y, yaw = moved[0].tolist()
+    assert yaw > 0.0  # pushed along +x below its middle: it turns to the left
+    arm = 0.1
+    first = float(depth) / (1.0 + arm**2 / SQUARE.characteristic_m**2)
+    assert yaw / (x - 0.54) == pytest.approx(arm / SQUARE.characteristic_m**2, rel=0.15)
+    assert x - 0.54 >= first - 1e-6
+    assert abs(y) < 0.01
+
+
+def test_a_flat_front_brings_an_askew_thing_flush():
+    command = torch.zeros(1, 20, 2)
+    command[..., 0] = 0.5
+    askew = Pushable(7, (0.8, 0.0, 0.2), SQUARE)
+    future = roll_out(ROBOT, (askew,), command, LIMITS, 0.2)
+    assert abs(float(future.pushed[0, -1, 0, 2])) < 0.05
+    assert float(future.pushing[0, -1, 0]) == 1.0
+
+
+def test_what_is_not_touched_stays_and_the_own_body_drives_as_without_it():
+    command = torch.rand(3, 10, 2, generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
+    future = roll_out(ROBOT, (Pushable(7, (9.0, 9.0, 0.3), T),), command, LIMITS, 0.2)
+    alone = unicycle_rollout(ROBOT, command, LIMITS, 0.2)
+    assert torch.equal(future.pushed[..., 0, :], torch.tensor([9.0, 9.0, 0.3]).expand(3, 10, 3))
+    # the same equations in pieces of half a step: the path differs in the second order
+    assert (future.own[..., :2] - alone.position).abs().max() < 0.02
+    assert torch.allclose(roll_out(ROBOT, (), command, LIMITS, 0.2).own[..., :2], alone.position)
+
+
+def test_resistance_slows_the_own_body_while_it_pushes():
+    command = torch.ones(1, 12, 2) * torch.tensor([0.5, 0.0])
+    light, heavy = (
+        roll_out(ROBOT, (Pushable(7, (0.8, 0.0, 0.0), SQUARE, r),), command, LIMITS, 0.2).speed[0, -1]
+        for r in (0.0, 0.25)
+    )
+    assert float(light - heavy) == pytest.approx(0.25, abs=0.01)
+
+
+def test_the_cost_of_commands_can_be_differentiated_through_the_push():
+    askew = scene(thing=(0.8, 0.05, 0.6))  # one corner is met, and stays the one that is met
+    model = BeliefCost(askew, Preferences(outcomes=(HOME,), clearance_m=0.0), 0.2)
+    command = torch.full((1, 1, 5, 2), 0.4, dtype=torch.float64)
+    command[..., 1] = 0.02
+    command.requires_grad_()
+    cost = model.get_cost({}, command)
+    (slope,) = torch.autograd.grad(cost.sum(), command)
+    step = torch.zeros_like(command)
+    step[0, 0, 0, 0] = 1e-4
+    with torch.no_grad():
+        there, back = (float(model.get_cost({}, command + sign * step).sum()) for sign in (1.0, -1.0))
+    assert bool(torch.isfinite(slope).all())
+    assert float(slope[0, 0, 0, 0]) == pytest.approx((there - back) / 2e-4, rel=0.02)
+    assert float(slope[0, 0, :, 0].sum()) < 0.0  # faster brings it nearer
+
+
+def test_an_outcome_as_preferred_costs_nothing_and_preferences_change_no_future():
+    at_goal = scene(goal=(0.8, 0.0, 0.0))
+    command = torch.zeros(1, 4, 2)
+    wanted, other = (Preferences(outcomes=(dataclasses.replace(HOME, scale_m=s),)) for s in (0.2, 0.4))
+    first, second = (BeliefCost(at_goal, p, 0.2) for p in (wanted, other))
+    assert float(first.terms(first.imagine(command), command)["home"]) == pytest.approx(0.0, abs=1e-4)
+    assert torch.equal(first.imagine(command).pushed, second.imagine(command).pushed)
+    away = BeliefCost(scene(), wanted, 0.2), BeliefCost(scene(), other, 0.2)
+    assert float(away[0].get_cost({}, command[None])) > float(away[1].get_cost({}, command[None]))
+
+
+def test_candidates_for_several_worlds_and_roles_that_nobody_plays_are_told():
+    model = BeliefCost(scene(), Preferences(outcomes=(HOME,)), 0.2)
+    with pytest.raises(ConfigurationError, match="one world"):
+        model.get_cost({}, torch.zeros(2, 3, 4, 2))
+    nobody = Preferences(outcomes=(dataclasses.replace(HOME, reference="moon"),))
+    with pytest.raises(ConfigurationError, match="role 'moon'"):
+        BeliefCost(scene(), nobody, 0.2).get_cost({}, torch.zeros(1, 3, 4, 2))
+    with pytest.raises(ConfigurationError, match="scale_m is 0"):
+        PreferredOutcome("x", "own", "goal", scale_m=0.0)
+
+
+def test_the_world_model_has_the_shape_that_solvers_of_other_packages_ask_for():
+    from tests.small_world import Shelf, model
+    from worldsim.loop import WorldModel
+    from worldsim.types import Detections, EgoState, Observation, Viewpoints
+
+    still = np.zeros(3)
+    ego = EgoState(np.array([0.0, 0.0, 0.15]), np.array([0.0, 0.0, 0.0, 1.0]), still, still, np.array([0.7, 0.5, 0.3]),
+                   np.eye(6) * 1e-4)  # fmt: skip
+    wm = WorldModel(registry=Shelf(), models=[model(f) for f in ("vehicle", "static", "rigid_body", "generic")])
+    wm.reset(Observation(0.0, Detections.empty(), Viewpoints(np.zeros((1, 3)), np.array([9.0])), ego, None))
+    candidates = torch.zeros(1, 3, 8, 2)
+    candidates[0, 0, :, 0], candidates[0, 1, :, 0] = 0.8, -0.8
+    info = {"task_goal_position": np.tile([2.0, 0.0, 0.0], (1, 3, 1)), "pixels": np.zeros((1, 3, 4, 4))}
+    before = wm.belief
+    on, back, stay = wm.get_cost(info, candidates)[0].tolist()
+    assert isinstance(wm, CandidateCost)
+    assert on < stay < back
+    assert wm.belief is before
+    with pytest.raises(ConfigurationError, match="the task has no goal"):
+        wm.get_cost({}, candidates)

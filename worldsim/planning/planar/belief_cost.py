@@ -1,0 +1,127 @@
+"""A belief as a model that prices action sequences: what planners by shooting ask, of ours or of anybody's model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldsim.errors import ConfigurationError
+from worldsim.planning.objective import Objective, Surroundings
+from worldsim.planning.planar.rollout import PlanarFuture, roll_out
+from worldsim.planning.planar.scene import PlanarScene
+from worldsim.planning.situation import OwnTrajectories
+from worldsim.types.planning import OWN_ROLES, Preferences, PreferredOutcome
+
+_LIMITS = (1.2, 1.5)  # speed (m/s) and yaw rate (rad/s) that an action of 1 stands for
+
+
+class BeliefCost:
+    """Expected cost of candidates under a scene's beliefs and a task's preferences.
+
+    It has the shape of `worldsim.planning.shooting.CandidateCost`. The cost of an outcome is its surprisal: minus the
+    logarithm of the density that the preferences give it, averaged over the horizon, and once more at its end. Standing
+    and moving things, effort and smoothness are priced by the terms of `worldsim.planning.objective`.
+    """
+
+    def __init__(
+        self,
+        scene: PlanarScene,
+        preferences: Preferences,
+        dt_s: float,
+        limits: tuple[float, float] = _LIMITS,
+        objective: Objective | None = None,
+    ) -> None:
+        """Build the model for one moment.
+
+        Args:
+            scene: what is believed.
+            preferences: what is wanted; they are read here and nowhere before.
+            dt_s: length of a step, s.
+            limits: speed (m/s) and yaw rate (rad/s) that an action of 1 stands for.
+            objective: terms beside the outcomes.
+        """
+        self.scene, self.preferences, self.dt_s, self.limits = scene, preferences, dt_s, limits
+        self.objective = objective or Objective()
+
+    def get_cost(
+        self, info_dict: Mapping[str, Any], action_candidates: Float[Tensor, "1 S T U"]
+    ) -> Float[Tensor, "1 S"]:
+        """Return the expected cost of each candidate; differentiable in it.
+
+        Args:
+            info_dict: not read: a belief knows more than one observation says.
+            action_candidates: S sequences of T actions (speed, yaw rate, more are unread), each in [-1, 1].
+
+        Raises:
+            ConfigurationError: candidates for more worlds than the one that is believed in.
+        """
+        del info_dict
+        if action_candidates.ndim != 4 or action_candidates.shape[0] != 1:
+            raise ConfigurationError(
+                f"BeliefCost: got candidates of shape {tuple(action_candidates.shape)}, expected [1, S, T, U]: a "
+                "belief is of one world. Make one BeliefCost a world."
+            )
+        command = action_candidates[0]
+        return torch.stack(list(self.terms(self.imagine(command), command).values())).sum(dim=0)[None]
+
+    def imagine(self, command: Float[Tensor, "S T U"]) -> PlanarFuture:
+        """Return what is expected to come of S command sequences."""
+        return roll_out(self.scene.own, self.scene.pushables, command, self.limits, self.dt_s)
+
+    def terms(self, future: PlanarFuture, command: Float[Tensor, "S T U"]) -> dict[str, Float[Tensor, " S"]]:
+        """Return the cost of each future by named term, weights applied: outcomes first, then the objective's."""
+        priced = {
+            wanted.name: wanted.weight * self.preferences.weight(wanted.name) * _priced(self.surprisal(wanted, future))
+            for wanted in self.preferences.outcomes
+        }
+        own = OwnTrajectories(
+            future.own[..., :2], future.own[..., 2], future.speed, torch.zeros_like(future.speed), command[..., :2]
+        )
+        offsets, radii = self.scene.own.discs()
+        around = Surroundings(offsets, radii, self.scene.standing, self.scene.moving, None)
+        return priced | {
+            name: cost
+            for name, cost in self.objective.terms(own, around, self.preferences).items()
+            if name in ("clearance", "collision", "obstacles", "effort", "smoothness")
+        }
+
+    def surprisal(self, outcome: PreferredOutcome, future: PlanarFuture) -> Float[Tensor, "S T"]:
+        """Return -log p of an outcome at every step, 0 where it is as preferred (nats, up to the constant)."""
+        return self.surprisal_under({}, outcome, future)
+
+    def surprisal_under(
+        self, players: Mapping[str, int], outcome: PreferredOutcome, future: PlanarFuture
+    ) -> Float[Tensor, "S T"]:
+        """Return the same where `players` tells of some roles which pushable plays them."""
+        subject = self._pose(outcome.subject, future, players)
+        reference = self._pose(outcome.reference, future, players)
+        away = subject - reference
+        # a hundredth of a millimetre keeps the root differentiable where the two coincide
+        distance = (away[..., :2].square().sum(dim=-1) + 1e-10).sqrt()
+        squared = ((distance - outcome.distance_m) / outcome.scale_m).square()
+        if outcome.scale_rad is not None:
+            squared = squared + (2.0 * torch.sin(away[..., 2] / 2.0) / outcome.scale_rad).square()
+        return (1.0 + squared).sqrt() - 1.0
+
+    def _pose(self, role: str, future: PlanarFuture, players: Mapping[str, int]) -> Float[Tensor, "S T 3"]:
+        pushed = {**self.scene.pushed_roles, **players}
+        if role == "own":
+            return future.own
+        if role == "own_front":
+            yaw = future.own[..., 2]
+            ahead = torch.stack([torch.cos(yaw), torch.sin(yaw), torch.zeros_like(yaw)], dim=-1)
+            return future.own + 0.5 * self.scene.own.extent_m[0] * ahead
+        if role in pushed:
+            return future.pushed[:, :, pushed[role]]
+        if role in self.scene.paths:
+            return self.scene.paths[role][None].to(future.own.dtype)
+        known = [*OWN_ROLES, *pushed, *self.scene.paths]
+        raise ConfigurationError(f"BeliefCost: nobody plays the role {role!r}; known here are {known}.")
+
+
+def _priced(surprisal: Float[Tensor, "S T"]) -> Float[Tensor, " S"]:
+    return surprisal.mean(dim=1) + surprisal[:, -1]

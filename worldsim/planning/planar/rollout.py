@@ -1,0 +1,128 @@
+"""Imagined futures in the floor plane: the own body under candidate commands, and what it pushes along."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worldsim.planning.kinematics import unicycle_rollout
+from worldsim.planning.planar.pushing import Outline, push_out
+from worldsim.planning.situation import OwnBody
+
+_SUBSTEP_M = 0.12  # the own body moves no farther between two looks for overlap
+_ENOUGH_GAP_M = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Pushable:
+    """A thing that gives way when it is driven into.
+
+    Attributes:
+        object_id: in the belief.
+        pose: (x, y, yaw) of its outline's middle, m and rad.
+        outline: of the thing.
+        resistance_m_s: how much slower the own body goes while it pushes, m/s: friction over the wheels' answer.
+    """
+
+    object_id: int
+    pose: tuple[float, float, float]
+    outline: Outline
+    resistance_m_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanarFuture:
+    """S imagined futures over T steps.
+
+    Attributes:
+        own: [S, T, 3] poses (x, y, yaw) of the own body.
+        speed: [S, T] m/s.
+        pushed: [S, T, N, 3] poses of the N pushables, in the frame of their outline's middle.
+        pushing: [S, T, N] whether each was pushed in a step, 0 or 1.
+    """
+
+    own: Float[Tensor, "S T 3"]
+    speed: Float[Tensor, "S T"]
+    pushed: Float[Tensor, "S T N 3"]
+    pushing: Float[Tensor, "S T N"]
+
+
+def roll_out(
+    own: OwnBody,
+    pushables: tuple[Pushable, ...],
+    command: Float[Tensor, "S T U"],
+    limits: tuple[float, float],
+    dt_s: float,
+) -> PlanarFuture:
+    """Return what comes of S command sequences; differentiable in them.
+
+    Args:
+        own: the own body now.
+        pushables: N things that it may push; they do not push one another.
+        command: forward speed and yaw rate, each in [-1, 1] of `limits`, held over each step; more columns are unread.
+        limits: highest speed (m/s) and yaw rate (rad/s).
+        dt_s: length of a step, s.
+    """
+    samples, steps = command.shape[:2]
+    if not pushables:  # nothing to touch: all steps at once
+        alone = unicycle_rollout(own, command[..., :2], limits, dt_s)
+        pose = torch.cat([alone.position, alone.heading[..., None]], dim=-1)
+        none = command.new_zeros(samples, steps, 0)
+        return PlanarFuture(pose, alone.speed, none[..., None].expand(-1, -1, -1, 3), none)
+    pieces = max(1, math.ceil(limits[0] * dt_s / _SUBSTEP_M))
+    piece_s = dt_s / pieces
+    half = command.new_tensor(own.extent_m[:2]) / 2.0
+    pose = command.new_tensor([*own.position, own.heading_rad]).expand(samples, 3)
+    speed = command.new_full((samples,), own.speed_m_s)
+    rate = command.new_full((samples,), own.yaw_rate_rad_s)
+    things = [command.new_tensor(thing.pose).expand(samples, 3) for thing in pushables]
+    pushing = [command.new_zeros(samples) for _ in pushables]
+    reach = [float(half.norm()) + thing.outline.radius_m + _ENOUGH_GAP_M for thing in pushables]
+    rows: list[tuple[Tensor, Tensor, list[Tensor], list[Tensor]]] = []
+    for t in range(steps):
+        wanted = command[:, t, :2] * command.new_tensor(limits)
+        touched = [torch.zeros_like(p) for p in pushing]
+        for _ in range(pieces):
+            lost = sum((p * thing.resistance_m_s for p, thing in zip(pushing, pushables)), torch.zeros_like(speed))
+            pose, speed, rate = _drive(pose, speed, rate, wanted, lost, own, piece_s)
+            for n, thing in enumerate(pushables):
+                near = (pose[:, :2] - things[n][:, :2]).norm(dim=1).amin()
+                if float(near.detach()) > reach[n]:  # no sample can touch it: most steps cost nothing
+                    pushing[n] = torch.zeros_like(speed)
+                    continue
+                things[n], depth = push_out(pose, half, things[n], thing.outline)
+                pushing[n] = (depth.detach() > 0.0).to(speed.dtype)
+                touched[n] = torch.maximum(touched[n], pushing[n])
+        rows.append((pose, speed, list(things), touched))
+    return PlanarFuture(
+        torch.stack([row[0] for row in rows], dim=1),
+        torch.stack([row[1] for row in rows], dim=1),
+        torch.stack([torch.stack(row[2], dim=1) for row in rows], dim=1),
+        torch.stack([torch.stack(row[3], dim=1) for row in rows], dim=1),
+    )
+
+
+def _drive(
+    pose: Float[Tensor, "S 3"],
+    speed: Float[Tensor, " S"],
+    rate: Float[Tensor, " S"],
+    wanted: Float[Tensor, "S 2"],
+    lost_m_s: Float[Tensor, " S"],
+    own: OwnBody,
+    dt_s: float,
+) -> tuple[Float[Tensor, "S 3"], Float[Tensor, " S"], Float[Tensor, " S"]]:
+    """Return pose, speed and yaw rate a piece of a step later: first-order answers, a unicycle's path."""
+    target = wanted[:, 0] - torch.sign(wanted[:, 0]) * torch.minimum(lost_m_s, wanted[:, 0].abs())
+    keep_v, keep_w = math.exp(-own.speed_response_per_s * dt_s), math.exp(-own.yaw_response_per_s * dt_s)
+    after_v = target + (speed - target) * keep_v
+    after_w = wanted[:, 1] + (rate - wanted[:, 1]) * keep_w
+    # exact integrals of the lags over the step
+    travelled = target * dt_s + (speed - target) * (1.0 - keep_v) / own.speed_response_per_s
+    turned = wanted[:, 1] * dt_s + (rate - wanted[:, 1]) * (1.0 - keep_w) / own.yaw_response_per_s
+    middle = pose[:, 2] + turned / 2.0
+    step = torch.stack([travelled * torch.cos(middle), travelled * torch.sin(middle), turned], dim=-1)
+    return pose + step, after_v, after_w

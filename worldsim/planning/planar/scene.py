@@ -1,0 +1,210 @@
+"""What a planar plan starts from, read from the belief: own body, what can be pushed, who plays which role."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from worldsim.errors import ConfigurationError
+from worldsim.planning.boxes import Boxes, outlines, top_and_bottom
+from worldsim.planning.planar.pushing import Outline
+from worldsim.planning.planar.rollout import Pushable
+from worldsim.planning.situation import OwnBody, believed_own_body
+from worldsim.types.belief import WorldBelief
+from worldsim.types.observation import Observation
+from worldsim.types.planning import OWN_ROLES, Forecast, Preferences
+
+_SAME_SIZE = 0.25  # relative error of an edge: what is believed of a size wanders by a few percent
+_EXISTS = 0.5
+_HEADROOM_M = 0.25
+
+
+class Believer(Protocol):
+    """What planning asks of a world model."""
+
+    @property
+    def belief(self) -> WorldBelief:
+        """The belief now."""
+
+    @property
+    def own_id(self) -> int | None:
+        """Id of the own body in the belief, None where it is not held there."""
+
+    def forecast(self, horizon_s: float, dt_s: float) -> Forecast:
+        """Return where everything but the own body is expected to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanarScene:
+    """Beliefs alone; no preference is in it but which things they speak of.
+
+    Attributes:
+        time_s: of the belief.
+        own: the own body.
+        pushables: N things that the own body may be asked to move.
+        pushed_roles: role -> index into `pushables`.
+        paths: role -> [T or 1, 3] expected poses (x, y, yaw) of what the own body does not move.
+        standing, moving: outlines of everything else, in whose way the own body may get.
+    """
+
+    time_s: float
+    own: OwnBody
+    pushables: tuple[Pushable, ...]
+    pushed_roles: Mapping[str, int]
+    paths: Mapping[str, Float[Tensor, "T 3"]]
+    standing: Boxes
+    moving: Boxes
+
+    def with_resistance(self, resistance_m_s: tuple[float, ...]) -> PlanarScene:
+        """Return the scene under a hypothesis of how much each of the N pushables resists."""
+        things = tuple(replace(thing, resistance_m_s=r) for thing, r in zip(self.pushables, resistance_m_s))
+        return replace(self, pushables=things)
+
+
+def read_scene(
+    world_model: Believer,
+    observation: Observation,
+    preferences: Preferences,
+    steps: int,
+    dt_s: float,
+    object_ids: tuple[int, ...] = (),
+) -> PlanarScene | None:
+    """Return the scene of a task as it is believed; None while own body or task object are not in the belief.
+
+    A thing that an outcome wants somewhere is taken for one that can be pushed; one that the own body is only to be
+    near goes where the world model forecasts it. Where the outcomes speak of roles that nobody is known to play
+    (``heaviest``), everything of the size that the task names can be pushed, in the order of the ids.
+
+    Args:
+        world_model: gives belief and forecast.
+        observation: its task names goal, size and outline of the object.
+        preferences: whose outcomes name the roles.
+        steps, dt_s: of the horizon.
+        object_ids: the task's objects, where they are known already.
+
+    Raises:
+        ConfigurationError: the preferences speak of nothing that the task describes.
+    """
+    task = dict(observation.task or {})
+    roles = {role for o in preferences.outcomes for role in (o.subject, o.reference)} - set(OWN_ROLES)
+    if not preferences.outcomes:
+        raise ConfigurationError(
+            "planar planning: the preferences name no outcome. Give the scenario's preferences `outcomes`, or plan "
+            "with worldsim.planning.MPPI towards a goal of the own body."
+        )
+    belief = world_model.belief
+    own = believed_own_body(belief, world_model.own_id, observation.ego)
+    if own is None:
+        return None
+    forecast = world_model.forecast(steps * dt_s, dt_s)
+    pushables: list[Pushable] = []
+    paths: dict[str, Float[Tensor, "T 3"]] = {}
+    pushed: dict[str, int] = {}
+    spoken_of: list[int] = []
+    if "object" in roles:
+        found = object_ids or find_objects(belief, world_model.own_id, task)[:1]
+        row = _row_of(forecast, found[0]) if found else None
+        if row is None:
+            return None
+        spoken_of.append(row)
+        if any(o.subject == "object" for o in preferences.outcomes):
+            pushed["object"] = len(pushables)
+            pushables.append(_pushable(forecast, row, task))
+        else:
+            paths["object"] = _path(forecast, row)
+    if roles - {"object", "goal"}:
+        rows = [_row_of(forecast, i) for i in object_ids or sorted(find_objects(belief, world_model.own_id, task))]
+        known = [row for row in rows if row is not None]
+        if not known or len(known) < len(rows):
+            return None
+        spoken_of += known
+        pushables += [_pushable(forecast, row, task) for row in known]
+    if "goal" in roles:
+        paths["goal"] = _goal(task, pushables[0].outline if pushables else None)
+    standing, moving = _others(own, forecast, spoken_of)
+    return PlanarScene(observation.time_s, own, tuple(pushables), pushed, paths, standing, moving)
+
+
+def find_objects(belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    """Return the ids of all that has the size that the task names, the best fit first.
+
+    Raises:
+        ConfigurationError: the task names none.
+    """
+    if "task_object_extent_m" not in task:
+        raise ConfigurationError(
+            f"planar planning: the task says nothing of an object's size; it has {sorted(task)}, expected "
+            "'task_object_extent_m'."
+        )
+    wanted = torch.as_tensor(np.asarray(task["task_object_extent_m"], dtype=np.float64), device=belief.extent_m.device)
+    misfit = (belief.extent_m.to(wanted.dtype) / wanted - 1.0).abs().amax(dim=-1)
+    fits = belief.alive & (belief.existence > _EXISTS) & (misfit < _SAME_SIZE) & (belief.object_id != own_id)
+    order = torch.argsort(misfit)
+    return tuple(int(i) for i in belief.object_id[order[fits[order]]])
+
+
+def _row_of(forecast: Forecast, object_id: int) -> int | None:
+    rows = torch.nonzero(forecast.object_id == object_id).reshape(-1)
+    return int(rows[0]) if len(rows) else None
+
+
+def _yaw(orientation_xyzw: Float[Tensor, "4"]) -> float:
+    x, y, z, w = orientation_xyzw.tolist()
+    return math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+
+
+def _pushable(forecast: Forecast, row: int, task: Mapping[str, np.ndarray]) -> Pushable:
+    length, width = forecast.extent_m[row, :2].tolist()
+    rectangles = torch.tensor([[0.0, 0.0, length, width]])
+    if "task_object_outline_m" in task:
+        rectangles = torch.as_tensor(np.asarray(task["task_object_outline_m"], dtype=np.float32)).reshape(-1, 4)
+    outline = Outline.of(rectangles)
+    yaw = _yaw(forecast.orientation_xyzw[row])
+    box = (float(forecast.position[0, row, 0]), float(forecast.position[0, row, 1]), yaw)
+    x, y = _middle(box, outline)
+    return Pushable(int(forecast.object_id[row]), (x, y, yaw), outline)
+
+
+def _middle(pose: tuple[float, float, float], outline: Outline) -> tuple[float, float]:
+    """Return where the outline's middle is, given the pose of its bounding box."""
+    c, s = math.cos(pose[2]), math.sin(pose[2])
+    x, y = outline.middle_m.tolist()
+    return pose[0] + c * x - s * y, pose[1] + s * x + c * y
+
+
+def _path(forecast: Forecast, row: int) -> Float[Tensor, "T 3"]:
+    steps = forecast.position.shape[0]
+    yaw = torch.full((steps, 1), _yaw(forecast.orientation_xyzw[row]))
+    return torch.cat([forecast.position[:, row, :2].float(), yaw], dim=1)
+
+
+def _goal(task: Mapping[str, np.ndarray], outline: Outline | None) -> Float[Tensor, "1 3"]:
+    if "task_goal_position" not in task:
+        raise ConfigurationError(
+            f"planar planning: the task has no goal; it has {sorted(task)}, expected 'task_goal_position'."
+        )
+    x, y = (float(v) for v in np.asarray(task["task_goal_position"])[:2])
+    turn = np.asarray(task.get("task_goal_orientation_xyzw", (0.0, 0.0, 0.0, 1.0)), dtype=np.float64)
+    yaw = _yaw(torch.as_tensor(turn))
+    if outline is not None:
+        x, y = _middle((x, y, yaw), outline)
+    return torch.tensor([[x, y, yaw]])
+
+
+def _others(own: OwnBody, forecast: Forecast, spoken_of: list[int]) -> tuple[Boxes, Boxes]:
+    """Return the outlines of what stands and of what moves, as far as it is low enough to be touched."""
+    top, bottom = top_and_bottom(forecast.position[0], forecast.orientation_xyzw, forecast.extent_m)
+    low: Bool[Tensor, " N"] = (bottom < own.extent_m[2] + _HEADROOM_M) & (top > 0.02)
+    low[spoken_of] = False
+    boxes = outlines(forecast.position, forecast.position_std, forecast.orientation_xyzw, forecast.extent_m)
+    shift = (forecast.position[-1, :, :2] - forecast.position[0, :, :2]).norm(dim=-1)
+    restless = forecast.moves & (shift > 0.08)
+    still = boxes.select(low & ~restless)
+    return Boxes(still.centre[:1], still.direction, still.half_m, still.std_m[:1]), boxes.select(low & restless)

@@ -1,0 +1,112 @@
+"""What would be seen from where: how much a future is expected to tell about where things are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from worldsim.planning.boxes import Boxes
+from worldsim.planning.planar.scene import Believer, PlanarScene
+from worldsim.types.observation import Observation
+
+SENSOR_STD_M = 0.05
+"""Of a look: a thing known better than this is not in doubt."""
+_CLOSE_M = 0.01  # a line of sight may graze an outline by this
+_EYE_M = 0.6  # a viewpoint nearer to the own body's middle than this is on it
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Things whose place only the own eye can tell: no other sensor sees them.
+
+    Attributes:
+        place: [T, M, 2] m, where they are expected.
+        std_m: [T, M] how surely.
+        range_m: of the own eye.
+        blocking: what hides things from it.
+    """
+
+    place: Float[Tensor, "T M 2"]
+    std_m: Float[Tensor, "T M"]
+    range_m: float
+    blocking: Boxes
+
+
+def sees(
+    eye: Float[Tensor, "S T 2"], place: Float[Tensor, "T M 2"], range_m: float, blocking: Boxes
+) -> Float[Tensor, "S T M"]:
+    """Return whether an eye sees each of M places at each step: in range, and no standing outline between; 0 or 1.
+
+    Seen from above, by the separating-slab test of a segment against a rectangle.
+    """
+    away = place[None] - eye[:, :, None]
+    seen = (away.norm(dim=-1) <= range_m).to(eye.dtype)
+    if len(blocking) == 0:
+        return seen
+    normal = torch.stack([-blocking.direction[:, 1], blocking.direction[:, 0]], dim=-1)
+    low = torch.zeros(*seen.shape, len(blocking), dtype=eye.dtype)
+    high = torch.ones_like(low)
+    for axis, half in ((blocking.direction, blocking.half_m[:, 0]), (normal, blocking.half_m[:, 1])):
+        start = eye @ axis.T - (blocking.centre[0] * axis).sum(dim=-1)  # [S, T, B]
+        step = away @ axis.T  # [S, T, M, B]
+        safe = torch.where(step.abs() < 1e-9, torch.full_like(step, 1e-9), step)
+        inner = (half - _CLOSE_M).clamp(min=0.0)
+        first, second = (-inner - start[:, :, None]) / safe, (inner - start[:, :, None]) / safe
+        low = torch.maximum(low, torch.minimum(first, second))
+        high = torch.minimum(high, torch.maximum(first, second))
+    hidden: Bool[Tensor, "S T M"] = (low < high).any(dim=-1)
+    return torch.where(hidden, 0.0, seen)
+
+
+def state_information_gain(
+    seen: Float[Tensor, "S T M"], std_m: Float[Tensor, "T M"], sensor_std_m: float
+) -> Float[Tensor, " S"]:
+    """Return how much each future is expected to tell about where M things are, nats.
+
+    A look at a thing believed to within s by a sensor of noise r tells ``ln(1 + s^2 / r^2)`` nats about its place in
+    the plane (the mutual information of two normals). The best look of a horizon counts: a second tells little more.
+
+    Args:
+        seen: [S, T, M] whether each thing would be seen.
+        std_m: [T, M] how surely its place is predicted until it is seen.
+        sensor_std_m: of a look.
+    """
+    told = torch.log1p((std_m / sensor_std_m).square())
+    if told.shape[1] == 0:
+        return seen.new_zeros(seen.shape[0])
+    return (seen * told).amax(dim=1).sum(dim=-1)
+
+
+def read_unseen(
+    world_model: Believer, observation: Observation, scene: PlanarScene, steps: int, dt_s: float
+) -> Unseen | None:
+    """Return the things whose place only the own eye can tell; None where other sensors see all that is in doubt.
+
+    The own eye is the viewpoint above the own body. A thing is in doubt where its place is known no better than by a
+    look.
+
+    Args:
+        world_model: whose belief and forecast they are taken from.
+        observation: its viewpoints are the sensors.
+        scene: own body, and what hides things.
+        steps, dt_s: of the horizon.
+    """
+    views = observation.viewpoints
+    own = np.asarray(scene.own.position)
+    away = np.linalg.norm(views.position[:, :2] - own, axis=1)
+    if len(away) == 0 or away.min() > _EYE_M:
+        return None  # everything is in view, or the own body has no eye
+    eye = int(np.argmin(away))
+    forecast = world_model.forecast(steps * dt_s, dt_s)
+    std = forecast.position_std[..., :2].square().mean(dim=-1).sqrt()
+    place = forecast.position[0, :, :2].numpy().astype(np.float64)
+    others = np.delete(np.arange(len(away)), eye)
+    reach = np.linalg.norm(views.position[others, None, :2] - place[None], axis=2) <= views.range_m[others, None]
+    doubtful = torch.as_tensor(~reach.any(axis=0)) & (std[-1] > SENSOR_STD_M)
+    if not bool(doubtful.any()):
+        return None
+    return Unseen(forecast.position[:, doubtful, :2], std[:, doubtful], float(views.range_m[eye]), scene.standing)
