@@ -8,21 +8,26 @@ import torch
 from worldsim.contracts.interaction import EdgePrior, Interaction, PairFrame
 from worldsim.errors import PluginError
 from worldsim.interactions.attach import Attach
+from worldsim.interactions.avoid import Avoid
 from worldsim.interactions.ball_joint import BallJoint
 from worldsim.interactions.charge import Charge
 from worldsim.interactions.contact import Contact
+from worldsim.interactions.containment import Containment
 from worldsim.interactions.drag import Drag
+from worldsim.interactions.follow import Follow
 from worldsim.interactions.hinge import Hinge
+from worldsim.interactions.push import Push
 from worldsim.interactions.radial import LearnedRadial, Radial, RadialPower
 from worldsim.interactions.slider import Slider
 from worldsim.interactions.spring import Spring
 from worldsim.interactions.support import Support
+from worldsim.interactions.tether import Tether
 from worldsim.interactions.weld import Weld
 from worldsim.testing.interaction_conformance import check_interaction
 
 KINDS: list[Interaction] = [
     Attach(), Charge(), Contact(), Drag(), LearnedRadial((0.1, 0.0, 0.0, 2.0)), Radial(), RadialPower(-1), Spring(),
-    Support(), Weld(), Hinge(), Slider(), BallJoint(),
+    Support(), Weld(), Hinge(), Slider(), BallJoint(), Containment(), Tether(1.5), Follow(), Avoid(), Push(),
 ]  # fmt: skip
 
 

@@ -12,9 +12,12 @@ from worldsim.interactions.drag import Drag
 from worldsim.interactions.force import ForceKind
 from worldsim.interactions.radial import POWERS, LearnedRadial, Radial, RadialPower
 from worldsim.interactions.spring import Spring
+from worldsim.interactions.tether import Tether
 from worldsim.types import ObjectStates
 
-KINDS: list[ForceKind] = [Spring(), Charge(), Drag(), Radial(), RadialPower(-1), LearnedRadial((0.1, 0.0, 0.0, 2.0))]
+KINDS: list[ForceKind] = [
+    Spring(), Charge(), Drag(), Radial(), RadialPower(-1), LearnedRadial((0.1, 0.0, 0.0, 2.0)), Tether(0.8),
+]  # fmt: skip
 
 
 def _states(position: torch.Tensor, velocity: torch.Tensor) -> ObjectStates:
@@ -56,6 +59,17 @@ def test_the_laws_are_what_their_names_say() -> None:
     assert Drag().features(a, b)[0, :3, 0].tolist() == [1.0, 1.0, 1.0]
     assert Radial().features(a, b)[0, 0].tolist() == [2.0**power for power in POWERS]
     assert LearnedRadial((1.0, 0.0, 0.0, 4.0)).features(a, b)[0, 0, 0] == 3.0
+
+
+def test_a_tether_pulls_beyond_its_length_and_not_before() -> None:
+    zero = torch.zeros(2, 3, dtype=torch.float64)
+    there = torch.tensor([[0.9, 0.0, 0.0], [1.5, 0.0, 0.0]], dtype=torch.float64)
+    a, b = _states(zero, zero), _states(there, zero)
+    rope = Tether(1.0)
+    assert rope.taut(a, b).tolist() == [False, True]
+    assert rope.features(a, b)[:, 0, 0].tolist() == [0.0, 0.5]
+    with pytest.raises(ConfigurationError, match="positive length"):
+        Tether(0.0)
 
 
 def test_a_law_of_the_wrong_length_is_refused() -> None:

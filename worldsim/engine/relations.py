@@ -17,23 +17,25 @@ from worldsim.types.states import ObjectStates
 
 _SLEEPING_PAIRS_EVERY = 12  # frames; nothing changes between two things that sleep
 _STANDING_EVERY = 4  # frames looked at as one by kinds that do not read motion
+_NEW_FRAMES = 6  # as long as a thing was seen no more often, it is looked at in every frame, asleep or not
 
 
 def infer_graph(state: EngineState, dt_s: float) -> None:
     """Fold this frame into the edges.
 
-    Pairs in which nobody is awake are looked at every twelfth frame, kinds that read no motion every fourth.
+    Pairs in which nobody is awake are looked at every twelfth frame, kinds that read no motion every fourth; but things
+    that are new in every frame, since much is found at rest and falls asleep at once.
     """
     if state.before is None or not state.interactions:
         return
+    known = state.alive & state.ledger.settled
+    able = known & state.library.moves[state.model_index]
+    new = able & (state.ledger.hits <= _NEW_FRAMES)
     standing = state.frames % _STANDING_EVERY == 0
-    due = [(k, i) for k, i in enumerate(state.interactions) if standing or i.reads_motion]
+    due = [(k, i) for k, i in enumerate(state.interactions) if standing or i.reads_motion or new.any()]
     if not due:
         return
-    known = state.alive & state.ledger.settled
-    active = known & state.library.moves[state.model_index]
-    if state.frames % _SLEEPING_PAIRS_EVERY:
-        active &= state.awake
+    active = able & (state.awake | new) if state.frames % _SLEEPING_PAIRS_EVERY else able
     slots = np.flatnonzero(known)
     belief = state.belief
     pairs, gap = candidate_pairs(
@@ -46,6 +48,9 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
     pairs = slots[pairs] if len(pairs) else pairs
     for kind, interaction in due:
         near = pairs[gap < interaction.reach_m]
+        every = dt_s * _STANDING_EVERY
+        if not (standing or interaction.reads_motion):
+            near, every = near[new[near].any(1)], dt_s
         if interaction.directed:
             near = np.concatenate([near, near[:, ::-1]])
         ids = state.ids[near].reshape(-1, 2)
@@ -53,7 +58,7 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
             swap = ids[:, 0] > ids[:, 1]
             near, ids = np.where(swap[:, None], near[:, ::-1], near), np.sort(ids, axis=1)
         order = np.lexsort((ids[:, 1], ids[:, 0]))
-        span_s = dt_s if interaction.reads_motion else dt_s * _STANDING_EVERY
+        span_s = dt_s if interaction.reads_motion else every
         state.edges = infer(state.edges, kind, interaction, ids[order], _frame(state, near[order], span_s))
 
 

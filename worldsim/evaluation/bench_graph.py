@@ -15,11 +15,16 @@ import torch
 
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_graph_baselines import baselines, oracle
+from worldsim.evaluation.bench_graph_calibration import (
+    CALIBRATED_FROM,
+    SceneSums,
+    calibration_figures,
+    coverage_told,
+)
 from worldsim.evaluation.bench_graph_cost import exponent, largest_change, milliseconds_a_frame
 from worldsim.evaluation.bench_graph_data import Scenes, read_scenes, strangers
 from worldsim.evaluation.bench_graph_opening import discover, second_encounter
-from worldsim.evaluation.bench_graph_scoring import Score, coverage, feed, new_filter, run, score
-from worldsim.evaluation.calibration import expected_calibration_error
+from worldsim.evaluation.bench_graph_scoring import feed, new_filter, run, score
 from worldsim.evaluation.datasets import find_data
 from worldsim.evaluation.statistics import Estimate, bootstrap
 
@@ -36,10 +41,8 @@ SWITCH_BAR, SWITCH_FRAMES = 0.95, 5
 UNKNOWN_BAR, UNKNOWN_FRAMES = 0.95, 3
 LAW_ERROR_BAR = 0.02
 ECE_BARS = {"clean": 0.02, "noise 0.001": 0.05}
-COVERAGE = (0.85, 0.95)
 CHANGE_BAR = 1e-5
 EXPONENT_BAR = 1.1
-CALIBRATED_FROM = 10
 LATEST = 49
 
 
@@ -67,20 +70,20 @@ def bench_graph(options: BenchOptions) -> list[Figure]:
     if options.data is not None:
         return _one_file(read_scenes(options.data).first(budget.scenes), options, rng)
     figures: list[Figure] = []
-    pools: dict[str, list[Score]] = {"clean": [], "noise 0.001": []}
+    pools: dict[str, list[SceneSums]] = {"clean": [], "noise 0.001": []}
     for name, bars in CLEAN_BARS.items():
         options.tell(f"graph: {name}")
         scenes = _shipped(name, budget.scenes)
-        found, pool = _accuracy_figures(scenes, bars, 0.0, options, rng)
+        found, sums = _accuracy_figures(scenes, bars, 0.0, options, rng)
         figures += found
-        pools["clean"] += pool
+        pools["clean"].append(sums)
         if name in NOISY_BARS:
             noisy = scenes.noisy(NOISE_M, options.seed)
-            found, pool = _accuracy_figures(noisy, NOISY_BARS[name], NOISE_M, options, rng)
+            found, sums = _accuracy_figures(noisy, NOISY_BARS[name], NOISE_M, options, rng)
             figures += found
-            pools["noise 0.001"] += pool
-    for label, pool in pools.items():
-        figures += _calibration_figures(label, pool)
+            pools["noise 0.001"].append(sums)
+    for label, sets in pools.items():
+        figures += _honesty(label, SceneSums.joined(sets), rng)
     options.tell("graph: change, classes that never met, unknown laws")
     figures.append(_switch_figure(_shipped("springs5-switch", budget.scenes).noisy(NOISE_M, options.seed), rng))
     figures += _stranger_figures(budget, options.seed)
@@ -97,12 +100,12 @@ def _one_file(scenes: Scenes, options: BenchOptions, rng: np.random.Generator) -
     """Score one file in the format, by the bars of its family where there are any."""
     if scenes.edges_after is not None:
         return [_switch_figure(scenes.noisy(NOISE_M, options.seed), rng)]
-    figures, pool = _accuracy_figures(scenes, CLEAN_BARS.get(scenes.family, {}), 0.0, options, rng)
-    figures += _calibration_figures("clean", pool)
+    figures, sums = _accuracy_figures(scenes, CLEAN_BARS.get(scenes.family, {}), 0.0, options, rng)
+    figures += _honesty("clean", sums, rng)
     if scenes.family in NOISY_BARS:
         noisy = scenes.noisy(NOISE_M, options.seed)
-        more, pool = _accuracy_figures(noisy, NOISY_BARS[scenes.family], NOISE_M, options, rng)
-        figures += more + _calibration_figures("noise 0.001", pool)
+        more, sums = _accuracy_figures(noisy, NOISY_BARS[scenes.family], NOISE_M, options, rng)
+        figures += more + _honesty("noise 0.001", sums, rng)
     return figures
 
 
@@ -112,8 +115,8 @@ def _estimate(values: Sequence[float] | np.ndarray, rng: np.random.Generator) ->
 
 def _accuracy_figures(
     scenes: Scenes, bars: dict[int, float], noise: float, options: BenchOptions, rng: np.random.Generator
-) -> tuple[list[Figure], list[Score]]:
-    """Return the accuracy after each number of frames that has a bar, and the scores that calibration pools."""
+) -> tuple[list[Figure], SceneSums]:
+    """Return the accuracy after each number of frames that has a bar, and the sums that calibration pools."""
     beside_bars = () if options.quick and bars else (3, 10, 20, LATEST)
     frames = sorted({k for k in (*bars, *beside_bars) if k <= scenes.frames})
     scores = run(scenes, frames)
@@ -129,20 +132,13 @@ def _accuracy_figures(
             figures.append(Figure.at_least(words, value.value, bars[k], **rest, baselines=beside))
         else:
             figures.append(Figure.told(words, value.value, **rest))
-    return figures, [scores[k] for k in frames if k >= CALIBRATED_FROM]
+    late = [scores[k] for k in frames if k >= CALIBRATED_FROM]
+    sums = SceneSums.of(late or list(scores.values()))  # a short file is judged by what it has
+    return [*figures, coverage_told(scenes.name, sums, rng)], sums
 
 
-def _calibration_figures(label: str, scores: Sequence[Score]) -> list[Figure]:
-    if not scores:
-        return []
-    confidence = torch.cat([one.confidence.flatten() for one in scores]).clamp(0.0, 1.0).numpy()
-    right = torch.cat([one.right.flatten() for one in scores]).numpy()
-    error = expected_calibration_error(confidence, right)
-    words = f"expected calibration error from frame {CALIBRATED_FROM} on, {label}"
-    figures = [Figure.at_most(words, error, ECE_BARS[label], n=len(right))]
-    share, count = coverage(scores)
-    words = f"strengths inside their 90 % intervals from frame {CALIBRATED_FROM} on, {label}"
-    return [*figures, Figure.within(words, share, *COVERAGE, n=count)]
+def _honesty(label: str, sums: SceneSums, rng: np.random.Generator) -> list[Figure]:
+    return calibration_figures(f"from frame {CALIBRATED_FROM} on, {label}", sums, ECE_BARS[label], rng)
 
 
 def _switch_figure(scenes: Scenes, rng: np.random.Generator) -> Figure:
@@ -172,15 +168,9 @@ def _stranger_figures(budget: _Budget, seed: int) -> list[Figure]:
     """Return calibration where the strength of the class pair was never seen and instances deviate."""
     scenes = strangers(budget.strangers, 20, seed).noisy(NOISE_M, seed)
     scores = run(scenes, [10, 20])
-    confidence = torch.cat([one.confidence.flatten() for one in scores.values()]).numpy()
-    right = torch.cat([one.right.flatten() for one in scores.values()]).numpy()
-    error = expected_calibration_error(confidence, right)
-    share, count = coverage(list(scores.values()))
-    label = "class pairs that never met, noise 0.001"
-    return [
-        Figure.at_most(f"expected calibration error, {label}", error, ECE_BARS["noise 0.001"], n=len(right)),
-        Figure.within(f"strengths inside their 90 % intervals, {label}", share, *COVERAGE, n=count),
-    ]
+    sums = SceneSums.of(list(scores.values()))
+    bar = ECE_BARS["noise 0.001"]
+    return calibration_figures("class pairs that never met, noise 0.001", sums, bar, np.random.default_rng(seed))
 
 
 def _opening_figures(budget: _Budget, rng: np.random.Generator) -> list[Figure]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.evaluation.bench_graph_data import ARENA_HALF_M, FRAME_S, SUBSTEP_S, Scenes
@@ -31,6 +31,7 @@ class Score:
         confidence: [S, P, L] probability of the state that was said, of each layer.
         right: [S, P, L] whether it was right.
         strength_error: [M] of all edges that are there, over their stated standard deviation.
+        strength_scene: [M] the scene of each.
         state: [S, n, n, L, Z] probabilities (receiver, sender).
     """
 
@@ -38,6 +39,7 @@ class Score:
     confidence: Float[Tensor, "S P L"]
     right: Bool[Tensor, "S P L"]
     strength_error: Float[Tensor, " M"]
+    strength_scene: Int[Tensor, " M"]
     state: Float[Tensor, "S n n L Z"]
 
     @property
@@ -96,16 +98,16 @@ def score(scenes: Scenes, posterior: EdgePosterior, *, after: bool = False) -> S
     upper = torch.triu_indices(size, size, 1)
     here = state[:, upper[0], upper[1]]
     right = here.argmax(-1) == truth[:, upper[0], upper[1]]
-    return Score(right.all(-1), here.amax(-1), right, _strength_errors(scenes, posterior, layers), state)
+    return Score(right.all(-1), here.amax(-1), right, *_strength_errors(scenes, posterior, layers), state)
 
 
-def _strength_errors(scenes: Scenes, posterior: EdgePosterior, layers: Sequence[Tensor]) -> Tensor:
+def _strength_errors(scenes: Scenes, posterior: EdgePosterior, layers: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     size, count = scenes.size, len(scenes)
     neighbour = posterior.slots.neighbour
     receiver = torch.arange(len(neighbour))[:, None].expand_as(neighbour)
     scene, row, column = receiver // size, receiver % size, neighbour % size
     once = row < column
-    errors = []
+    errors, owners = [], []
     for index, (name, layer) in enumerate(zip(scenes.edges, layers, strict=True)):
         scale = scenes.strength[name]
         scale = scale if isinstance(scale, Tensor) else torch.full((count, size, size), scale, dtype=torch.float64)
@@ -113,11 +115,5 @@ def _strength_errors(scenes: Scenes, posterior: EdgePosterior, layers: Sequence[
         there = once & (true != 0.0)
         error = (posterior.strength[..., index] - true) / posterior.strength_std[..., index]
         errors.append(error[there])
-    return torch.cat(errors)
-
-
-def coverage(scores: Sequence[Score], level: float = 0.9) -> tuple[float, int]:
-    """Return the share of true strengths inside their central intervals, and how many there were."""
-    error = torch.cat([one.strength_error for one in scores])
-    half = float(torch.special.ndtri(torch.tensor(0.5 + 0.5 * level, dtype=torch.float64)))
-    return float((error.abs() <= half).double().mean()), len(error)
+        owners.append(scene[there])
+    return torch.cat(errors), torch.cat(owners)

@@ -11,7 +11,8 @@ from worldsim.contracts.interaction import EdgePrior, Interaction, PairFrame
 _FIT_M = 0.012  # how exactly a thing stands on another, beside what the belief does not know
 _LOOSE_M = 0.25  # where its bottom may be if it stands on something else
 _FALL_M_S = 0.15
-_EVIDENCE_LIMIT_NATS = 1.5  # frames are not independent: the same error repeats
+_LEARNED_S = 0.1  # a new thing's velocity comes from its first few looks
+_EVIDENCE_LIMIT_NATS = 3.0  # frames are not independent: the same error repeats; but one good look decides
 
 
 class Support(Interaction):
@@ -19,7 +20,8 @@ class Support(Interaction):
 
     kind = "support"
     reach_m = 0.1
-    prior = EdgePrior(log_odds=-1.5, appear_per_s=0.2, vanish_per_s=0.2)
+    # vanishes faster than it appears: a pair that went out of reach unseen is not believed to hold
+    prior = EdgePrior(log_odds=-1.5, appear_per_s=0.3, vanish_per_s=0.5)
     directed = True
     reads_motion = False
 
@@ -33,7 +35,8 @@ class Support(Interaction):
         loose = variance + _LOOSE_M**2
         fits = 0.5 * (torch.log(loose / close) - gap**2 * (1.0 / close - 1.0 / loose))
         fall = frame.target.linear_velocity[:, 2] - frame.source.linear_velocity[:, 2]
-        falls = 0.5 * (fall / _FALL_M_S) ** 2
+        # of a thing seen for the first time, a fall is no better known than the places between which it is seen
+        falls = 0.5 * fall**2 / (_FALL_M_S**2 + variance / _LEARNED_S**2)
         apart = (frame.target.position[:, :2] - frame.source.position[:, :2]).norm(dim=-1)
         # the carried centre must be over the carrier: half its diagonal is the loosest bound that needs no angles
         over = apart < 0.5 * frame.source.extent_m[:, :2].norm(dim=-1)

@@ -186,7 +186,7 @@ class Fit:
     Attributes:
         worse: [B, N] factor by which the frame is worse measured than assumed, 1 for all but outliers.
         log_density: [B, N] of the frame, with that factor.
-        nis: [B, N] normalised innovation squared, with that factor; count: [B, N] of its coordinates.
+        nis: [B, N] normalised innovation squared, with that factor; count: [N] of the coordinates that told anything.
         share: [B, N] square of the observation's part in the variance of the innovation: near 0 in a frame whose forces
             or paths are hardly known, of which nothing can be learned about the noise.
     """
@@ -229,7 +229,7 @@ def fitted(
     log_determinant = 2.0 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     worse = torch.where(nis > limit * count, nis / count, torch.ones_like(nis))
     log_density = -0.5 * (nis / worse + log_determinant + count * (worse.log() + math.log(2.0 * math.pi)))
-    return Fit(worse, log_density, nis / worse, count, share)
+    return Fit(worse, log_density, nis / worse, seen.sum(-1), share)
 
 
 def correct(evidence: NodeEvidence, frame: Transition, expected: Prediction, fit: Fit | None = None) -> NodeEvidence:

@@ -1,0 +1,70 @@
+"""Containment, push, follow and avoid: each says yes to its own picture and no to its neighbours'."""
+
+from __future__ import annotations
+
+import torch
+
+from worldsim.contracts import PairFrame
+from worldsim.contracts.interaction import Interaction
+from worldsim.interactions.avoid import Avoid
+from worldsim.interactions.containment import Containment
+from worldsim.interactions.follow import Follow
+from worldsim.interactions.push import Push
+from worldsim.types import ObjectStates
+
+DT_S = 0.05
+Triple = tuple[float, float, float]
+
+
+def _body(position: Triple, extent: Triple, velocity: Triple = (0.0, 0.0, 0.0)) -> ObjectStates:
+    rest = ObjectStates.at_rest(torch.tensor([position]), torch.tensor([extent]))
+    return ObjectStates(
+        rest.position, rest.orientation_xyzw, torch.tensor([velocity]), rest.angular_velocity, rest.extent_m
+    )
+
+
+def _evidence(
+    kind: Interaction, source: ObjectStates, target: ObjectStates, before: ObjectStates | None = None
+) -> float:
+    std, quiet = torch.tensor([1e-3]), torch.zeros(1)
+    frame = PairFrame(source, target, before or source, target, std, std, DT_S, quiet)
+    return float(kind.log_evidence(frame))
+
+
+def test_what_lies_in_a_crate_is_contained_and_what_stands_on_or_beside_it_is_not() -> None:
+    crate, edge = _body((0.0, 0.0, 0.3), (0.8, 0.6, 0.6)), 0.2
+    ball: Triple = (edge, edge, edge)
+    assert _evidence(Containment(), crate, _body((0.1, 0.1, 0.15), ball)) > 1.0
+    assert _evidence(Containment(), crate, _body((0.0, 0.0, 0.7), ball)) < -1.0
+    assert _evidence(Containment(), crate, _body((0.5, 0.0, 0.1), ball)) < -1.0
+    assert _evidence(Containment(), _body((0.1, 0.1, 0.15), ball), crate) < -1.0  # the larger is not in the smaller
+
+
+def test_a_container_on_its_side_still_holds_its_content() -> None:
+    half = 0.5**0.5
+    crate = _body((0.0, 0.0, 0.3), (0.8, 0.6, 0.4))
+    tipped = ObjectStates(
+        crate.position, torch.tensor([[0.0, half, 0.0, half]]), crate.linear_velocity, crate.angular_velocity,
+        crate.extent_m,
+    )  # fmt: skip
+    high = _body((0.0, 0.0, 0.6), (0.1, 0.1, 0.1))  # inside along the long edge, which stands upright now
+    assert _evidence(Containment(), tipped, high) > 1.0
+    assert _evidence(Containment(), crate, high) < -1.0
+
+
+def test_who_drives_a_box_before_him_pushes_it_and_who_stands_beside_it_does_not() -> None:
+    box: Triple = (0.4, 0.4, 0.4)
+    pusher = _body((0.0, 0.0, 0.2), box, (0.3, 0.0, 0.0))
+    assert _evidence(Push(), pusher, _body((0.401, 0.0, 0.2), box, (0.3, 0.0, 0.0))) > 1.0
+    assert _evidence(Push(), pusher, _body((0.49, 0.0, 0.2), box)) < 0.0
+    still = _body((0.0, 0.0, 0.2), box)
+    assert _evidence(Push(), still, _body((0.401, 0.0, 0.2), box)) < 0.0
+
+
+def test_turning_towards_another_speaks_for_following_and_turning_away_for_avoiding() -> None:
+    person: Triple = (0.4, 0.4, 1.8)
+    before = _body((0.0, 0.0, 0.9), person)
+    far, near = _body((4.0, 0.0, 0.9), person), _body((0.8, 0.0, 0.9), person)
+    towards, away = (_body((0.0, 0.0, 0.9), person, (v, 0.0, 0.0)) for v in (0.15, -0.15))
+    assert _evidence(Follow(), towards, far, before) > 0.5 > _evidence(Follow(), before, far, before)
+    assert _evidence(Avoid(), away, near, before) > 0.5 > _evidence(Avoid(), before, near, before)
