@@ -23,6 +23,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("graph", "worldsim.commands.graph:graph", "Infer the interaction graph of a scenario and score it."),
     ("track", "worldsim.commands.track:track", "Run the world model over a recording of the real world."),
     ("transfer", "worldsim.commands.transfer:transfer", "Sim-to-real: models beside engines on recordings."),
+    ("identify", "worldsim.commands.identify:identify", "Fit an engine's parameters to recordings, offline."),
     ("accuracy", "worldsim.commands.accuracy:accuracy", "How far each engine is from the laws of mechanics."),
     ("registry", "worldsim.commands.registry:app", "Fill, search, fetch, publish, verify and describe a registry."),
     ("data", "worldsim.commands.data:app", "Recorded and reference data: list them, fetch them."),

@@ -13,7 +13,7 @@ from worldsim.errors import UnknownNameError
 
 __all__ = ["SUITES", "transfer"]
 
-SUITES = {name: f"transfer-{name}" for name in ("cube-toss", "double-pendulum", "planar-drop")}
+SUITES = {name: f"transfer-{name}" for name in ("cube-toss", "double-pendulum", "elbow-toss", "planar-drop")}
 """Suite -> the benchmark that runs it."""
 
 

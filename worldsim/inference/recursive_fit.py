@@ -84,15 +84,15 @@ class RecursiveFit:
         independent: how many independent measurements a window counts for; the misses along one window are
             one miss seen many times, and the model is not the truth.
         student_dof: tails of the misses; a window that is wrong by far weighs little.
-        step: of the differences, in transformed coordinates.
-        longest_move: most that a transformed parameter moves in one linearisation.
+        step: of the differences, in standard deviations of the prior.
+        longest_move: most that a parameter moves in one linearisation, in standard deviations of the prior.
     """
 
     iterations: int = 4
     independent: float = 0.5
     student_dof: float = 3.0
     step: float = 1e-4
-    longest_move: float = 0.4
+    longest_move: float = 0.8
 
     def correct(self, belief: GaussianBelief, misses: Misses) -> GaussianBelief:
         """Return the belief after watching one batch of windows.
@@ -101,7 +101,9 @@ class RecursiveFit:
             weights of a Student-t likelihood, a window at a time, tempered to `independent` measurements.
         """
         size, point, scale = len(belief.mean), belief.mean, belief.miss_scale
-        shifts = np.concatenate([np.zeros((1, size)), self.step * np.eye(size)])
+        widths = np.array([prior.std for prior in belief.priors])
+        steps = self.step * widths
+        shifts = np.concatenate([np.zeros((1, size)), np.diag(steps)])
         information = np.zeros((size, size))
         for _ in range(self.iterations):
             found = misses(belief.natural(point + shifts))
@@ -109,7 +111,7 @@ class RecursiveFit:
             usable = np.isfinite(found).all(axis=(0, 2))
             if not usable.any():
                 return belief
-            slope = (found[1:] - base)[:, usable] / self.step
+            slope = (found[1:] - base)[:, usable] / steps[:, None, None]
             base = base[usable]
             square = (base**2).mean(axis=1)
             weight = (self.student_dof + 1.0) / (self.student_dof + square / scale**2) / scale**2
@@ -118,8 +120,8 @@ class RecursiveFit:
             gradient = np.einsum("iwm,wm,w->i", slope, base, weight, optimize=True)
             pull = belief.precision @ (point - belief.mean)
             move = -np.linalg.solve(belief.precision + information, gradient + pull)
-            point = point + np.clip(move, -self.longest_move, self.longest_move)
-            if np.abs(move).max() < 1e-3:
+            point = point + np.clip(move, -self.longest_move * widths, self.longest_move * widths)
+            if np.abs(move / widths).max() < 1e-3:
                 break
         count = int(usable.sum())
         rate = count / (count + belief.windows + 5.0)

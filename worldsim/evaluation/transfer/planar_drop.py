@@ -24,7 +24,7 @@ from worldsim.inference.identification import Identifier, ParameterCloud
 from worldsim.inference.square_drop import SQUARE_PRIORS, roll_out_square
 from worldsim.simulation.toss_engine import CubeInBullet, start_velocities, toss_in_bullet
 
-__all__ = ["DropModel", "transfer_planar_drop"]
+__all__ = ["DropModel", "drop_in_bullet", "drop_misses", "identify_drop_engine", "transfer_planar_drop"]
 
 EARLY, GROUP, SAMPLES = 8, 4, 20
 
@@ -101,7 +101,7 @@ def transfer_planar_drop(options: BenchOptions) -> list[Figure]:
     train = load_drops(find_data("planar-drop"), "train")
     held_out = load_drops(options.data or find_data("planar-drop"), "held-out")
     if options.quick:
-        train = train.select(np.arange(120))
+        train = train.select(np.arange(min(120, len(train))))
     model = prior = DropModel.begin(rng)
     early, done = model, 0
     while done < len(train):
@@ -110,15 +110,17 @@ def transfer_planar_drop(options: BenchOptions) -> list[Figure]:
         done += len(group)
         early = model if done <= EARLY else early
     options.tell(f"watched {done} drops")
-    fitted = _identified(train.select(np.arange(60)), options.seed, 18 if options.quick else 60)
+    fitted = identify_drop_engine(
+        train.select(np.arange(min(60, len(train)))), options.seed, 18 if options.quick else 60
+    )
     options.tell(f"PyBullet identified: friction {fitted.friction:.3f}, restitution {fitted.restitution:.3f}")
     paths = {
         "world model": model.predict(held_out),
         "without residual": model.predict(held_out, with_residual=False),
         "after 8 drops": early.predict(held_out),
         "prior": prior.predict(held_out),
-        "PyBullet default": _in_bullet(_square_in_bullet(), held_out),
-        "PyBullet identified": _in_bullet(fitted, held_out),
+        "PyBullet default": drop_in_bullet(None, held_out),
+        "PyBullet identified": drop_in_bullet(fitted, held_out),
         "constant velocity": _constant_velocity(held_out),
     }
     misses = {name: recorded_path(held_out).minus(path) for name, path in paths.items()}
@@ -142,7 +144,9 @@ def _square_in_bullet(friction: float | None = None, restitution: float | None =
     return replace(square, mass_kg=mass, edge_m=edge, moment_kg_m2=mass * edge**2 / 6.0)
 
 
-def _in_bullet(square: CubeInBullet, drops: Drops) -> PlanePath:
+def drop_in_bullet(square: CubeInBullet | None, drops: Drops) -> PlanePath:
+    """Return the drops in PyBullet; None is the engine as it comes."""
+    square = square or _square_in_bullet()
     start = box_start(drops)
     position, orientation, velocity, spin = (
         part.double().numpy()
@@ -161,7 +165,7 @@ def _constant_velocity(drops: Drops) -> PlanePath:
     return PlanePath(moved[..., 0], moved[..., 1], moved[..., 2], 1.0 / drops.rate_hz)
 
 
-def _identified(drops: Drops, seed: int, evaluations: int) -> CubeInBullet:
+def identify_drop_engine(drops: Drops, seed: int, evaluations: int) -> CubeInBullet:
     """Return PyBullet's square with friction and restitution fitted by CMA-ES to the errors at 0.1 s."""
 
     def square(point: Float[np.ndarray, " 2"]) -> CubeInBullet:
@@ -169,7 +173,7 @@ def _identified(drops: Drops, seed: int, evaluations: int) -> CubeInBullet:
         return _square_in_bullet(float(friction), float(min(restitution, 1.0)))
 
     def loss(point: Float[np.ndarray, " 2"]) -> float:
-        miss = recorded_path(drops).minus(_in_bullet(square(point), drops))
+        miss = recorded_path(drops).minus(drop_in_bullet(square(point), drops))
         return float(_distance(miss)[-1].mean() / 0.015 + np.abs(miss[2, -1]).mean() / np.radians(30.0))
 
     strategy = cma.CMAEvolutionStrategy(
@@ -181,6 +185,11 @@ def _identified(drops: Drops, seed: int, evaluations: int) -> CubeInBullet:
     return square(strategy.result.xbest)
 
 
+def drop_misses(miss: Float[np.ndarray, "3 T N"]) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Return the position (mm) and rotation (degree) errors at the last frame."""
+    return 1e3 * _distance(miss)[-1], np.degrees(np.abs(miss[2, -1]))
+
+
 def _distance(miss: Float[np.ndarray, "3 T N"]) -> Float[np.ndarray, "T N"]:
     return np.hypot(miss[0], miss[1])
 
@@ -188,8 +197,8 @@ def _distance(miss: Float[np.ndarray, "3 T N"]) -> Float[np.ndarray, "T N"]:
 def _error_figures(misses: dict[str, Float[np.ndarray, "3 T N"]], rng: np.random.Generator) -> list[Figure]:
     figures = []
     for name, unit, bar, error in (
-        ("position", "mm", 12.0, {who: 1e3 * _distance(miss)[-1] for who, miss in misses.items()}),
-        ("rotation", "degree", 25.0, {who: np.degrees(np.abs(miss[2, -1])) for who, miss in misses.items()}),
+        ("position", "mm", 12.0, {who: drop_misses(miss)[0] for who, miss in misses.items()}),
+        ("rotation", "degree", 25.0, {who: drop_misses(miss)[1] for who, miss in misses.items()}),
     ):
         ours = error["world model"]
         mean = bootstrap([ours], np.mean, rng)
