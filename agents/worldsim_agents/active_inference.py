@@ -11,7 +11,7 @@ from worldsim.planning.planar import Believer, Drives, ExpectedFreeEnergy, Hypot
 from worldsim.planning.planar.scene import find_objects, read_scene
 from worldsim.planning.planar.visibility import read_unseen
 from worldsim.planning.shooting import CandidateCost, ShootingOptimiser
-from worldsim.planning.situation import believed_own_body
+from worldsim.planning.situation import OwnBody, believed_own_body
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Preferences
 from worldsim.types.record import StepRecord
@@ -20,7 +20,7 @@ from worldsim_agents.mpc import MPC
 _SPEED_M_S = 1.2  # of a full command
 _BUMPER_M = 0.04  # nearer than this is taken for touching: what is believed of sizes is off by a centimetre or two
 _FELT_AFTER_S, _FELT_EVERY_S = 0.4, 0.2  # of steady pushing before a look at the speed counts, and between two looks
-_MOVING_M_S = 0.25
+_MOVING_M_S, _STUCK_M_S = 0.25, 0.06
 _SETTLED_S = 0.4  # the belief of what is there is young before
 _NOISE_M_S = 0.10  # of a look: odometry, and 15 % each that mass and friction vary between instances
 
@@ -86,7 +86,7 @@ class ActiveInference(MPC):
         if own is None or self.hypotheses is None or self.scene is None:
             return
         self._free_m_s += (self._told - self._free_m_s) * (1.0 - math.exp(-own.speed_response_per_s * max(dt_s, 0.0)))
-        touched = self._touched(own.position, own.heading_rad)
+        touched = [n for n in self._touched(own.position, own.heading_rad) if self._moves_along(n, own)]
         self._pushing_since_s = {n: self._pushing_since_s.get(n, now) for n in touched}
         if len(touched) != 1 or abs(self._free_m_s) < _MOVING_M_S or now - self._felt_s < _FELT_EVERY_S:
             return
@@ -95,6 +95,18 @@ class ActiveInference(MPC):
             loss = math.copysign(1.0, self._free_m_s) * (self._free_m_s - own.speed_m_s)
             self.hypotheses = self.hypotheses.observe(thing, loss, _NOISE_M_S)
             self._felt_s = now
+
+    def _moves_along(self, thing: int, own: OwnBody) -> bool:
+        """Return whether a thing goes where the own body goes: it is pushed, and not only near."""
+        assert self.scene is not None
+        belief = self.world_model.belief
+        slot = belief.slot_of(self.scene.pushables[thing].object_id)
+        if slot is None or abs(own.speed_m_s) < _STUCK_M_S:
+            return False
+        ahead = (math.cos(own.heading_rad), math.sin(own.heading_rad))
+        vx, vy = (float(v) for v in belief.linear_velocity[slot, :2])
+        along = (vx * ahead[0] + vy * ahead[1]) * math.copysign(1.0, own.speed_m_s)
+        return along > 0.5 * abs(own.speed_m_s)
 
     def _touched(self, position: tuple[float, float], heading_rad: float) -> list[int]:
         """Return which of the scene's pushables the own body touches now."""

@@ -27,6 +27,7 @@ class Yard:
 
     boxes: list = dataclasses.field(default_factory=lambda: [(0.9, 0.0, 0.0), (-0.9, 0.0, 0.0)])
     own = ROBOT
+    speeds: list = dataclasses.field(default_factory=lambda: [[0.0] * 3, [0.0] * 3])
     time_s: float = 1.0
     own_id = 0
 
@@ -34,7 +35,7 @@ class Yard:
     def belief(self):
         yaws = [self.own.heading_rad, *(box[2] for box in self.boxes)]
         v, yaw = self.own.speed_m_s, self.own.heading_rad
-        velocity = [[v * math.cos(yaw), v * math.sin(yaw), 0.0], [0.0] * 3, [0.0] * 3]
+        velocity = [[v * math.cos(yaw), v * math.sin(yaw), 0.0], *self.speeds]
         return dataclasses.replace(
             empty_belief(self.time_s, 3),
             alive=torch.ones(3, dtype=torch.bool),
@@ -69,7 +70,9 @@ class Yard:
         self.own = dataclasses.replace(
             self.own, position=(x, y), heading_rad=yaw, speed_m_s=float(future.speed[0, 0]), yaw_rate_rad_s=rate
         )
-        self.boxes = [tuple(row) for row in future.pushed[0, 0].tolist()]
+        after = [tuple(row) for row in future.pushed[0, 0].tolist()]
+        self.speeds = [[(b[0] - a[0]) / FRAME_S, (b[1] - a[1]) / FRAME_S, 0.0] for a, b in zip(self.boxes, after)]
+        self.boxes = after
         self.time_s += FRAME_S
 
 

@@ -7,6 +7,8 @@ from collections import Counter
 import numpy as np
 
 from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.bench_information import information_figures
+from worldsim.evaluation.bench_planning import planning_figures
 from worldsim.evaluation.explain_cases import paired_cases
 from worldsim.evaluation.statistics import bootstrap
 from worldsim.registry import open_registry
@@ -19,7 +21,7 @@ PAIRS, QUICK_PAIRS = 200, 20
 
 def bench_agents(options: BenchOptions) -> list[Figure]:
     """Return the figures of the agents."""
-    return _explain_figures(options)
+    return [*_explain_figures(options), *planning_figures(options), *information_figures(options)]
 
 
 def _explain_figures(options: BenchOptions) -> list[Figure]:

@@ -4,6 +4,7 @@ from worldsim.simulation.drivers.animals import Cat, Dog
 from worldsim.simulation.drivers.crane import Crane
 from worldsim.simulation.drivers.driver import Actuator, Bulk, Driver, SceneView
 from worldsim.simulation.drivers.drone import Drone
+from worldsim.simulation.drivers.followers import Followers
 from worldsim.simulation.drivers.intruder import Entry, Intruder
 from worldsim.simulation.drivers.launch import Launch
 from worldsim.simulation.drivers.leaves import Leaf, LeafPush, Leaves
@@ -23,6 +24,7 @@ __all__ = [
     "Driver",
     "Drone",
     "Entry",
+    "Followers",
     "Intruder",
     "Launch",
     "Leaf",

@@ -1,0 +1,29 @@
+"""What information gain is worth: who takes part, and one whole episode with a belief."""
+
+from __future__ import annotations
+
+from worldsim.evaluation.bench_information import OFF, ON, play_with_belief, scenarios_with_outcomes
+from worldsim.simulation.gym_env import WorldsimEnv
+from worldsim_agents.active_inference import ActiveInference
+from worldsim_scenarios.intercept import Intercept
+
+
+def test_every_task_whose_preferences_name_outcomes_takes_part():
+    assert {"Crowd", "Intercept", "PushT", "Sorting"} <= set(scenarios_with_outcomes())
+    assert "Warehouse" not in scenarios_with_outcomes()
+
+
+def test_the_two_sides_differ_in_information_gain_alone():
+    assert ON.use_utility
+    assert OFF.use_utility
+    assert (ON.use_states_info_gain, ON.use_param_info_gain) == (True, True)
+    assert (OFF.use_states_info_gain, OFF.use_param_info_gain) == (False, False)
+    assert ON.nat_worth == OFF.nat_worth
+
+
+def test_an_agent_with_a_belief_comes_nearer_to_the_ball_and_the_same_seed_has_the_same_score():
+    env = WorldsimEnv(Intercept(target="rolling", duration_s=1.5))
+    scores = [play_with_belief(env, lambda wm, p: ActiveInference(wm, p, drives=ON), seed=1) for _ in range(2)]
+    env.close()
+    assert scores[0] == scores[1]
+    assert scores[0].total > 0.2
