@@ -17,6 +17,7 @@ from jaxtyping import Float
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_scale_env import environment_figures
+from worldsim.evaluation.bench_scale_rollout import agreement_figures, contact_rollout_figures
 from worldsim.evaluation.bench_scale_vector import vector_figures
 from worldsim.evaluation.scale_worlds import FRAME_S, Plain, known_models
 from worldsim.evaluation.statistics import Estimate, bootstrap
@@ -66,6 +67,7 @@ def bench_scale(options: BenchOptions) -> list[Figure]:
         figures = _awake_figures(budget, models, options, rng)
         figures += _asleep_figures(budget, models, options, rng)
         figures += _rollout_figures(budget, models, options, rng)
+        figures += contact_rollout_figures(options, rng) + agreement_figures(options, rng)
     finally:
         torch.set_num_threads(threads)
     options.tell("scale: the environment over its engine")
