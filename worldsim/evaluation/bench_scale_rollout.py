@@ -105,12 +105,12 @@ def _sliding(rng: np.random.Generator) -> _Case:
 
 
 def _striking(rng: np.random.Generator) -> _Case:
-    """Return two spheres a little apart, the first moving at the second."""
+    """Return two spheres that touch, the first moving at the second: Bullet sees spheres meet only once they have."""
     bounce = float(rng.uniform(0.2, 0.9))
     bodies = tuple(EngineBody("sphere", (0.1,) * 3, float(rng.uniform(0.5, 2.0)), 0.3, bounce) for _ in range(2))
     way = rng.normal(size=3)
     way /= np.linalg.norm(way)
-    place = np.array([[0.0, 0.0, 2.0], [0.0, 0.0, 2.0] + 0.201 * way])
+    place = np.array([[0.0, 0.0, 2.0], [0.0, 0.0, 2.0] + 0.1999 * way])
     return bodies, place, np.array([rng.uniform(1.0, 4.0) * way, np.zeros(3)]), np.zeros((2, 3))
 
 

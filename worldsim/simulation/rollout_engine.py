@@ -59,10 +59,10 @@ class RolloutEngine:
             physicsClientId=c,
         )
         if floor:
-            plane = bullet.createMultiBody(
-                0.0, bullet.createCollisionShape(bullet.GEOM_PLANE, physicsClientId=c), physicsClientId=c
-            )
-            bullet.changeDynamics(plane, -1, lateralFriction=1.0, restitution=1.0, physicsClientId=c)
+            # a box, as the scenarios' floors are: against a plane Bullet finds one corner of a box a step
+            slab = bullet.createCollisionShape(bullet.GEOM_BOX, halfExtents=[50.0, 50.0, 0.5], physicsClientId=c)
+            ground = bullet.createMultiBody(0.0, slab, basePosition=[0.0, 0.0, -0.5], physicsClientId=c)
+            bullet.changeDynamics(ground, -1, lateralFriction=1.0, restitution=1.0, physicsClientId=c)
         self._uids = [self._make(body, preset) for body in bodies]
 
     def _make(self, body: EngineBody, preset: EnginePreset) -> int:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldsim.dynamics.imagination.collide import Layout, Poses, Touching, touching
 from worldsim.dynamics.imagination.scene import ContactScene
-from worldsim.dynamics.imagination.solve import Bodies, Problem, relative_velocity, solved
+from worldsim.dynamics.imagination.solve import Bodies, Levers, Problem, solved
 from worldsim.dynamics.imagination.vectors import cross, dot, matrix, spun, turned, turned_back
 from worldsim.errors import ConfigurationError
 
@@ -28,7 +28,8 @@ class RolloutSettings:
     """How a rollout is computed.
 
     Attributes:
-        iterations: of the impulses, a step.
+        iterations: of the impulses, a step; they begin where the step before ended.
+        first_iterations: of the first step, which begins with no impulses.
         margin_m: contacts nearer than this are always solved.
         restitution_threshold_m_s: slower approaches do not bounce.
         recovery: share of a penetration that a step takes away, by displacement alone.
@@ -36,6 +37,7 @@ class RolloutSettings:
     """
 
     iterations: int = 12
+    first_iterations: int = 40
     margin_m: float = 5e-3
     restitution_threshold_m_s: float = 0.05
     recovery: float = 0.2
@@ -43,7 +45,7 @@ class RolloutSettings:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if self.iterations < 1 or not 0.0 <= self.recovery <= 1.0:
+        if min(self.iterations, self.first_iterations) < 1 or not 0.0 <= self.recovery <= 1.0:
             raise ConfigurationError(
                 f"RolloutSettings: iterations is {self.iterations}, recovery is {self.recovery}; expected at least 1, "
                 "and a number in [0, 1]."
@@ -107,6 +109,7 @@ class _State:
     orientation: Float[Tensor, "4 N1 S"]
     velocity: Float[Tensor, "3 N1 S"]
     spin: Float[Tensor, "3 N1 S"]
+    lasting: Float[Tensor, "3 C S"]
 
 
 def rollout(
@@ -181,12 +184,13 @@ class Roller:
             raise ConfigurationError(
                 f"rollout: wrench has shape {tuple(wrench.shape)}, expected [T, (S,) {len(self.scene.solids)}, 6]."
             )
-        state = _entered(start)
-        rows = []
+        state = _entered(start, len(self._world.layout.first))
+        rows: list[tuple[Tensor, ...]] = []
         for now in wrench.unbind(0):
+            iterations = self.settings.iterations if rows else self.settings.first_iterations
             push = now.permute(2, 1, 0) if now.dim() == 3 else now.T[..., None]
             push = torch.cat([push, torch.zeros_like(push[:, :1])], dim=1)
-            state, impulse = self._step(self._world, state, push, dt_s, self.settings)
+            state, impulse = self._step(self._world, state, push, dt_s, self.settings, iterations)
             rows.append((state.centre, state.orientation, state.velocity, state.spin, impulse))
         position, orientation, velocity, spin, onto = (torch.stack(part) for part in zip(*rows, strict=True))
 
@@ -212,7 +216,7 @@ def _prepared(scene: ContactScene, layout: Layout) -> _World:
     moments = vectors(scene.moments_kg_m2)
     moments = torch.cat([moments, torch.ones_like(moments[:, :1])], dim=1)
     friction, restitution = rows(scene.friction, 1.0), rows(scene.restitution, 1.0)
-    bare = torch.ones_like(scene.planes.friction[:1])
+    bare = like.new_ones(1)
     of_plane = layout.plane + 1  # the first entry is for contacts with no plane
     ground = [
         torch.cat([bare, x]).index_select(0, of_plane)[:, None]
@@ -232,7 +236,7 @@ def _prepared(scene: ContactScene, layout: Layout) -> _World:
     )
 
 
-def _entered(start: RolloutStart) -> _State:
+def _entered(start: RolloutStart, contacts: int) -> _State:
     """Return the states with the samples last, and one more body, which stands still."""
     centre, orientation, velocity, spin = (
         x.permute(2, 1, 0).contiguous()
@@ -245,11 +249,17 @@ def _entered(start: RolloutStart) -> _State:
         torch.cat([orientation, upright], dim=1),
         torch.cat([velocity, still], dim=1),
         torch.cat([spin, still], dim=1),
+        spin.new_zeros(3, contacts, spin.shape[-1]),
     )
 
 
 def _step(
-    world: _World, state: _State, push: Float[Tensor, "6 N1 S1"], dt_s: float, settings: RolloutSettings
+    world: _World,
+    state: _State,
+    push: Float[Tensor, "6 N1 S1"],
+    dt_s: float,
+    settings: RolloutSettings,
+    iterations: int,
 ) -> tuple[_State, Float[Tensor, "N1 S"]]:
     """Take one step; return the state after it, and the normal impulse on each body."""
     rotation = matrix(state.orientation)
@@ -258,15 +268,20 @@ def _step(
     turning = turned(rotation, world.moments * turned_back(rotation, state.spin))
     spin = state.spin + dt_s * bodies.spun_by(push[3:] - cross(state.spin, turning))
     if len(world.layout.first) == 0:
-        moved = _State(state.centre + dt_s * velocity, spun(state.orientation, spin, dt_s), velocity, spin)
+        moved = _State(
+            state.centre + dt_s * velocity, spun(state.orientation, spin, dt_s), velocity, spin, state.lasting
+        )
         return moved, torch.zeros_like(velocity[0])
     poses = Poses(state.centre[:, :-1], rotation[:, :, :-1], world.half)
     contacts = touching(world.layout, poses, world.planes)
-    problem = _problem(world, state, contacts, (velocity, spin), dt_s, settings)
-    velocity, spin, impulse = solved(problem, bodies, velocity, spin, settings.iterations)
+    problem, strikes = _problem(world, state, contacts, (velocity, spin), dt_s, settings)
+    velocity, spin, impulse = solved(problem, bodies, velocity, spin, iterations)
     centre = state.centre + dt_s * velocity + _recovered(world, contacts, settings)
-    onto = torch.zeros_like(velocity[0]).index_add(0, problem.first, impulse).index_add(0, problem.second, impulse)
-    return _State(centre, spun(state.orientation, spin, dt_s), velocity, spin), onto
+    pressed = dot(impulse, problem.normal)
+    onto = torch.zeros_like(velocity[0]).index_add(0, world.layout.first, pressed)
+    onto = onto.index_add(0, world.layout.second, pressed)
+    lasting = torch.where(strikes, 0.0, impulse)  # a blow does not last
+    return _State(centre, spun(state.orientation, spin, dt_s), velocity, spin, lasting), onto
 
 
 def _problem(
@@ -276,21 +291,24 @@ def _problem(
     free: tuple[Float[Tensor, "3 N1 S"], Float[Tensor, "3 N1 S"]],
     dt_s: float,
     settings: RolloutSettings,
-) -> Problem:
-    """Return what the impulses have to achieve: no gap closes further than to zero, and what strikes bounces."""
+) -> tuple[Problem, Bool[Tensor, "C S"]]:
+    """Return what the impulses have to achieve, and which contacts are blows.
+
+    No gap closes further than to zero. What meets within the step, and approached before the forces of the step (so
+    that weight alone is no blow), bounces.
+    """
     first, second = world.layout.first, world.layout.second
     one = contacts.point - state.centre.index_select(1, first)
     two = contacts.point - state.centre.index_select(1, second)
-    nobody = contacts.gap < 0.0  # replaced below; the relative velocity needs arms alone
-    open_problem = Problem(first, second, nobody, contacts.normal, one, two, contacts.gap, world.friction)
-    approach = dot(relative_velocity(open_problem, *free), contacts.normal)
-    gap = contacts.gap.clamp_min(0.0)
+    gap = (contacts.gap + settings.slop_m).clamp_min(0.0)
+    levers = Levers(first, second, one, two)
+    before = dot(levers.relative_velocity(state.velocity, state.spin), contacts.normal)
+    approach = dot(levers.relative_velocity(*free), contacts.normal)
     reached = gap + dt_s * approach < 0.0
-    active = (contacts.gap < settings.margin_m) | reached
-    strikes = reached & (approach < -settings.restitution_threshold_m_s)
-    bounce = torch.where(strikes, -world.restitution * approach, 0.0)
-    aim = torch.maximum(bounce, -gap / dt_s)
-    return Problem(first, second, active, contacts.normal, one, two, aim, world.friction)
+    active = reached | (gap < settings.margin_m)
+    strikes = reached & (before < -settings.restitution_threshold_m_s)
+    aim = torch.where(strikes, -world.restitution * before, -gap / dt_s)
+    return Problem(levers, active, contacts.normal, aim, world.friction, state.lasting), strikes
 
 
 def _recovered(world: _World, contacts: Touching, settings: RolloutSettings) -> Float[Tensor, "3 N1 S"]:

@@ -41,35 +41,47 @@ class Bodies:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Contacts to be solved.
+class Levers:
+    """Where C contacts act on their two bodies.
 
     Attributes:
         first, second: [C] rows of the bodies.
-        active: [C, S].
-        normal: [3, C, S].
         arm_first, arm_second: [3, C, S] m from the centres of mass.
-        aim: [C, S] m/s, normal velocity that is wanted at least.
-        friction: [C, S1].
     """
 
     first: Int[Tensor, " C"]
     second: Int[Tensor, " C"]
-    active: Bool[Tensor, "C S"]
-    normal: Float[Tensor, "3 C S"]
     arm_first: Float[Tensor, "3 C S"]
     arm_second: Float[Tensor, "3 C S"]
+
+    def relative_velocity(
+        self, velocity: Float[Tensor, "3 N1 S"], spin: Float[Tensor, "3 N1 S"]
+    ) -> Float[Tensor, "3 C S"]:
+        """Return the velocity of the first body's point against the second's, m/s."""
+        one = velocity.index_select(1, self.first) + cross(spin.index_select(1, self.first), self.arm_first)
+        two = velocity.index_select(1, self.second) + cross(spin.index_select(1, self.second), self.arm_second)
+        return one - two
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Contacts to be solved.
+
+    Attributes:
+        levers: where they act.
+        active: [C, S].
+        normal: [3, C, S].
+        aim: [C, S] m/s, normal velocity that is wanted at least.
+        friction: [C, S1].
+        guess: [3, C, S] N s, where the iterations begin: the impulses of the step before, as most contacts last.
+    """
+
+    levers: Levers
+    active: Bool[Tensor, "C S"]
+    normal: Float[Tensor, "3 C S"]
     aim: Float[Tensor, "C S"]
     friction: Float[Tensor, "C S1"]
-
-
-def relative_velocity(
-    problem: Problem, velocity: Float[Tensor, "3 N1 S"], spin: Float[Tensor, "3 N1 S"]
-) -> Float[Tensor, "3 C S"]:
-    """Return the velocity of the first body's point against the second's, m/s."""
-    i, j = problem.first, problem.second
-    one = velocity.index_select(1, i) + cross(spin.index_select(1, i), problem.arm_first)
-    return one - velocity.index_select(1, j) - cross(spin.index_select(1, j), problem.arm_second)
+    guess: Float[Tensor, "3 C S"]
 
 
 def solved(
@@ -78,18 +90,18 @@ def solved(
     velocity: Float[Tensor, "3 N1 S"],
     spin: Float[Tensor, "3 N1 S"],
     iterations: int,
-) -> tuple[Float[Tensor, "3 N1 S"], Float[Tensor, "3 N1 S"], Float[Tensor, "C S"]]:
-    """Return velocities and spins after the impulses, and the normal impulses (N s)."""
+) -> tuple[Float[Tensor, "3 N1 S"], Float[Tensor, "3 N1 S"], Float[Tensor, "3 C S"]]:
+    """Return velocities and spins after the impulses, and the impulses on the first bodies (N s)."""
     step_normal, step_tangent = _steps(problem, bodies)
-    target = relative_velocity(problem, velocity, spin) - problem.aim * problem.normal
-    impulse = lookahead = torch.zeros_like(target)
+    target = problem.levers.relative_velocity(velocity, spin) - problem.aim * problem.normal
+    impulse = lookahead = problem.guess * problem.active
     age = torch.zeros_like(target[0, :1])
     for _ in range(iterations):
         dv, dw = _changed(problem, bodies, lookahead)
-        residual = target + relative_velocity(problem, dv, dw)
+        residual = target + problem.levers.relative_velocity(dv, dw)
         along = dot(residual, problem.normal)
         held = dot(lookahead, problem.normal)
-        normal = (held - step_normal * along).clamp_min(0.0)
+        normal = (held - step_normal * along).clamp_min(0.0)  # without contact the steps are 0, and so is all else
         tangent = lookahead - held * problem.normal - step_tangent * (residual - along * problem.normal)
         length = torch.sqrt(dot(tangent, tangent) + _TINY * _TINY)
         share = (problem.friction * normal / length).clamp_max(1.0)
@@ -100,27 +112,26 @@ def solved(
         lookahead = updated + (age / (age + 3.0)) * moved
         impulse = updated
     dv, dw = _changed(problem, bodies, impulse)
-    return velocity + dv, spin + dw, dot(impulse, problem.normal)
+    return velocity + dv, spin + dw, impulse
 
 
 def _changed(
     problem: Problem, bodies: Bodies, impulse: Float[Tensor, "3 C S"]
 ) -> tuple[Float[Tensor, "3 N1 S"], Float[Tensor, "3 N1 S"]]:
     """Return what impulses on the first bodies, and their opposites on the second, change."""
-    nothing = torch.zeros_like(bodies.rotation[0])
-    push = nothing.index_add(1, problem.first, impulse).index_add(1, problem.second, -impulse)
-    twist = nothing.index_add(1, problem.first, cross(problem.arm_first, impulse))
-    twist = twist.index_add(1, problem.second, -cross(problem.arm_second, impulse))
+    at, nothing = problem.levers, torch.zeros_like(bodies.rotation[0])
+    push = nothing.index_add(1, at.first, impulse).index_add(1, at.second, -impulse)
+    twist = nothing.index_add(1, at.first, cross(at.arm_first, impulse))
+    twist = twist.index_add(1, at.second, -cross(at.arm_second, impulse))
     return bodies.inverse_mass * push, bodies.spun_by(twist)
 
 
 def _steps(problem: Problem, bodies: Bodies) -> tuple[Float[Tensor, "C S"], Float[Tensor, "C S"]]:
     """Return the steps along the normal and across it; 0 where there is no contact."""
-    there = problem.active.to(problem.aim.dtype)
-    count = torch.zeros_like(bodies.rotation[0, 0]).index_add(0, problem.first, there)
-    count = count.index_add(0, problem.second, there)
+    at, there = problem.levers, problem.active.to(problem.aim.dtype)
+    count = torch.zeros_like(bodies.rotation[0, 0]).index_add(0, at.first, there).index_add(0, at.second, there)
     normal = across = torch.zeros_like(problem.aim)
-    for rows, arm in ((problem.first, problem.arm_first), (problem.second, problem.arm_second)):
+    for rows, arm in ((at.first, at.arm_first), (at.second, at.arm_second)):
         rotation = bodies.rotation.index_select(2, rows)
         moments = bodies.inverse_moments.index_select(1, rows)
         mass = bodies.inverse_mass.index_select(0, rows)
