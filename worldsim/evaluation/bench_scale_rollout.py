@@ -1,0 +1,143 @@
+"""Contact in imagination: how long rollouts take beside PyBullet in the same run, and how far one step agrees."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from worldsim.dynamics.imagination import ContactScene, Planes, Roller, RolloutStart, Solid, rollout
+from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.rollout_worlds import Heap, start_of
+from worldsim.evaluation.statistics import bootstrap
+from worldsim.simulation.rollout_engine import EngineBody, RolloutEngine
+
+__all__ = ["agreement_figures", "contact_rollout_figures"]
+
+_DT_S = 1.0 / 60.0
+_AGREEMENT_DT_S = 1.0 / 240.0  # the step of the preset "accurate"
+_IMPACT_SHARE = 0.2  # standard deviation of a velocity after an impact over the jump, as the world model believes it
+_CORES = 2
+
+
+def contact_rollout_figures(options: BenchOptions, rng: np.random.Generator) -> list[Figure]:
+    """Return the time of rollouts of a heap of spheres, boxes and capsules, and PyBullet's for the same.
+
+    PyBullet goes back to a saved state for each sample, takes the same steps, and reads where the bodies are once, at
+    the end; it runs in one process, and `torch` on two threads. Both take turns.
+    """
+    samples, steps, count, rounds = (32, 4, 5, 2) if options.quick else (512, 16, 20, 20)
+    heap = Heap.drawn(count, rng, _DT_S)
+    states = heap.starts(samples, rng)
+    start, push = start_of(states, torch.float32), torch.zeros(steps, count, 6)
+    roller = Roller(heap.scene(steps * _DT_S, torch.float32), compiled=not options.quick)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(_CORES)
+    ours, theirs = [], []
+    try:
+        with RolloutEngine(heap.bodies, _DT_S) as engine, torch.no_grad():
+            saved = []
+            for sample in range(samples):
+                engine.put(*(part[sample] for part in states))
+                saved.append(engine.save())
+            roller(start, push, _DT_S)  # compiles
+            for _ in range(rounds):
+                started = time.perf_counter()
+                roller(start, push, _DT_S)
+                ours.append(1e3 * (time.perf_counter() - started))
+                started = time.perf_counter()
+                for state in saved:
+                    engine.restore(state)
+                    engine.step(steps)
+                    engine.states()
+                theirs.append(1e3 * (time.perf_counter() - started))
+    finally:
+        torch.set_num_threads(threads)
+    mine, engine_ms = np.array(ours), np.array(theirs)
+    taken = bootstrap([mine], lambda sample: float(np.median(sample)), rng)
+    times = bootstrap([engine_ms / mine], lambda sample: float(np.median(sample)), rng)
+    words = f"{samples} samples x {steps} steps x {count} bodies in contact"
+    options.tell(f"scale: {words}: {taken.value:.0f} ms, PyBullet {np.median(engine_ms):.0f} ms")
+    return [
+        Figure.at_most(f"rollout, {words}", taken.value, 400.0, unit="ms", n=rounds, interval=taken.interval,
+                       baselines={"PyBullet, one process (ms)": float(np.median(engine_ms))}),
+        Figure.at_least(f"times faster than PyBullet from saved states, {words}", times.value, 8.0, n=rounds,
+                        interval=times.interval),
+    ]  # fmt: skip
+
+
+def agreement_figures(options: BenchOptions, rng: np.random.Generator) -> list[Figure]:
+    """Return the largest differences of one step from PyBullet's, over random starts.
+
+    Flight: position (m) and velocity (m/s) of tumbling boxes. Sliding: of boxes and spheres pressed on the floor by
+    their weight. Impacts: velocity after spheres strike the floor and each other, over what the world model believes
+    it may be off by (0.2 of the jump); the share of strikes within two standard deviations.
+    """
+    trials = 10 if options.quick else 100
+    flight, slide, strikes = [], [], []
+    for _ in range(trials):
+        flight.append(_difference(_flying(rng))[0])
+        slide.append(_difference(_sliding(rng))[0])
+        strikes.append(_difference(_striking(rng))[1])
+    off, jump = np.array(strikes).T
+    within = off <= 2.0 * _IMPACT_SHARE * jump
+    return [
+        Figure.at_most("one step from PyBullet's, free flight (m, m/s)", max(flight), 1e-6, n=trials),
+        Figure.at_most("one step from PyBullet's, sliding (m, m/s)", max(slide), 1e-3, n=trials),
+        Figure.at_least("impacts within two standard deviations of the impact noise", float(within.mean()), 0.95,
+                        n=trials, baselines={"median error over jump": float(np.median(off / jump))}),
+    ]  # fmt: skip
+
+
+_Case = tuple[tuple[EngineBody, ...], Float[np.ndarray, "N 3"], Float[np.ndarray, "N 3"], Float[np.ndarray, "N 3"]]
+
+
+def _flying(rng: np.random.Generator) -> _Case:
+    body = EngineBody("box", (0.2, 0.15, 0.1), 2.0, 0.5, 0.2)
+    return (body,), rng.uniform(2.0, 3.0, (1, 3)), rng.normal(0.0, 2.0, (1, 3)), rng.normal(0.0, 1.0, (1, 3))
+
+
+def _sliding(rng: np.random.Generator) -> _Case:
+    body = EngineBody("box", (0.2, 0.15, 0.1), 2.0, float(rng.uniform(0.2, 0.8)), 0.0)
+    return (body,), np.array([[0.0, 0.0, 0.1]]), np.append(rng.normal(0.0, 1.0, 2), 0.0)[None], np.zeros((1, 3))
+
+
+def _striking(rng: np.random.Generator) -> _Case:
+    """Return two spheres that touch, the first moving at the second: Bullet sees spheres meet only once they have."""
+    bounce = float(rng.uniform(0.2, 0.9))
+    bodies = tuple(EngineBody("sphere", (0.1,) * 3, float(rng.uniform(0.5, 2.0)), 0.3, bounce) for _ in range(2))
+    way = rng.normal(size=3)
+    way /= np.linalg.norm(way)
+    place = np.array([[0.0, 0.0, 2.0], [0.0, 0.0, 2.0] + 0.1999 * way])
+    return bodies, place, np.array([rng.uniform(1.0, 4.0) * way, np.zeros(3)]), np.zeros((2, 3))
+
+
+def _difference(case: _Case) -> tuple[float, tuple[float, float]]:
+    """Return the largest difference of one step, and the error and jump of the first body's velocity."""
+    bodies, place, linear, angular = case
+    upright = np.zeros((len(bodies), 4))
+    upright[:, 3] = 1.0
+    with RolloutEngine(bodies, _AGREEMENT_DT_S) as engine:
+        moments = engine.moments_kg_m2()
+        engine.put(place, upright, linear, angular)
+        engine.step()
+        there, facing, moving, spinning = engine.states()
+
+    def tensor(values: object) -> torch.Tensor:
+        return torch.as_tensor(np.asarray(values, dtype=np.float64))
+
+    mass = tensor([body.mass_kg for body in bodies])
+    scene = ContactScene(
+        tuple(Solid(body.kind) for body in bodies), tensor([body.half_extent_m for body in bodies]), mass,
+        tensor(moments), tensor([body.friction for body in bodies]), tensor([body.restitution for body in bodies]),
+        Planes.floor(mass),
+    )  # fmt: skip
+    start = RolloutStart(*(tensor(part)[None] for part in (place, upright, linear, angular)))
+    path = rollout(scene, start, torch.zeros(1, len(bodies), 6, dtype=torch.float64), _AGREEMENT_DT_S)
+    found = (path.position, path.orientation_xyzw, path.linear_velocity, path.angular_velocity)
+    wanted = (there, facing, moving, spinning)
+    apart = max(float(np.abs(part[0, 0].numpy() - other).max()) for part, other in zip(found, wanted, strict=True))
+    error = float(np.linalg.norm(path.linear_velocity[0, 0, 0].numpy() - moving[0]))
+    return apart, (error, float(np.linalg.norm(moving[0] - linear[0])))
