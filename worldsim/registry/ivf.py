@@ -41,8 +41,8 @@ _OPTIONAL = [(i, part) for i, (name, part) in enumerate(PARTS.items()) if name i
 """Parts that a card may lack: their place in `QueryVector.weights`, and their numbers."""
 
 _AUGMENTED = 2 * DIM + len(_OPTIONAL)
-_PROBES = 24  # cells looked into when the query has every part
-_PROBES_PARTIAL = 96  # when it lacks one: cells were made with all
+_PROBES = 48  # cells looked into when the query has every part
+_PROBES_PARTIAL = 192  # when it lacks one: cells were made with all
 _TRAINING_POINTS = 64  # for each cell
 _REPRESENTATIVES = 8  # of each kind: the first published, so that other kinds stay in sight
 _READ_ROWS = 50_000

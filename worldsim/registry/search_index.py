@@ -47,7 +47,7 @@ class SearchIndex:
 
     def __len__(self) -> int:
         """Return the number of searchable models, as of the last search."""
-        return len(self._recent) + (0 if self._file is None else len(self._file.rows) - len(self._replaced))
+        return len(self._recent) + int(np.count_nonzero(~self._gone))
 
     @property
     def is_exact(self) -> bool:
@@ -60,7 +60,7 @@ class SearchIndex:
         self._looked = False
         self._kinds: dict[str, int] = {}
         self._recent = ExactIndex(self._kinds)
-        self._replaced: set[int] = set()
+        self._gone: Bool[np.ndarray, " N"] = np.zeros(0, dtype=bool)  # of the file's models, those published anew since
 
     def build(self, told: Told | None = None) -> Path:
         """Build an inverted file of all models now and use it.
@@ -108,7 +108,11 @@ class SearchIndex:
             count = connection.execute(sa.select(sa.func.count()).select_from(descriptors)).scalar_one()
             if count > EXACT_BELOW:
                 self._use(newest_file(self._folder, self._database.registry_id))
-        self._replaced.update(self._recent.refresh(connection))
+        replaced = self._recent.refresh(connection)
+        if replaced and self._file is not None:
+            rows = np.array(replaced, dtype=np.int64)
+            at = np.minimum(np.searchsorted(self._file.rows, rows), len(self._file.rows) - 1)
+            self._gone[at[self._file.rows[at] == rows]] = True
         if background and self._is_stale():
             self._build_in_background()
 
@@ -121,6 +125,7 @@ class SearchIndex:
         if file is not None:
             self._kinds.update({kind: code for code, kind in enumerate(file.kinds)})
             self._recent.last_row = file.last_row
+            self._gone = np.zeros(len(file.rows), dtype=bool)
 
     def _build_in_background(self) -> None:
         if (self._builder is not None and self._builder.is_alive()) or faiss_or_none() is None:
@@ -148,11 +153,11 @@ class SearchIndex:
             position = file.candidates(query, min(_SHORTLIST, n))
         else:
             position = self._filtered(file, query, kind, only)
+        position = position[~self._gone[position]]
         row = file.rows[position]
-        for dropped in (exclude, self._replaced):
-            if dropped:
-                keep: Bool[np.ndarray, " n"] = ~np.isin(row, list(dropped))
-                position, row = position[keep], row[keep]
+        if exclude:
+            keep: Bool[np.ndarray, " n"] = ~np.isin(row, list(exclude))
+            position, row = position[keep], row[keep]
         vectors = file.vectors[position]
         gap = distances(query, vectors[:, :DIM], vectors[:, DIM:])
         order = np.lexsort((row, gap))[:n]
