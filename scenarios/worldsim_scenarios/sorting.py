@@ -133,7 +133,7 @@ class Sorting(Scenario):
 
     def preferences(self) -> Preferences:
         """Return what is asked of the robot: the heavy one on the mark, whichever it is, and itself near it."""
-        home = PreferredOutcome("home", "heaviest", "goal", scale_m=0.3, weight=1.0)
+        home = PreferredOutcome("home", "heaviest", "goal", scale_m=0.3, weight=3.0)
         near = PreferredOutcome("near", "own", "heaviest", scale_m=0.8, distance_m=0.6, weight=0.3)
         return Preferences(goal_position=None, goal_tolerance_m=TOLERANCE_M, clearance_m=0.0, outcomes=(home, near))
 

@@ -60,7 +60,7 @@ def play_with_belief(env: WorldsimEnv, make: Callable[[WorldModel, Preferences],
 def information_figures(options: BenchOptions) -> list[Figure]:
     """Return the agent's return with information gain less without it, a scenario at a time, and what that comes to."""
     seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
-    made: Any = load_plugin("worldsim.agents", "active_inference", Agent)  # type: ignore[type-abstract]
+    made: Any = load_plugin("worldsim.agents", "active_inference", Agent)
     figures, better, worse = [], 0, 0
     names = [name for name in scenarios_with_outcomes() if not options.quick or name in QUICK]
     for name in names:
@@ -68,9 +68,7 @@ def information_figures(options: BenchOptions) -> list[Figure]:
         try:
             played: dict[Drives, list[Score]] = {}
             for drives in (ON, OFF):
-                played[drives] = [
-                    play_with_belief(env, lambda wm, p, d=drives: made(wm, p, drives=d), seed) for seed in seeds
-                ]
+                played[drives] = [play_with_belief(env, _maker(made, drives), seed) for seed in seeds]
                 done = sum(score.success for score in played[drives])
                 options.tell(f"agents: {name}, information gain {'on' if drives is ON else 'off'}: {done} successes")
         finally:
@@ -85,8 +83,21 @@ def information_figures(options: BenchOptions) -> list[Figure]:
         }
         title = f"{name}: dense return with information gain less without"
         figures.append(Figure.told(title, found.value, interval=found.interval, n=len(seeds), baselines=successes))
-    bar = 0 if options.quick else BETTER_BAR  # a quick run has one scenario and one seed, which decide nothing
+    if options.quick:  # one scenario and one seed decide nothing
+        return figures
     n = len(names)
     figures.append(Figure.at_most("scenarios significantly worse with information gain", float(worse), 0.0, n=n))
-    figures.append(Figure.at_least("scenarios significantly better with information gain", float(better), bar, n=n))
+    figures.append(
+        Figure.at_least("scenarios significantly better with information gain", float(better), BETTER_BAR, n=n)
+    )
     return figures
+
+
+def _maker(made: Any, drives: Drives) -> Callable[[WorldModel, Preferences], Agent]:
+    """Return what makes the agent `made` with those drives."""
+
+    def make(world_model: WorldModel, preferences: Preferences) -> Agent:
+        agent: Agent = made(world_model, preferences, drives=drives)
+        return agent
+
+    return make
