@@ -74,7 +74,7 @@ class Heap:
         half = np.array([body.half_extent_m for body in self.bodies])
         with RolloutEngine(self.bodies, self.dt_s) as engine:
             moments = engine.moments_kg_m2()
-        speed = np.linalg.norm(self.linear, axis=1) + 0.3
+        speed = np.linalg.norm(self.linear, axis=1) + 0.1
         reach = speed * horizon_s + 0.5 * 9.81 * horizon_s**2 * (self.position[:, 2] > 0.5)
 
         def tensor(values: np.ndarray | list[float]) -> torch.Tensor:

@@ -23,6 +23,8 @@ from worldsim.dynamics.imagination.vectors import dot, turned, turned_back
 _TINY = 1e-12
 _PROJECTIONS = 6
 _DEEPEST = 4  # contact points of two flat sides
+_FLAT = ("box", "hull")
+_FLUSH_M = 1e-3  # a corner so near is taken to be in the other body
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +184,43 @@ def _pair_contacts(one: _Side, two: _Side, a: Poses, b: Poses) -> Touching:
 def _against(one: _Side, two: _Side, a: Poses, b: Poses) -> Touching:
     """Return the contacts of every point of the first with the solid of the second."""
     points, radius = _points(one, a)
-    return _swept(points, radius, two, b)
+    return _swept(points, radius, two, b, flat=one.kind in _FLAT and two.kind in _FLAT)
 
 
-def _swept(points: Float[Tensor, "3 K P S"], radius: Float[Tensor, "P S1"], two: _Side, b: Poses) -> Touching:
+def _swept(
+    points: Float[Tensor, "3 K P S"], radius: Float[Tensor, "P S1"], two: _Side, b: Poses, *, flat: bool = False
+) -> Touching:
+    """Return the contacts of points with a solid; `flat`: points of one body, and both have faces.
+
+    A corner that is in the other body is as deep as it is under the face that parts the bodies best, not under the
+    face that happens to be nearest: corners of boxes that stand flush on one another are on two faces at once.
+    """
     local = turned_back(b.rotation[:, :, None], points - b.centre[:, None])
     if two.hulls is not None:
-        distance, outward = _hull_distance(local, two.hulls)
+        height = dot(local[:, None], two.hulls.normals[:, :, None]) - two.hulls.offsets[:, None]  # [F, K, P, S]
+        distance, outward = _hull_distance(height, two.hulls)
     else:
         core, swept = _core(two.kind, b.half)
         distance, outward = _box_distance(local, core[:, None])
         distance = distance - swept
+        height = torch.cat([local - core[:, None], -local - core[:, None]]) if flat else local
+    if flat:
+        face = height.detach().amin(1).argmax(0)  # [P, S]
+        under = torch.gather(height, 0, face[None, None].expand(1, *height.shape[1:]))[0]
+        inside = distance.detach() < _FLUSH_M
+        distance = torch.where(inside, under, distance)
+        outward = torch.where(inside, _face_normals(face, two, local)[:, None], outward)
     normal = turned(b.rotation[:, :, None], outward)
     return Touching(normal, distance - radius, points - radius * normal)
+
+
+def _face_normals(face: Int[Tensor, "P S"], two: _Side, like: Tensor) -> Float[Tensor, "3 P S"]:
+    """Return the outward normals of faces, body frame; of a box, + x, y, z come before - x, y, z."""
+    if two.hulls is not None:
+        spread = two.hulls.normals.expand(-1, -1, *face.shape)
+        return torch.gather(spread, 1, face[None, None].expand(3, 1, *face.shape))[:, 0]
+    sign = torch.where(face < 3, 1.0, -1.0).to(like.dtype)
+    return torch.stack([torch.where(face % 3 == axis, sign, 0.0) for axis in range(3)])
 
 
 def _points(side: _Side, there: Poses) -> tuple[Float[Tensor, "3 K P S"], Float[Tensor, "P S1"]]:
@@ -241,9 +267,9 @@ def _box_distance(
 
 
 def _hull_distance(
-    local: Float[Tensor, "3 K P S"], hulls: _HullTable
+    height: Float[Tensor, "F K P S"], hulls: _HullTable
 ) -> tuple[Float[Tensor, "K P S"], Float[Tensor, "3 K P S"]]:
-    height = dot(local[:, None], hulls.normals[:, :, None]) - hulls.offsets[:, None]  # [F, K, P, S]
+    """Return the largest height over a face, and that face's normal, body frame."""
     distance, face = height.max(dim=0)
     where = face[None, None].expand(3, 1, *face.shape)
     spread = hulls.normals[:, :, None].expand(3, -1, *face.shape)
