@@ -97,7 +97,7 @@ class ElbowModel:
     """
 
     fit: RecursiveFit = field(default_factory=lambda: RecursiveFit(iterations=1, independent=1.0, step=0.05))
-    settings: ContactSettings = field(default_factory=lambda: ContactSettings(substeps=4, iterations=10))
+    settings: ContactSettings = field(default_factory=lambda: ContactSettings(substeps=8, iterations=10))
     compared: tuple[int, ...] = (5, 10, 15)
     sizes: tuple[float, float, float] = (0.005, 0.12, 0.12)
     priors: tuple[ParameterPrior, ...] = ELBOW_PRIORS
