@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,9 @@ def postgresql_server(tmp_path_factory):
         setpriv = shutil.which("setpriv")
         if setpriv is None:
             pytest.skip("PostgreSQL does not run as root, and setpriv is not installed")
-        for parent in (folder, *folder.parents[:2]):
+        for parent in (folder, *folder.parents):  # as far up as pytest makes folders for itself alone
+            if parent == Path(tempfile.gettempdir()).resolve():
+                break
             parent.chmod(0o755)
         os.chown(folder, 65534, 65534)
         before = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
