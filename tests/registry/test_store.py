@@ -110,8 +110,9 @@ def test_a_card_whose_text_was_changed_is_passed_on_to_nobody(any_registry, cat_
     any_registry.publish(Cat(cat_card))
     with any_registry.database.writing() as connection:
         connection.execute(cards.update().values(body=sa.func.replace(cards.c.body, "0.45", "0.46")))
-    with pytest.raises(IntegrityError, match="is damaged"):
-        any_registry.bundle(Query(extent_m=(0.45, 0.16, 0.3)))
+    for read in (any_registry.bundle, any_registry.search, any_registry.search_models):
+        with pytest.raises(IntegrityError, match="is damaged"):
+            read(Query(extent_m=(0.45, 0.16, 0.3)))
 
 
 def test_an_unknown_model_or_version_is_named(any_registry, cat_card):

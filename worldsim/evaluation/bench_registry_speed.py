@@ -27,17 +27,23 @@ _FETCHED = 200  # different models in the comparison of fetches
 
 
 def embedded(registry: StoredRegistry, queries: list[Query]) -> list[Figure]:
-    """Measure a search and the fetch of all that it brings, in this process."""
-    times = []
-    for query in queries:
-        started = time.perf_counter()
-        registry.search_models(query, _K)
-        times.append(1e3 * (time.perf_counter() - started))
-    warm = np.array(times[len(times) // 10 :])  # the first calls read files and compile statements
+    """Measure a search and the fetch of all that it brings, in this process.
+
+    Each query is asked twice, all of them once before any a second time. The first time, cards and models may have to
+    come from the disk, and how long that takes is the disk's; nothing of ours remembers a query or its answer.
+    """
+    times = np.zeros((2, len(queries)))
+    for turn in times:
+        for number, query in enumerate(queries):
+            started = time.perf_counter()
+            registry.search_models(query, _K)
+            turn[number] = 1e3 * (time.perf_counter() - started)
+    first, again = times[0, len(queries) // 10 :], times[1]  # the very first calls compile statements
     what = f"embedded search + {_K} cards + {_K} models"
     return [
-        Figure.at_most(f"{what}, p50", float(np.median(warm)), 2.0, unit="ms", n=len(warm)),
-        Figure.at_most(f"{what}, p99", float(np.percentile(warm, 99)), 10.0, unit="ms", n=len(warm)),
+        Figure.at_most(f"{what}, p50", float(np.median(again)), 2.0, unit="ms", n=len(again)),
+        Figure.at_most(f"{what}, p99", float(np.percentile(again, 99)), 10.0, unit="ms", n=len(again)),
+        Figure.told(f"{what} that were not asked for before, p50", float(np.median(first)), unit="ms", n=len(first)),
     ]
 
 

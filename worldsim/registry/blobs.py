@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,9 +25,6 @@ PACK_BYTES = 1 << 30
 """A pack that has reached this size is left alone and the next one begun."""
 
 T = TypeVar("T")
-_PLACES = sa.select(blobs.c.sha256, blobs.c.pack, blobs.c.start, blobs.c.length).where(
-    blobs.c.sha256.in_(sa.bindparam("keys", expanding=True))
-)
 _LOOKUP = 500  # keys in one IN list; SQLite's oldest limit on variables is 999
 
 
@@ -36,9 +33,11 @@ class BlobStore(abc.ABC):
 
     Attributes:
         table: which table lists the blobs, by its column ``sha256``.
+        place_columns: columns of it that say where a blob lies.
     """
 
     table: sa.Table
+    place_columns: tuple[sa.Column[Any], ...]
 
     @abc.abstractmethod
     def put(self, connection: Connection, items: Mapping[str, bytes]) -> None:
@@ -49,12 +48,20 @@ class BlobStore(abc.ABC):
         """
 
     @abc.abstractmethod
-    def get(self, connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
-        """Return the bytes of those `keys` that are there. The caller checks the sha256.
+    def bytes_at(self, places: Sequence[tuple[Any, ...]]) -> dict[str, bytes]:
+        """Return the bytes at `places`, rows of ``sha256`` and `place_columns`. The caller checks the sha256.
 
         Raises:
             IntegrityError: a pack is missing or too short.
         """
+
+    def get(self, connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return the bytes of those `keys` that are there. Raises as `bytes_at`."""
+        found: dict[str, bytes] = {}
+        for part in _parts(keys):
+            query = sa.select(self.table.c.sha256, *self.place_columns).where(self.table.c.sha256.in_(part))
+            found.update(self.bytes_at([tuple(row) for row in connection.execute(query)]))
+        return found
 
     @abc.abstractmethod
     def sizes(self, connection: Connection) -> tuple[int, int]:
@@ -68,6 +75,7 @@ class DatabaseBlobs(BlobStore):
     """Blobs as rows: for in-memory registries, and where several machines share one PostgreSQL."""
 
     table = blob_bytes
+    place_columns = (blob_bytes.c.data,)
 
     def put(self, connection: Connection, items: Mapping[str, bytes]) -> None:
         """Insert what is not there yet."""
@@ -76,15 +84,9 @@ class DatabaseBlobs(BlobStore):
         if rows:
             connection.execute(blob_bytes.insert(), rows)
 
-    def get(self, connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
-        """Select by key."""
-        found: dict[str, bytes] = {}
-        for part in _parts(keys):
-            rows = connection.execute(
-                sa.select(blob_bytes.c.sha256, blob_bytes.c.data).where(blob_bytes.c.sha256.in_(part))
-            )
-            found.update((key, bytes(data)) for key, data in rows)
-        return found
+    def bytes_at(self, places: Sequence[tuple[Any, ...]]) -> dict[str, bytes]:
+        """Return them: their place is they."""
+        return {key: bytes(data) for key, data in places}
 
     def sizes(self, connection: Connection) -> tuple[int, int]:
         """Count rows and bytes."""
@@ -98,6 +100,7 @@ class PackStore(BlobStore):
     """Blobs in numbered packs, which the database keeps the account of. Where packs lie is the subclass's."""
 
     table = blobs
+    place_columns = (blobs.c.pack, blobs.c.start, blobs.c.length)
 
     @abc.abstractmethod
     def name(self, pack: int) -> str:
@@ -156,15 +159,10 @@ class PackStore(BlobStore):
             connection.execute(packs.update().where(packs.c.pack == pack).values(length=end))
         connection.execute(blobs.insert(), rows)
 
-    def get(self, connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
-        """Look up where the blobs lie and read them."""
-        found: dict[str, bytes] = {}
-        for part in _parts(keys):
-            places = connection.execute(_PLACES, {"keys": list(part)}).all()
-            self.will_read([(pack, start, length) for _, pack, start, length in places])
-            for key, pack, start, length in places:
-                found[key] = self.read(pack, start, length)
-        return found
+    def bytes_at(self, places: Sequence[tuple[Any, ...]]) -> dict[str, bytes]:
+        """Read them from their packs."""
+        self.will_read([(pack, start, length) for _, pack, start, length in places])
+        return {key: self.read(pack, start, length) for key, pack, start, length in places}
 
     def sizes(self, connection: Connection) -> tuple[int, int]:
         """Count blobs and bytes by the database's account."""

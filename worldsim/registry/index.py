@@ -149,7 +149,7 @@ def select_diverse(found: Nearest, k: int) -> list[int]:
         return []
     quota = max((k + 1) // 2, 1)
     pool, kind = _pool(found.kind, 2 * k, 16 * k)
-    likeness = _likeness(found.value[pool])
+    likeness = _Likeness(found.value[pool])
     of_kind = [0] * (len(found.kind) + 1)
     cost = found.distance[pool].astype(np.float64)
     closed = np.zeros(len(pool))  # infinite for kinds that have had their share
@@ -165,29 +165,33 @@ def select_diverse(found: Nearest, k: int) -> list[int]:
         if of_kind[mine] == quota:
             closed[kind == mine] = np.inf
         if len(taken) < k:
-            cost += _TWIN_WEIGHT * likeness[best]
+            cost += _TWIN_WEIGHT * likeness.to(best)
             cost[best] = np.inf
     return sorted(taken)
 
 
-def _likeness(value: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n n"]:
-    """Return exp(-d) in (0, 1], d the mean squared distance of each pair, over what both say (NaN: missing).
+class _Likeness:
+    """exp(-d) in (0, 1] of each to one, d the mean squared distance over what both say (NaN: missing).
 
-    The distance is in units of the floor's standard deviation. Sums over what both say are products of matrices:
-    ``sum_d k_id k_jd (x_id - x_jd)^2 = x^2 k' + k x^2' - 2 x x'`` where x is 0 where it is missing, and k too.
+    The distance is in units of the floor's standard deviation.
     """
-    scaled = value / _FLOOR_STD
-    missing = np.isnan(scaled)
-    scaled -= np.where(missing[0], 0.0, scaled[0])  # differences alone count, and small numbers cancel less
-    scaled[missing] = 0.0
-    if missing.any():
-        known = (~missing).astype(np.float32)
-        squares = (scaled * scaled) @ known.T
-        pairs = np.maximum(known @ known.T, 1.0)
-        return np.exp((2.0 * (scaled @ scaled.T) - squares - squares.T) / pairs)
-    square = (scaled * scaled).sum(axis=1)
-    product = scaled @ scaled.T
-    return np.exp((2.0 * product - square - square[:, None]) / np.float32(DIM))
+
+    def __init__(self, value: Float[np.ndarray, "n D"]) -> None:
+        self._scaled = value / _FLOOR_STD
+        missing = np.isnan(self._scaled)
+        self._known = None if not missing.any() else (~missing).astype(np.float32)
+        self._scaled[missing] = 0.0
+
+    def to(self, one: int) -> Float[np.ndarray, " n"]:
+        """Return the likeness of each of them to `one`."""
+        gap = self._scaled - self._scaled[one]
+        if self._known is None:
+            gap *= gap
+            return np.exp(gap.sum(axis=1) / np.float32(-DIM))
+        both = self._known * self._known[one]
+        gap *= both
+        gap *= gap
+        return np.exp(-gap.sum(axis=1) / np.maximum(both.sum(axis=1), np.float32(1.0)))
 
 
 def _pool(

@@ -1,12 +1,7 @@
 """The descriptors of a large registry on disk: an inverted file (faiss) for a quick look, and all for the last word.
 
-A query weighs every number anew (missing parts, its own spread, the surprise's channels), so the distance is not one
-fixed norm. It is linear in ``[x, x^2, has appearance, has motion]`` though::
-
-    -sum_d w_d (q_d - x_d)^2  =  sum_d 2 w_d q_d x_d  -  sum_d w_d x_d^2  -  sum_d w_d q_d^2
-
-so the lists hold these 44 numbers and faiss takes inner products; the cells to look into are chosen with the query's
-own weights. What it brings is compared again by the exact distance, card by card.
+Cards lie in cells of like cards, like in what they say and in how sure of it they are. The cells to look into and what
+to bring from them are chosen by `linear_form`; what is brought is compared again by the exact distance, card by card.
 
 A file is never changed: what was published after it was built is kept beside it in memory (see `search_index`), and
 a new file replaces it when that has grown long. It is made of the database and can be thrown away at any time.
@@ -25,28 +20,27 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import sqlalchemy as sa
 from jaxtyping import Bool, Float, Int
 from sqlalchemy.engine import Connection
 
 from worldsim.errors import IntegrityError, StorageError
 from worldsim.registry.database import descriptors
-from worldsim.registry.descriptor import DIM, FLOOR_VARIANCE, MISSING_DISTANCE, PARTS, QueryVector
+from worldsim.registry.descriptor import DIM, FLOOR_VARIANCE, PARTS, QueryVector
 from worldsim.registry.index import unpack_vectors
+from worldsim.registry.linear_form import LENGTH, LinearForm
 
 __all__ = ["InvertedFile", "build", "faiss_or_none", "newest_file"]
 
-_FORMAT = 1
-_OPTIONAL = [(i, part) for i, (name, part) in enumerate(PARTS.items()) if name in ("appearance", "motion")]
-"""Parts that a card may lack: their place in `QueryVector.weights`, and their numbers."""
-
-_AUGMENTED = 2 * DIM + len(_OPTIONAL)
+_FORMAT = 2
 _PROBES = 48  # cells looked into when the query has every part
 _PROBES_PARTIAL = 192  # when it lacks one: cells were made with all
 _TRAINING_POINTS = 64  # for each cell
+_LACK = 3.0  # how far apart, in usual deviations, cells keep cards that have a part from those that lack it
 _REPRESENTATIVES = 8  # of each kind: the first published, so that other kinds stay in sight
 _READ_ROWS = 50_000
-_FILES = ("vectors.npy", "rows.npy", "kinds.npy", "centroids.npy", "scale.npy", "lists.faiss")
+_FILES = ("vectors.npy", "rows.npy", "kinds.npy", "cells.npy", "scale.npy", "lists.faiss")
 Told = Callable[[str], None]
 
 
@@ -59,8 +53,8 @@ class InvertedFile:
         last_row: newest row of the cards table that it knows.
         kinds: kind names behind `kind_codes`.
         vectors: [N, 2 D] descriptors and variances; rows: [N] of the cards table, ascending; kind_codes: [N].
-        cells: [L, 2 D] centroids in scaled coordinates and their squares; centre, scale: [D],
-            x_scaled = (x - centre) / scale.
+        form: coordinates of the linear forms.
+        cells: [L, 45] the form of a card in the middle of each cell.
         representatives: [R] positions of the first cards of each kind; is_representative: [N].
         lists: the faiss index.
     """
@@ -71,9 +65,8 @@ class InvertedFile:
     vectors: Float[np.ndarray, "N D2"]
     rows: Int[np.ndarray, " N"]
     kind_codes: Int[np.ndarray, " N"]
-    cells: Float[np.ndarray, "L D2"]
-    centre: Float[np.ndarray, " D"]
-    scale: Float[np.ndarray, " D"]
+    form: LinearForm
+    cells: Float[np.ndarray, "L F"]
     representatives: Int[np.ndarray, " R"]
     is_representative: Bool[np.ndarray, " N"]
     lists: Any
@@ -86,22 +79,12 @@ class InvertedFile:
             n: how many.
             wider: look into so many times as many cells.
         """
-        known = query.number_weights > 0.0
-        value = np.where(known, (query.value - self.centre) / self.scale, 0.0)
-        # the scale is the usual spread of a comparison
-        weights = query.number_weights / (query.variance / self.scale**2 + 1.0)
-        pull = weights * value
-        cost = pull * value
-        # a card that lacks a part pays a constant in its place
-        instead = [cost[part].sum() - query.weights[i] * MISSING_DISTANCE for i, part in _OPTIONAL]
-        augmented = np.concatenate([2.0 * pull, -weights, instead]).astype(np.float32)
-        cells_gap = self.cells @ -augmented[: 2 * DIM]
-        probes = min(wider * (_PROBES if (query.weights > 0.0).all() else _PROBES_PARTIAL), len(cells_gap))
-        cells = np.argpartition(cells_gap, probes - 1)[:probes]
+        asked = self.form.of_query(query)
+        nearness = self.cells @ asked
+        probes = min(wider * (_PROBES if (query.weights > 0.0).all() else _PROBES_PARTIAL), len(nearness))
+        cells = np.argpartition(nearness, -probes)[-probes:]
         self.lists.nprobe = probes
-        _, found = self.lists.search_preassigned(
-            augmented[None], n, cells[None], np.zeros((1, probes), dtype=np.float32)
-        )
+        _, found = self.lists.search_preassigned(asked[None], n, cells[None], np.zeros((1, probes), dtype=np.float32))
         near = found[0]
         near = near[near >= 0]
         near = near[~self.is_representative[near]]
@@ -164,9 +147,9 @@ def _open(folder: Path, registry_id: str) -> InvertedFile | None:
     sizes = {name: (folder / name).stat().st_size for name in _FILES}
     if meta["format"] != _FORMAT or meta["registry"] != registry_id or meta["sizes"] != sizes:
         raise IntegrityError(f"{folder} is not this registry's, or is damaged")
-    centre, scale = np.load(folder / "scale.npy")
     codes = np.load(folder / "kinds.npy")
-    centroids = np.load(folder / "centroids.npy")
+    for name in ("vectors.npy", "lists.faiss"):
+        _read_ahead(folder / name)
     first = _first_of_each(codes)
     is_first = np.zeros(len(codes), dtype=bool)
     is_first[first] = True
@@ -177,13 +160,19 @@ def _open(folder: Path, registry_id: str) -> InvertedFile | None:
         np.load(folder / "vectors.npy", mmap_mode="r").view(np.ndarray),  # the subclass costs more than a look-up
         np.load(folder / "rows.npy"),
         codes,
-        np.concatenate([centroids, centroids**2], axis=1),
-        centre,
-        scale,
+        LinearForm(*np.load(folder / "scale.npy")),
+        np.load(folder / "cells.npy"),
         first,
         is_first,
         faiss.read_index(str(folder / "lists.faiss"), faiss.IO_FLAG_MMAP),
     )
+
+
+def _read_ahead(file: Path) -> None:
+    """Ask the system to read the whole of `file`: looks into it would fetch it page by page."""
+    if hasattr(os, "posix_fadvise"):
+        with file.open("rb") as opened:
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def _write(connection: Connection, part: Path, faiss: ModuleType, say: Told) -> dict[str, Any]:
@@ -193,40 +182,67 @@ def _write(connection: Connection, part: Path, faiss: ModuleType, say: Told) -> 
     np.save(part / "kinds.npy", codes)
     np.save(part / "vectors.npy", vectors)
     value, variance = vectors[:, :DIM], vectors[:, DIM:]
-    known = ~np.isnan(value)
-    count = np.maximum(known.sum(axis=0), 1)
-    centre = np.where(known, value, 0.0).sum(axis=0, dtype=np.float64) / count
-    scale = np.sqrt(FLOOR_VARIANCE + np.where(known, variance, 0.0).sum(axis=0, dtype=np.float64) / count)
-    np.save(part / "scale.npy", np.stack([centre, scale]))
-    scaled = np.where(known, (value - centre) / scale, 0.0).astype(np.float32)
-    cells = max(int(2 ** np.round(np.log2(4.0 * np.sqrt(len(rows))))), 16) if len(rows) > 256 else 1
-    say(f"training {cells} cells")
-    metric = np.concatenate(
-        [np.full(p.stop - p.start, 1.0 / np.sqrt(p.stop - p.start), dtype=np.float32) for p in PARTS.values()]
-    )  # every part counts alike, as in a query
+    form = LinearForm.fitted(value, variance)
+    np.save(part / "scale.npy", np.stack([form.centre, form.scale]))
+    count = max(int(2 ** np.round(np.log2(4.0 * np.sqrt(len(rows))))), 16) if len(rows) > 256 else 1
+    say(f"training {count} cells")
+    places = _places(form, value, variance)
     means = faiss.Kmeans(
-        DIM, cells, niter=10, seed=0, max_points_per_centroid=_TRAINING_POINTS, min_points_per_centroid=1
+        places.shape[1], count, niter=10, seed=0, max_points_per_centroid=_TRAINING_POINTS, min_points_per_centroid=1
     )
-    means.train(scaled * metric)
-    np.save(part / "centroids.npy", means.centroids / metric)
+    means.train(places)
     say("filling the lists")
-    quantizer = faiss.IndexFlatIP(_AUGMENTED)
-    quantizer.add(np.zeros((cells, _AUGMENTED), dtype=np.float32))  # never asked: the cells are chosen here
-    lists = faiss.IndexIVFFlat(quantizer, _AUGMENTED, cells, faiss.METRIC_INNER_PRODUCT)
+    quantizer = faiss.IndexFlatIP(LENGTH)
+    quantizer.add(np.zeros((count, LENGTH), dtype=np.float32))  # never asked: the cells are chosen here
+    lists = faiss.IndexIVFFlat(quantizer, LENGTH, count, faiss.METRIC_INNER_PRODUCT)
     lists.is_trained = True
+    cell = np.zeros(len(rows), dtype=np.int64)
     for start in range(0, len(rows), _READ_ROWS):
         piece = slice(start, start + _READ_ROWS)
-        _, assigned = means.index.search(scaled[piece] * metric, 1)
-        lacking = np.stack([~known[piece, part].any(axis=1) for _, part in _OPTIONAL], axis=1)
-        augmented = np.ascontiguousarray(
-            np.concatenate([scaled[piece], scaled[piece] ** 2, lacking.astype(np.float32)], axis=1)
-        )
-        # where a part is missing its numbers are 0, that is the mean; the constant replaces what they would cost
-        ids = np.arange(start, start + len(augmented), dtype=np.int64)
-        cell = np.ascontiguousarray(assigned[:, 0].astype(np.int64))
-        lists.add_core(len(ids), faiss.swig_ptr(augmented), faiss.swig_ptr(ids), faiss.swig_ptr(cell))
+        cell[piece] = means.index.search(places[piece], 1)[1][:, 0]
+        forms, mine = form.of_cards(value[piece], variance[piece]), np.ascontiguousarray(cell[piece])
+        ids = np.arange(start, start + len(forms), dtype=np.int64)
+        lists.add_core(len(ids), faiss.swig_ptr(forms), faiss.swig_ptr(ids), faiss.swig_ptr(mine))
     faiss.write_index(lists, str(part / "lists.faiss"))
+    np.save(part / "cells.npy", form.of_cards(*_middles(value, variance, cell, count)))
     return {"last_row": int(rows[-1]) if len(rows) else 0, "kinds": list(kinds)}
+
+
+def _places(
+    form: LinearForm, value: Float[np.ndarray, "N D"], variance: Float[np.ndarray, "N D"]
+) -> Float[np.ndarray, "N P"]:
+    """Return where cards lie for the making of cells: what they say, how vaguely, and what they lack.
+
+    Every part counts alike, as in a query. A missing number is put in the middle.
+    """
+    known = ~np.isnan(value)
+    said = np.where(known, (value - form.centre) / form.scale, 0.0)
+    vague = np.where(known, np.log1p(variance / FLOOR_VARIANCE), 0.0)
+    columns = []
+    for part in PARTS.values():
+        length = part.stop - part.start
+        columns += [
+            said[:, part] / np.sqrt(length),
+            vague[:, part].mean(axis=1, keepdims=True),
+            _LACK * (1.0 - known[:, part].mean(axis=1, keepdims=True)),
+        ]
+    return np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=np.float32)
+
+
+def _middles(
+    value: Float[np.ndarray, "N D"], variance: Float[np.ndarray, "N D"], cell: Int[np.ndarray, " N"], count: int
+) -> tuple[Float[np.ndarray, "L D"], Float[np.ndarray, "L D"]]:
+    """Return the descriptor and variance of a card in the middle of each cell; NaN for what most of it lack."""
+    known = ~np.isnan(value)
+    members = scipy.sparse.csr_array(
+        (np.ones(len(cell), dtype=np.float32), (cell, np.arange(len(cell)))), shape=(count, len(cell))
+    )
+    having = members @ known.astype(np.float32)
+    total = np.maximum(having, 1.0)
+    middle = (members @ np.where(known, value, 0.0)) / total
+    log_spread = (members @ np.where(known, np.log(variance + FLOOR_VARIANCE), 0.0)) / total
+    middle[2.0 * having < members.sum(axis=1)[:, None]] = np.nan
+    return middle, np.exp(log_spread) - FLOOR_VARIANCE
 
 
 def _read(

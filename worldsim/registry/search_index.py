@@ -24,7 +24,7 @@ __all__ = ["EXACT_BELOW", "SearchIndex"]
 EXACT_BELOW = 50_000
 """With fewer models every search is exact; a comparison with all of them takes a few milliseconds."""
 
-_SHORTLIST = 256  # candidates of the inverted file that are compared exactly
+_SHORTLIST = 128  # candidates of the inverted file that are compared exactly
 _FILTERED = 4096  # candidates of the inverted file when a filter takes some of them away again
 _WIDER = 4  # times as many cells are looked into then
 _STALE_SHARE = 0.05  # a file that lacks more than this share of the models is built anew

@@ -15,6 +15,7 @@ from worldsim.contracts.registry import Registry
 from worldsim.errors import CardError, ConfigurationError, IntegrityError, ModelNotFoundError
 from worldsim.registry.artefact import TestStream, check_model_bytes, check_sum, model_bytes, open_model, sha256_of
 from worldsim.registry.blobs import BlobStore
+from worldsim.registry.card_reads import CardReads
 from worldsim.registry.card_rows import insert_cards
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
 from worldsim.registry.database import NEWEST, Database, aliases, cards, models, pairs, tags
@@ -35,9 +36,6 @@ _POOL = 512  # nearest cards among which the diverse ones are chosen
 
 # built once: SQLAlchemy keeps what it works out about a statement with the statement
 _ID: sa.BindParameter[str] = sa.bindparam("id")
-_AT_ROWS = cards.c.row.in_(sa.bindparam("rows", expanding=True))
-_CARDS_AT = sa.select(cards.c.row, cards.c.body).where(_AT_ROWS)
-_TEXTS_AT = sa.select(cards.c.row, cards.c.body, cards.c.body_sha256, cards.c.blob).where(_AT_ROWS)
 _CARD_OF_VERSION = sa.select(cards.c.body).where(cards.c.model_id == _ID, cards.c.version == sa.bindparam("version"))
 _NEWEST_CARD = (  # by the pointer's own key, which both databases find directly
     sa.select(cards.c.body).join_from(models, cards, models.c.row == cards.c.row).where(models.c.model_id == _ID)
@@ -53,6 +51,7 @@ class StoredRegistry(Registry):
         self.remote = database.url.get_backend_name() != "sqlite"
         self.index = SearchIndex(database, index_folder)
         self.filters = RowFilters()
+        self._reads = CardReads(blobs, database.name)
         self._classes: dict[str, type[ObjectModel]] = {}
 
     def __repr__(self) -> str:
@@ -81,16 +80,20 @@ class StoredRegistry(Registry):
             ConfigurationError: `k` is not between 1 and 64.
         """
         with self.database.reading() as connection:
-            return self._search(connection, query, k, tag, licence)
+            rows, distances = self._find(connection, query, k, tag, licence)
+            stored = self._reads.at(connection, rows)
+        return Candidates(tuple(one.card() for one in stored), distances)
 
     def search_models(
         self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None
     ) -> tuple[Candidates, list[ObjectModel]]:
         """Return what `search` does and the models of it, in one look at the store. Raises as it and `fetch` do."""
         with self.database.reading() as connection:
-            found = self._search(connection, query, k, tag, licence)
-            data = self._blobs_of(connection, found.cards)
-        return found, [self._model(card, data[card.sha256]) for card in found.cards]
+            rows, distances = self._find(connection, query, k, tag, licence)
+            stored = self._reads.at(connection, rows)
+        data = self._reads.blobs_of(stored)
+        found = tuple(one.card() for one in stored)
+        return Candidates(found, distances), [self._model(card, data[card.sha256]) for card in found]
 
     def bundle(self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None) -> Bundle:
         """Return what `search_models` does as it is stored, in one look at the store, for another machine to open.
@@ -101,21 +104,8 @@ class StoredRegistry(Registry):
         """
         with self.database.reading() as connection:
             rows, distances = self._find(connection, query, k, tag, licence)
-            by_row = {found.row: found for found in connection.execute(_TEXTS_AT, {"rows": rows})}
-            texts = [by_row[row] for row in rows]
-            blobs = self.blobs.get(connection, list(dict.fromkeys(text.blob for text in texts)))
-        for text in texts:
-            if sha256_of(text.body.encode()) != text.body_sha256 or text.blob not in blobs:
-                raise IntegrityError(
-                    f"a card of {self.database.name} (row {text.row}) is damaged, or its parameters are gone; "
-                    "'worldsim registry verify' lists what is lost."
-                )
-        return Bundle(tuple(text.body for text in texts), distances, blobs)
-
-    def _search(self, connection: Connection, query: Query, k: int, tag: str | None, licence: str | None) -> Candidates:
-        rows, distances = self._find(connection, query, k, tag, licence)
-        by_row = self._cards_at(connection, rows)
-        return Candidates(tuple(by_row[row] for row in rows), distances)
+            stored = self._reads.at(connection, rows)
+        return Bundle(tuple(one.body for one in stored), distances, self._reads.blobs_of(stored))
 
     def _find(
         self, connection: Connection, query: Query, k: int, tag: str | None, licence: str | None
@@ -155,7 +145,7 @@ class StoredRegistry(Registry):
     def cards_at(self, rows: Sequence[int]) -> list[ModelCard]:
         """Return the cards that lie at `rows` of the table, without those that do not exist."""
         with self.database.reading() as connection:
-            return list(self._cards_at(connection, rows).values())
+            return [one.card() for one in self._reads.at(connection, rows)]
 
     def card_page(self, after: str = "", limit: int = 200, tag: str | None = None) -> list[ModelCard]:
         """Return at most `limit` newest cards with ids beyond `after`, ordered by id."""
@@ -324,10 +314,6 @@ class StoredRegistry(Registry):
                     f"from {self.database.name}; restore them from a copy."
                 )
         return found
-
-    def _cards_at(self, connection: Connection, rows: Sequence[int]) -> dict[int, ModelCard]:
-        found = connection.execute(_CARDS_AT, {"rows": list(rows)})
-        return {row: card_from_json(body) for row, body in found}
 
     def _rows_of(self, connection: Connection, model_ids: frozenset[str]) -> set[int]:
         if not model_ids:
