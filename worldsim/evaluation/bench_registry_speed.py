@@ -82,6 +82,8 @@ def growth(large: StoredRegistry, small: StoredRegistry, rng: np.random.Generato
 def over_http(address: str, queries: list[Query], folder: Path, seconds: float) -> list[Figure]:
     """Measure a bundle against a ping, in turn, and then bundles at a steady rate, from a process of the service's own.
 
+    What is asked was asked before, of another process, so that it is in this machine's memory (as in `embedded`).
+
     Args:
         address: of the registry to be served.
         queries: what is asked.
@@ -89,6 +91,9 @@ def over_http(address: str, queries: list[Query], folder: Path, seconds: float) 
         seconds: how long the steady rate is kept.
     """
     pings, bundles, paced = [], [], []
+    with open_stored(address) as registry:
+        for query in queries:
+            registry.search_models(query, _K)
     with served(address) as service, HttpRegistry(service.url, cache=BlobCache(folder)) as client:
         for query in queries[:200]:  # in turn, so that both meet the same machine
             client.settle()  # what the last bundle brought is on disk: the ping does not compete with it

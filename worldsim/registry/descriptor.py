@@ -48,9 +48,9 @@ FLOOR_VARIANCE: Float[np.ndarray, " D"] = _FLOOR**2
 MISSING_DISTANCE = 2.0
 """Distance of a part that the query has and the card lacks: worse than a usual match, which is near 1."""
 
-_PART_OF: Float[np.ndarray, "D 3"] = np.repeat(  # 1 where a number is of a part
-    np.eye(len(PARTS), dtype=np.float32), [part.stop - part.start for part in PARTS.values()], axis=0
-)
+_STARTS: Int[np.ndarray, " 3"] = np.array([part.start for part in PARTS.values()])
+_PART_NUMBER: Int[np.ndarray, " D"] = np.repeat(np.arange(len(PARTS)), [p.stop - p.start for p in PARTS.values()])
+_PART_OF: Float[np.ndarray, "D 3"] = np.eye(len(PARTS), dtype=np.float32)[_PART_NUMBER]  # 1 where a number is of a part
 
 _WEIGHTS = {"shape": 1.0, "appearance": 1.0, "motion": 0.4}  # before the surprise's channels move them
 _CHANNEL_PART = {"appearance": "appearance", "position": "motion", "rotation": "motion", "contact": "motion"}
@@ -98,13 +98,11 @@ def query_vector(query: Query) -> QueryVector:
         if part is not None and total > 0.0:
             weights[part] += _CHANNEL_WEIGHT * max(float(share), 0.0) / total
     known = np.isfinite(value)
-    counts = [int(known[part].sum()) for part in PARTS.values()]
-    raw = np.array([weights[name] * (count > 0) for name, count in zip(PARTS, counts, strict=True)])
-    shares = raw / raw.sum() if raw.sum() > 0.0 else raw
-    of_number = np.zeros(DIM)
-    for numbers, share, count in zip(PARTS.values(), shares, counts, strict=True):
-        of_number[numbers] = share / max(count, 1)
-    return QueryVector(value, variance, shares, of_number * known)
+    counts = np.add.reduceat(known, _STARTS, dtype=np.int64)
+    raw = np.array([weights[name] for name in PARTS]) * (counts > 0)
+    total = raw.sum()
+    shares = raw / total if total > 0.0 else raw
+    return QueryVector(value, variance, shares, (shares / np.maximum(counts, 1))[_PART_NUMBER] * known)
 
 
 def distances(

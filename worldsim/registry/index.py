@@ -186,12 +186,10 @@ class _Likeness:
         """Return the likeness of each of them to `one`."""
         gap = self._scaled - self._scaled[one]
         if self._known is None:
-            gap *= gap
-            return np.exp(gap.sum(axis=1) / np.float32(-DIM))
+            return np.exp(np.einsum("nd,nd->n", gap, gap) / np.float32(-DIM))
         both = self._known * self._known[one]
         gap *= both
-        gap *= gap
-        return np.exp(-gap.sum(axis=1) / np.maximum(both.sum(axis=1), np.float32(1.0)))
+        return np.exp(-np.einsum("nd,nd->n", gap, gap) / np.maximum(both.sum(axis=1), np.float32(1.0)))
 
 
 def _pool(

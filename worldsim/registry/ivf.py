@@ -34,7 +34,7 @@ from worldsim.registry.linear_form import LENGTH, LinearForm
 __all__ = ["InvertedFile", "build", "faiss_or_none", "newest_file"]
 
 _FORMAT = 2
-_PROBES = 48  # cells looked into when the query has every part
+_PROBES = 40  # cells looked into when the query has every part
 _PROBES_PARTIAL = 192  # when it lacks one: cells were made with all
 _TRAINING_POINTS = 64  # for each cell
 _LACK = 3.0  # how far apart, in usual deviations, cells keep cards that have a part from those that lack it
