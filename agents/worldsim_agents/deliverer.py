@@ -22,6 +22,7 @@ from worldsim.types.observation import Observation
 from worldsim.types.planning import Forecast, Preferences
 from worldsim.types.record import StepRecord
 from worldsim_agents.delivery_decision import (
+    DELIVERED_M,
     GRASP_GAP_M,
     MOVED_M,
     PARCEL_EXTENT_M,
@@ -39,7 +40,6 @@ __all__ = ["Believer", "Decision", "Deliverer", "Phase"]
 
 _BACK_OFF_M = 0.7  # way backed after putting a parcel down
 _SAME_TIME_S = 1e-3  # times of frames are sums of floats
-_DELIVERED_M = 0.5  # a parcel this near to its drop-off is delivered
 _STAGING_TOLERANCE = (0.3, 0.45)  # m, rad: good enough to begin the last stretch
 _PLACE_TOLERANCE = (0.08, 0.15)  # m, rad: good enough to take or leave the parcel
 _ALIGN_PATIENCE_S, _GRASP_PATIENCE_S, _RETRY_S = 5.0, 1.0, 1.0
@@ -276,7 +276,7 @@ class _Task:
     def open(self) -> bool:
         """Whether there is something to fetch that does not lie where it belongs already."""
         known = all(math.isfinite(v) for v in (*self.pickup, *self.dropoff))
-        return known and (self.holding or math.dist(self.pickup, self.dropoff) > _DELIVERED_M)
+        return known and (self.holding or math.dist(self.pickup, self.dropoff) > DELIVERED_M)
 
     @classmethod
     def read(cls, observation: Observation) -> _Task:

@@ -13,7 +13,6 @@ from worldsim.errors import ConfigurationError
 from worldsim.planning.explanation import attribute
 from worldsim.types.explanation import Cause
 from worldsim.types.planning import Preferences
-from worldsim_agents import deliverer, delivery_decision
 from worldsim_agents.deliverer import Deliverer
 from worldsim_agents.random_agent import RandomAgent
 
@@ -32,10 +31,6 @@ def same(first, second) -> bool:
     """Whether two beliefs hold the same bits."""
     ours, theirs = first.tensors(), second.tensors()
     return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
-
-
-def test_a_parcel_that_lies_where_it_is_wanted_is_as_near_in_the_explanation_as_in_the_decision():
-    assert delivery_decision.DELIVERED_M == deliverer._DELIVERED_M
 
 
 def test_changing_a_preference_changes_the_act_and_no_belief():

@@ -195,8 +195,10 @@ def _caption(draw: ImageDraw.ImageDraw, time_s: float, moments: Sequence[Moment]
         draw.text(
             (130, top + 12), moment.title, font=font(20), fill=rgb(_TONES[moment.tone] if fresh else DARK["muted"])[:3]
         )
-        text = textwrap.shorten(moment.text, 128, placeholder=" ...")
-        draw.text((130, top + 44), text, font=font(15), fill=rgb(DARK["ink" if fresh else "muted"])[:3])
+        written = font(15)
+        widest = max(int((_SIZE[0] - 150) / written.getlength("e")), 1)  # characters of usual width in a line
+        text = textwrap.fill(moment.text, widest, max_lines=2, placeholder=" ...")
+        draw.text((130, top + 38), text, font=written, fill=rgb(DARK["ink" if fresh else "muted"])[:3], spacing=2)
 
 
 def _adoptions(log: EpisodeLog) -> dict[int, tuple[float, str]]:
