@@ -14,6 +14,8 @@ from torch import Tensor
 from worldsim.contracts.interaction import Interaction
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
+from worldsim.dormancy.edges import DormantEdges
+from worldsim.dormancy.store import Dormant
 from worldsim.engine.enquiries import Enquiries
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.filtering.library import LoadedModels
@@ -28,6 +30,7 @@ from worldsim.types.states import ObjectStates
 GENERIC_MODEL = "generic/unknown"
 STARTER_TAG = "starter"
 """Cards with this tag are what a new world model loads."""
+_MODEL_COLUMN = "belief.model_index"  # of the store of sleepers
 _PASSIVE = ("static", "rigid_body", "hinge")
 
 
@@ -57,6 +60,8 @@ class EngineState:
             to be; meanwhile they run on the broad model.
         events: of the step under way.
         enquiries: questions to a registry that is far away; None where the registry is asked within the step.
+        dormant: what lies in deep sleep, of which the belief has no rows.
+        dormant_edges: edges with an end there.
     """
 
     settings: WorldModelSettings
@@ -80,6 +85,8 @@ class EngineState:
     waiting: dict[int, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     enquiries: Enquiries | None = None
+    dormant: Dormant = field(default_factory=Dormant)
+    dormant_edges: DormantEdges = field(default_factory=DormantEdges)
 
     def __post_init__(self) -> None:
         """Ask a registry that is far away in the background."""
@@ -95,6 +102,7 @@ class EngineState:
         self.edges = EdgeTable.empty()
         self.trials, self.verdict_s, self.waiting, self.events = {}, {}, {}, []
         self.own_id, self.before = None, None
+        self.dormant, self.dormant_edges = Dormant(), DormantEdges()
         self.command, self.hold = np.zeros(2), 0.0
         self.frames = self.next_id = 0
         if self.enquiries is not None:
@@ -163,6 +171,8 @@ class EngineState:
     def unload(self, model_ids: Iterable[str]) -> None:
         """Drop models that no object and no trial uses, and renumber the rest."""
         used = {self.library.model_ids[m] for m in self.model_index[self.alive]}
+        asleep = self.dormant.columns.get(_MODEL_COLUMN, np.zeros(0, dtype=np.int64))
+        used |= {self.library.model_ids[m] for m in np.unique(asleep[self.dormant.present()])}
         for trial in self.trials.values():
             used |= {self.library.model_ids[m] for m in trial.model_index}
         gone = set(model_ids) - used
@@ -178,6 +188,8 @@ class EngineState:
             model_index=self.index(renumber[self.model_index]),
         )
         self.belief = _at(belief, belief.time_s, self.library)
+        if len(asleep):
+            self.dormant.columns[_MODEL_COLUMN] = renumber[asleep]
         self.trials = {i: t.renumbered(renumber) for i, t in self.trials.items()}
 
 

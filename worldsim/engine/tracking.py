@@ -13,6 +13,7 @@ from torch import Tensor
 
 from worldsim.dynamics import quaternion
 from worldsim.dynamics.neighbours import pairs_within
+from worldsim.engine.sight import in_view
 from worldsim.engine.state import EngineState
 from worldsim.filtering.correct import POSE_DIM, Innovation, correct, innovation
 from worldsim.filtering.density import Density, blocks, local
@@ -24,7 +25,6 @@ from worldsim.inference import slots as slot_table
 from worldsim.inference.associate import associate
 from worldsim.inference.observe import Frame
 from worldsim.inference.surprise import PoseSurprise, accumulate, appearance_surprisal, pose_surprise
-from worldsim.inference.visibility import visible
 from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.graph import InteractionKind
 from worldsim.types.states import ObjectStates
@@ -40,7 +40,6 @@ _NOISE_RATE, _NOISE_MEMORY = 0.02, 0.995
 _NOISE_LIMITS = (0.3, 8.0)
 _TWIST_STD = (0.03, 0.03)  # odometry: m/s, rad/s
 _ATTRIBUTE_FLOOR = 1e-5  # an estimate is never surer than this variance: looks drift
-_OCCLUDER_HEIGHT_M = 0.5
 _YOUNG_HITS = 2
 
 
@@ -181,9 +180,7 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
     seen = detection >= 0
     missed = np.flatnonzero(candidate & ~seen)  # what was detected was in view: only the others need looking at
     if len(missed):
-        fixture = belief.alive & ~belief.awake & (belief.extent_m[:, 2] > _OCCLUDER_HEIGHT_M)
-        in_view = visible(states, state.index(missed), fixture, frame.viewpoint, frame.range_m)
-        seen[missed] = in_view.cpu().numpy()
+        seen[missed] = in_view(state, states, missed, frame)
     slots = np.flatnonzero(detection >= 0)
     unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[slots])
     return Matched(detection, seen, unassigned, state.index(slots), state.index(detection[slots]))
