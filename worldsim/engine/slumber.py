@@ -131,6 +131,7 @@ def whole(state: EngineState) -> EngineState:
         before=None,
         dormant=Dormant(),
         dormant_edges=DormantEdges(),
+        mirrors={},
     )
 
 

@@ -62,6 +62,7 @@ class EngineState:
         enquiries: questions to a registry that is far away; None where the registry is asked within the step.
         dormant: what lies in deep sleep, of which the belief has no rows.
         dormant_edges: edges with an end there.
+        mirrors: fields of the belief that were read on the host, and the tensors that they were read from.
     """
 
     settings: WorldModelSettings
@@ -87,6 +88,7 @@ class EngineState:
     enquiries: Enquiries | None = None
     dormant: Dormant = field(default_factory=Dormant)
     dormant_edges: DormantEdges = field(default_factory=DormantEdges)
+    mirrors: dict[str, tuple[Tensor, np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Ask a registry that is far away in the background."""
@@ -116,30 +118,42 @@ class EngineState:
         """Return row numbers as an index tensor on the model's device."""
         return torch.as_tensor(np.ascontiguousarray(rows, dtype=np.int64), device=self.device)
 
+    def _host(self, name: str) -> np.ndarray:
+        """Return a field of the belief on the host: read once for each value that it takes, not at every use."""
+        now: Tensor = getattr(self.belief, name)
+        found = self.mirrors.get(name)
+        if found is None or found[0] is not now:
+            found = now, now.cpu().numpy()
+            self.mirrors[name] = found
+        return found[1]
+
     @property
     def alive(self) -> Bool[np.ndarray, " C"]:
         """Slots in use, on the host."""
-        return self.belief.alive.cpu().numpy()
+        return self._host("alive")
 
     @property
     def awake(self) -> Bool[np.ndarray, " C"]:
         """Slots in use and awake, on the host."""
-        return (self.belief.alive & self.belief.awake).cpu().numpy()
+        return self._host("alive") & self._host("awake")
 
     @property
     def ids(self) -> Int[np.ndarray, " C"]:
         """Object ids by slot, on the host."""
-        return self.belief.object_id.cpu().numpy()
+        return self._host("object_id")
 
     @property
     def model_index(self) -> Int[np.ndarray, " C"]:
         """Model of each slot, on the host."""
-        return self.belief.model_index.cpu().numpy()
+        return self._host("model_index")
 
     @property
     def own_slot(self) -> int | None:
         """Slot of the own body."""
-        return None if self.own_id is None else self.belief.slot_of(self.own_id)
+        if self.own_id is None:
+            return None
+        hits = np.flatnonzero((self.ids == self.own_id) & self.alive)
+        return int(hits[0]) if len(hits) else None
 
     @property
     def broad(self) -> Bool[np.ndarray, " L"]:
