@@ -31,7 +31,8 @@ class _Table:
         bucket = _bucket(keys, shift)
         order = np.argsort(bucket, kind="stable")
         count = np.bincount(bucket, minlength=1 << bits)
-        return cls(keys[order], values[order], np.concatenate([[0], np.cumsum(count)]), shift)
+        first = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
+        return cls(keys[order], values[order], first, shift)
 
     def find(self, keys: Int[np.ndarray, " k"]) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
         bucket = _bucket(keys, self.shift)
@@ -39,7 +40,7 @@ class _Table:
         count = self.first[bucket + 1] - first
         which = np.repeat(np.arange(len(keys)), count)
         entry = np.arange(len(which)) + np.repeat(first - (np.cumsum(count) - count), count)
-        hit = self.keys[entry] == keys[which]
+        hit = np.flatnonzero(self.keys[entry] == keys[which])
         return which[hit], self.values[entry[hit]]
 
 

@@ -10,11 +10,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from worldsim.dormancy.cells import cell, keys_about, keys_of
-from worldsim.dormancy.store import FOOTPRINT_SIDE_M, PLACE_REACH_M, PLACE_SIDE_M, Dormant, Signature
+from worldsim.dormancy.store import (
+    FOOTPRINT_SIDE_M,
+    LEARNED,
+    LOOK_FROM,
+    PARTS,
+    PLACE_REACH_M,
+    PLACE_SIDE_M,
+    Dormant,
+    Signature,
+)
 from worldsim.types.observation import Detections, Viewpoints
 
-_DISAGREES = 27.9  # chi-square with 6 degrees of freedom: once in 10,000 frames by chance
-_STRAINED, _STRAIN_RATE = 12.0, 0.1  # of the faded mean of the same, which is 6 +- 0.8: a lasting disagreement
+_DISAGREES = 50.0  # chi-square with 6 degrees of freedom: once in 10^8 frames by chance
+_STRAINED, _STRAIN_RATE = 12.0, 0.1  # of the faded mean of the same, 6 +- 0.8 by chance: twice a slight disagreement
 _LOOKS_ELSE = 20.0  # squared distance of size and look, as in the association, where 60 is another thing
 _ATTRIBUTE_STD = 0.12
 _BLOCK = 8192
@@ -62,16 +71,19 @@ class Sifted:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """p pairs of a detection and a sleeper.
+    """p pairs of a detection and a sleeper, one a column: what is done to them runs along the columns.
 
     Attributes:
-        residual: [p, 6] detected pose minus the believed one, m and rad; variance, noise: [p, 6] of belief, detection.
+        sleepers: [W, p] the packed signatures; size: [3, p] detected, m.
+        residual: [6, p] detected pose minus the believed one, m and rad; variance, noise: [6, p] of belief, detection.
         squared: [p] their squared distance along the axes of the pose; alike: [p] in size and look.
     """
 
-    residual: Float[np.ndarray, "p 6"]
-    variance: Float[np.ndarray, "p 6"]
-    noise: Float[np.ndarray, "p 6"]
+    sleepers: Float[np.ndarray, "W p"]
+    size: Float[np.ndarray, "3 p"]
+    residual: Float[np.ndarray, "6 p"]
+    variance: Float[np.ndarray, "6 p"]
+    noise: Float[np.ndarray, "6 p"]
     squared: Float[np.ndarray, " p"]
     alike: Bool[np.ndarray, " p"]
 
@@ -101,36 +113,42 @@ def _sift_block(
 ) -> Int[np.ndarray, " n"]:
     """Fold in the detections of a block that agree; return which."""
     which, row = dormant.places.find(keys_of(_cells(detections.position)))
-    here = dormant.here[row] & (dormant.last_frame[row] < now.frame)
+    here = np.flatnonzero(dormant.here[row] & (dormant.last_frame[row] < now.frame))
     which, row = which[here], row[here]
     if len(which) == 0:
         return which
     assert dormant.signature is not None
-    fetched = dormant.signature.select(row)
-    missed = (now.frame - dormant.last_frame[row]).astype(fetched.packed.dtype)
-    pairs = _compared(fetched, detections, which, missed)
-    fits = (pairs.squared < _DISAGREES) & pairs.alike
-    fits[fits] = _once(which[fits], np.zeros(len(detections), dtype=np.int64)) & _once(row[fits], scratch)
-    strain = dormant.strain[row] + _STRAIN_RATE * (pairs.squared - dormant.strain[row])
-    dormant.strain[row[fits]] = strain[fits]
-    calm = fits & (strain < _STRAINED)
-    dormant.last_frame[row[calm]], dormant.last_seen_s[row[calm]] = now.frame, now.time_s
-    _correct(fetched, pairs, detections.extent_m[which], now.size_noise)
-    dormant.signature.packed[row[calm]] = fetched.packed[calm]
+    pairs = _compared(dormant.signature, detections, which, row, now.frame - dormant.last_frame[row])
+    fits = np.flatnonzero((pairs.squared < _DISAGREES) & pairs.alike)
+    alone = _once(which[fits], np.zeros(len(detections), dtype=np.int64)) & _once(row[fits], scratch)
+    fits = fits[alone]
+    strain = dormant.strain[row[fits]]
+    strain += _STRAIN_RATE * (pairs.squared[fits] - strain)
+    dormant.strain[row[fits]] = strain
+    calm = fits[strain < _STRAINED]
+    rows = row[calm]
+    dormant.last_frame[rows], dormant.last_seen_s[rows] = now.frame, now.time_s
+    pairs.sleepers[LEARNED] = _corrected(pairs, now.size_noise)
+    dormant.signature.write(rows, pairs.sleepers.T.take(calm, axis=0))
     return which[calm]
 
 
-def _correct(s: Signature, pairs: _Compared, extent_m: Float[np.ndarray, "p 3"], size_noise: SizeNoise) -> None:
-    """Correct the poses and sizes of sleepers, in place, along their axes: a Kalman filter of a constant each.
+def _corrected(pairs: _Compared, size_noise: SizeNoise) -> Float[np.ndarray, "18 p"]:
+    """Return the sleepers' `LEARNED` columns after the detections: a Kalman filter of a constant along each axis.
 
     Where belief and noise have no correlations between axes it is what the belief's own correction does.
     """
+    size, size_variance = pairs.sleepers[PARTS["extent_m"]], pairs.sleepers[PARTS["extent_variance_m2"]]
     gain = pairs.variance / (pairs.variance + pairs.noise)
-    s.drift[:] += gain * pairs.residual
-    s.variance[:] = (1.0 - gain) * pairs.variance
-    gain = s.extent_variance_m2 / (s.extent_variance_m2 + size_noise(s.extent_m))
-    s.extent_m[:] += gain * (extent_m - s.extent_m)
-    s.extent_variance_m2[:] = np.maximum((1.0 - gain) * s.extent_variance_m2, SIZE_FLOOR_M2)
+    growth = size_variance / (size_variance + size_noise(size))
+    return np.concatenate(
+        [
+            size + growth * (pairs.size - size),
+            np.maximum((1.0 - growth) * size_variance, SIZE_FLOOR_M2),
+            (1.0 - gain) * pairs.variance,
+            pairs.sleepers[PARTS["drift"]] + gain * pairs.residual,
+        ]
+    )
 
 
 def _cells(position: Float[np.ndarray, "D 3"]) -> Int[np.ndarray, "D 3"]:
@@ -139,31 +157,44 @@ def _cells(position: Float[np.ndarray, "D 3"]) -> Int[np.ndarray, "D 3"]:
 
 
 def _compared(
-    s: Signature, detections: Detections, which: Int[np.ndarray, " p"], frames: Float[np.ndarray, " p"]
+    signature: Signature,
+    detections: Detections,
+    which: Int[np.ndarray, " p"],
+    row: Int[np.ndarray, " p"],
+    frames: Int[np.ndarray, " p"],
 ) -> _Compared:
     """Compare p detections with as many sleepers, last seen so many frames ago."""
-    dtype = s.packed.dtype
+    dtype = signature.packed.dtype
+    s = np.ascontiguousarray(signature.packed.take(row, axis=0).T)
+
+    def columns(field: np.ndarray) -> np.ndarray:
+        return field.take(which, axis=0).T.astype(dtype, order="C")
+
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        noise = np.diagonal(detections.covariance, axis1=1, axis2=2)[which].astype(dtype)
-        variance = s.variance + frames[:, None] * np.array(CREEP, dtype=dtype)
-        residual = np.empty_like(noise)
-        residual[:, :3] = detections.position[which] - s.position
-        residual[:, 3:] = _turn(detections.orientation_xyzw[which].astype(dtype), s.orientation_xyzw)
-        residual -= s.drift
-        squared = np.einsum("na,na->n", residual * residual, 1.0 / (variance + noise))
-        size = detections.extent_m[which].astype(dtype) / s.extent_m - 1.0
-        look = detections.appearance[which].astype(dtype) - s.appearance
-        unlike = np.einsum("na,na->n", size, size) + np.einsum("na,na->n", look, look)
-    return _Compared(residual, variance, noise, squared, unlike < _LOOKS_ELSE * _ATTRIBUTE_STD**2)
+        noise = columns(detections.covariance.reshape(-1, 36)[:, ::7])
+        variance = s[PARTS["variance"]] + frames.astype(dtype) * np.array(CREEP, dtype=dtype)[:, None]
+        away = detections.position.take(which, axis=0).T - s[PARTS["position"]]
+        turn = _turn(columns(detections.orientation_xyzw), s[PARTS["orientation_xyzw"]])
+        residual = np.concatenate([away.astype(dtype), turn]) - s[PARTS["drift"]]
+        squared = (residual * residual / (variance + noise)).sum(axis=0)
+        size = columns(detections.extent_m)
+        unlike = ((size / s[PARTS["extent_m"]] - 1.0) ** 2).sum(axis=0)
+        unlike += ((columns(detections.appearance) - s[LOOK_FROM:]) ** 2).sum(axis=0)
+    return _Compared(s, size, residual, variance, noise, squared, unlike < _LOOKS_ELSE * _ATTRIBUTE_STD**2)
 
 
-def _turn(target: Float[np.ndarray, "p 4"], source: Float[np.ndarray, "p 4"]) -> Float[np.ndarray, "p 3"]:
+def _turn(target: Float[np.ndarray, "4 p"], source: Float[np.ndarray, "4 p"]) -> Float[np.ndarray, "3 p"]:
     """Return the rotation vector between unit quaternions, to third order in its angle."""
-    tv, tw, sv, sw = target[:, :3], target[:, 3:], source[:, :3], source[:, 3:]
-    x, y, z, a, b, c = *tv.T, *sv.T
-    vector = sw * tv - tw * sv - np.stack([y * c - z * b, z * a - x * c, x * b - y * a], axis=1)
-    cosine = np.einsum("na,na->n", target, source)
-    return np.asarray(vector * (2.0 * np.sign(cosine))[:, None])
+    x, y, z, w = target
+    a, b, c, d = source
+    twice = 2.0 * np.sign(x * a + y * b + z * c + w * d)
+    return np.stack(
+        [
+            twice * (d * x - w * a - y * c + z * b),
+            twice * (d * y - w * b - z * a + x * c),
+            twice * (d * z - w * c - x * b + y * a),
+        ]
+    )
 
 
 def _once(index: Int[np.ndarray, " p"], scratch: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " p"]:
