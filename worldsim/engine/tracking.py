@@ -15,8 +15,9 @@ from worldsim.dynamics import quaternion
 from worldsim.dynamics.neighbours import pairs_within
 from worldsim.engine.sight import in_view
 from worldsim.engine.state import EngineState
+from worldsim.filtering.blocks import each_block
 from worldsim.filtering.correct import POSE_DIM, Innovation, correct, innovation
-from worldsim.filtering.density import Density, blocks, local
+from worldsim.filtering.density import Density, local
 from worldsim.filtering.mixture import with_state_of
 from worldsim.filtering.predict import predict
 from worldsim.hypotheses.trial import faded
@@ -264,12 +265,15 @@ def correct_all(
     fade = torch.where(awake, (nis / _FADE_FROM).clamp(1.0, _FADE_LIMIT), torch.ones_like(nis))
     residual = surprised.innovation.residual
     posterior = density.copy()
-    for part in blocks(len(slots), state.device):
+
+    def corrected(part: slice) -> None:
         prior = faded(density.select(slots[part]), fade[part])
         prior = lifecycle.startled(prior, startled[part], _WAKE_M, _WAKE_RAD)
         rows, gained = correct(prior, residual[part], noise[part])
         posterior.write(slots[part], rows)
         learned.index_copy_(0, slots[part], gained)
+
+    each_block(len(slots), state.device, state.dtype, corrected)
     mine = _correct_own(state, density, frame)
     if mine is not None:
         row, rows, gained = mine

@@ -1,6 +1,6 @@
 """``worldsim bench scale``: what a step costs as the world grows, and what the environment adds to its engine.
 
-Times are medians over steps after a warm-up, on two threads, and every ratio is of times taken in the same run. The
+Times are medians over steps after a warm-up, on two cores, and every ratio is of times taken in the same run. The
 world is `scale_worlds.Plain`: walkers (awake) among crates (asleep), seen without ids. The belief is float32, and
 models are linearised by their own derivatives.
 """
@@ -36,7 +36,6 @@ __all__ = ["bench_scale"]
 
 _SETTLING = 8  # frames until everything is recognised and what lies still is asleep
 _LOOPED = 20  # objects on which the one-by-one loop is timed
-_THREADS = 2
 _FAST = LoopSettings(linearisation="derivatives", precision="float32")
 
 
@@ -68,7 +67,7 @@ def bench_scale(options: BenchOptions) -> list[Figure]:
     """Return the figures; see the module's docstring."""
     budget, rng, models = _Budget.of(options.quick), np.random.default_rng(options.seed), known_models()
     threads = torch.get_num_threads()
-    torch.set_num_threads(_THREADS)
+    torch.set_num_threads(1)  # blocks of rows run side by side instead, see `worldsim.filtering.blocks`
     try:
         figures = _awake_figures(budget, models, options, rng)
         figures += sleep_figures(options, _FAST, models, rng)
