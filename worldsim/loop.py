@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from worldsim.contracts.interaction import Interaction
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
-from worldsim.engine import checkpoint, doubt, foresight, population, relations, reports, slumber, tracking
+from worldsim.engine import attention, checkpoint, doubt, foresight, population, relations, reports, slumber, tracking
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.engine.start import initial_state, starter_models
 from worldsim.engine.state import EngineState
@@ -118,9 +119,10 @@ class WorldModel:
         observation = _admitted(observation, state.belief.time_s)
         if observation.time_s == state.belief.time_s:
             return self._record
-        state.events, self._whole = [], None
+        state.events, self._whole, started_s = [], None, time.perf_counter()
         reports.note_action(state, action)
         frame = read(observation, state.device, state.dtype, slumber.sift(state, observation))
+        attention.attend(state, frame)
         predicted = tracking.predict_all(state, frame.time_s)
         matched = tracking.match(state, predicted, frame)
         surprised = tracking.surprise(state, predicted, matched, frame)
@@ -143,6 +145,7 @@ class WorldModel:
         state.before = state.belief.states
         state.frames += 1
         self._record = reports.finish(state, draft)
+        attention.pace(state, started_s)
         return self._record
 
     @torch.inference_mode()

@@ -66,6 +66,7 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
         "waiting": sorted(state.waiting.items()),
         "started": record is not None,
         "round_at": state.dormant.round_at,
+        "attention_span": state.attention_span,
         "trials": [
             {
                 "object_id": t.object_id,
@@ -153,6 +154,7 @@ def _restore(
         {int(i): str(believed) for i, believed in head["waiting"]},
         dormant=_dormant(head, tensors),
         dormant_edges=_dormant_edges(tensors),
+        attention_span=head["attention_span"],
     )
 
 

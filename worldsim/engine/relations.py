@@ -35,7 +35,9 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
     due = [(k, i) for k, i in enumerate(state.interactions) if standing or i.reads_motion or new.any()]
     if not due:
         return
-    active = able & (state.awake | new) if state.frames % _SLEEPING_PAIRS_EVERY else able
+    worked_on = state.awake
+    worked_on[: len(state.deferred)] &= ~state.deferred
+    active = able & (worked_on | new) if state.frames % _SLEEPING_PAIRS_EVERY else able
     slots = np.flatnonzero(known)
     belief = state.belief
     pairs, gap = candidate_pairs(

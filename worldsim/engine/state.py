@@ -62,6 +62,8 @@ class EngineState:
         enquiries: questions to a registry that is far away; None where the registry is asked within the step.
         dormant: what lies in deep sleep, of which the belief has no rows.
         dormant_edges: edges with an end there.
+        attention_span: how many objects a step can attend to in its time, None before the first was timed.
+        deferred: [C] whom the step under way leaves for later.
         mirrors: fields of the belief that were read on the host, and the tensors that they were read from.
     """
 
@@ -88,6 +90,8 @@ class EngineState:
     enquiries: Enquiries | None = None
     dormant: Dormant = field(default_factory=Dormant)
     dormant_edges: DormantEdges = field(default_factory=DormantEdges)
+    attention_span: int | None = None
+    deferred: Bool[np.ndarray, " C"] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     mirrors: dict[str, tuple[Tensor, np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -104,6 +108,7 @@ class EngineState:
         self.edges = EdgeTable.empty()
         self.trials, self.verdict_s, self.waiting, self.events = {}, {}, {}, []
         self.own_id, self.before = None, None
+        self.deferred, self.attention_span = np.zeros(capacity, dtype=bool), None
         self.dormant, self.dormant_edges = Dormant(), DormantEdges()
         self.command, self.hold = np.zeros(2), 0.0
         self.frames = self.next_id = 0

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from worldsim.dynamics import quaternion
 from worldsim.dynamics.neighbours import pairs_within
+from worldsim.engine.attention import coast
 from worldsim.engine.sight import in_view
 from worldsim.engine.state import EngineState
 from worldsim.filtering.blocks import each_block
@@ -63,7 +64,8 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     """Carry every object, and every open hypothesis, to `time_s`. Sleepers only get a little less sure."""
     belief, library = state.belief, state.library
     dt_s = time_s - belief.time_s
-    awake, models, ids = state.awake, state.model_index, state.ids
+    models, ids = state.model_index, state.ids
+    awake = state.awake & ~state.deferred
     loads = carried(state)
     moving = awake & library.moves[models]
     colliding = awake & library.collides[models]
@@ -85,7 +87,8 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
         around = around.select(state.index(np.concatenate([np.arange(belief.capacity), whose])))
     ahead = predict(source, index, library, around, scale, dt_s, state.settings.loop.linearisation, rows)
     density, touching = ahead.density.rows(0, belief.capacity), ahead.touching[: belief.capacity]
-    lifecycle.dream(density, state.index(np.flatnonzero(state.alive & ~awake)))
+    lifecycle.dream(density, state.index(np.flatnonzero(state.alive & ~state.awake)))
+    coast(density, state.index(np.flatnonzero(state.deferred)), dt_s)
     bounds = belief.capacity + np.cumsum([0] + [len(t.model_index) for t in trials])
     pieces = [ahead.density.rows(a, b) for a, b in itertools.pairwise(bounds)]
     density = _carry(state, density, loads)
@@ -182,8 +185,9 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
     missed = np.flatnonzero(candidate & ~seen)  # what was detected was in view: only the others need looking at
     if len(missed):
         seen[missed] = in_view(state, states, missed, frame)
-    slots = np.flatnonzero(detection >= 0)
-    unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[slots])
+    unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[detection >= 0])
+    seen &= ~state.deferred  # nothing is made of it in this step, so it is no miss
+    slots = np.flatnonzero((detection >= 0) & ~state.deferred)
     return Matched(detection, seen, unassigned, state.index(slots), state.index(detection[slots]))
 
 
