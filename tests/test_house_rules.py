@@ -35,6 +35,7 @@ INSIDE_THE_WORLD_MODEL = (
         "planning",
         "filtering",
         "dynamics",
+        "dormancy",
         "engine",
     ),
     *("contracts", "types", "loop.py", "plugins.py", "errors.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +14,12 @@ from jaxtyping import Float
 from worldsim.contracts.interaction import Interaction
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
-from worldsim.engine import checkpoint, doubt, foresight, population, relations, reports, tracking
+from worldsim.engine import attention, checkpoint, doubt, foresight, population, relations, reports, slumber, tracking
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.engine.start import initial_state, starter_models
+from worldsim.engine.state import EngineState
 from worldsim.errors import ConfigurationError
-from worldsim.inference.observe import Frame, check
+from worldsim.inference.observe import Frame, admit, read
 from worldsim.planning.planar import goal_cost
 from worldsim.types.belief import WorldBelief
 from worldsim.types.graph import InteractionGraph
@@ -76,6 +78,7 @@ class WorldModel:
         loaded = starter_models(registry, models, tracker)
         self._state = initial_state(registry, loaded, settings, interactions, torch.device(device), surprise, seed)
         self._record: StepRecord | None = None
+        self._whole: EngineState | None = None
 
     @torch.inference_mode()
     def reset(self, observation: Observation | Mapping[str, np.ndarray]) -> StepRecord:
@@ -84,7 +87,9 @@ class WorldModel:
         Raises:
             ObservationError: the observation breaks its contract; the belief stays as it was.
         """
-        frame = self._check(observation, None)
+        observation = _admitted(observation, None)
+        frame = read(observation, self._state.device, self._state.dtype)
+        self._whole = None
         self._state.clear(frame.time_s)
         self._refuse(frame)
         population.start_own_body(self._state, frame)
@@ -111,11 +116,13 @@ class WorldModel:
         state = self._state
         if self._record is None:
             raise ConfigurationError("WorldModel.step was called before reset(observation).")
-        frame = self._check(observation, state.belief.time_s)
-        if frame.time_s == state.belief.time_s:
+        observation = _admitted(observation, state.belief.time_s)
+        if observation.time_s == state.belief.time_s:
             return self._record
-        state.events = []
+        state.events, self._whole, started_s = [], None, time.perf_counter()
         reports.note_action(state, action)
+        frame = read(observation, state.device, state.dtype, slumber.sift(state, observation))
+        attention.attend(state, frame)
         predicted = tracking.predict_all(state, frame.time_s)
         matched = tracking.match(state, predicted, frame)
         surprised = tracking.surprise(state, predicted, matched, frame)
@@ -134,9 +141,11 @@ class WorldModel:
         relations.infer_graph(state, predicted.dt_s)
         doubt.decide(state, frame.time_s)
         population.fall_asleep(state)
+        slumber.put_away(state, matched, frame)
         state.before = state.belief.states
         state.frames += 1
         self._record = reports.finish(state, draft)
+        attention.pace(state, started_s)
         return self._record
 
     @torch.inference_mode()
@@ -151,7 +160,7 @@ class WorldModel:
             object_ids: only these objects; all where None.
         """
         only = None if object_ids is None else tuple(int(i) for i in object_ids)
-        return foresight.forecast(self._state, horizon_s, dt_s, only)
+        return foresight.forecast(self._everything(), horizon_s, dt_s, only)
 
     @torch.inference_mode()
     def imagine(
@@ -180,7 +189,7 @@ class WorldModel:
                 "actions [T, U] with U >= 2, horizon >= 1 and samples >= 1."
             )
         held = np.concatenate([actions, np.repeat(actions[-1:], max(steps - len(actions), 0), axis=0)])[:steps]
-        return foresight.imagine(self._state, held, samples, dt_s)
+        return foresight.imagine(self._everything(), held, samples, dt_s)
 
     def get_cost(
         self, info_dict: Mapping[str, Any], action_candidates: Float[torch.Tensor, "1 S T U"], dt_s: float = 0.2
@@ -199,13 +208,16 @@ class WorldModel:
 
     @property
     def belief(self) -> WorldBelief:
-        """What is believed now. The value never changes; a step makes a new one."""
-        return self._state.belief
+        """What is believed now. The value never changes; a step makes a new one.
+
+        It holds what lies in deep sleep too, so that reading it costs what there is, once a step.
+        """
+        return self._everything().belief
 
     @property
     def graph(self) -> InteractionGraph:
-        """The interaction graph now."""
-        return relations.graph_of(self._state)
+        """The interaction graph now, of everything that there is."""
+        return relations.graph_of(self._everything())
 
     @property
     def own_id(self) -> int | None:
@@ -224,13 +236,13 @@ class WorldModel:
 
     def kind_of(self, object_id: int) -> str | None:
         """Return the kind that an object is believed to be, None where no such object is alive."""
-        slot = self._state.belief.slot_of(object_id)
-        return None if slot is None else self._state.library.kinds[int(self._state.belief.model_index[slot])]
+        slot = self.belief.slot_of(object_id)
+        return None if slot is None else self._state.library.kinds[int(self.belief.model_index[slot])]
 
     def query(self, object_id: int) -> Query | None:
         """Return what a registry would be asked about an object now, None where no such object is alive."""
-        slot = self._state.belief.slot_of(object_id)
-        return None if slot is None else doubt.query_about(self._state, slot)
+        slot = self.belief.slot_of(object_id)
+        return None if slot is None else doubt.query_about(self._everything(), slot)
 
     def save(self, path: str | Path) -> None:
         """Write everything that the model remembers to one file (safetensors; data, never code), whole or not at all.
@@ -255,13 +267,22 @@ class WorldModel:
         """
         model = cls.__new__(cls)
         model._state, model._record = checkpoint.load(Path(path), registry, torch.device(device))
+        model._whole = None
         return model
 
-    def _check(self, observation: Observation | Mapping[str, np.ndarray], after_s: float | None) -> Frame:
-        if not isinstance(observation, Observation):
-            observation = Observation.from_gym(observation)
-        return check(observation, after_s, self._state.device, self._state.dtype)
+    def _everything(self) -> EngineState:
+        """Return the state with what lies in deep sleep; put together once a step, and only where it is asked for."""
+        if self._whole is None:
+            self._whole = slumber.whole(self._state)
+        return self._whole
 
     def _refuse(self, frame: Frame) -> None:
         if frame.rejected or frame.ego_rejected:
             self._state.tell(EventKind.REJECTED_INPUT, detections=frame.rejected, ego=frame.ego_rejected)
+
+
+def _admitted(observation: Observation | Mapping[str, np.ndarray], after_s: float | None) -> Observation:
+    if not isinstance(observation, Observation):
+        observation = Observation.from_gym(observation)
+    admit(observation, after_s)
+    return observation

@@ -13,7 +13,7 @@ from worldsim.errors import ObservationError
 from worldsim.filtering.correct import Innovation
 from worldsim.inference.associate import _assign, associate
 from worldsim.inference.lifecycle import existence_after
-from worldsim.inference.observe import check
+from worldsim.inference.observe import admit, read
 from worldsim.inference.sensor_model import SensorModel
 from worldsim.inference.surprise import accumulate, pose_surprise
 from worldsim.inference.visibility import visible
@@ -184,7 +184,7 @@ def test_one_push_beside_a_mover_is_no_evidence_and_many_are() -> None:
 def test_what_is_not_usable_is_counted_and_the_rest_is_kept() -> None:
     seen = detections(np.array([[0.0, 0, 0], [1.0, 0, 0], [2.0, 0, 0]]))
     seen.position[1, 0] = np.nan
-    frame = check(Observation(0.5, seen, Viewpoints.everywhere()), 0.0, torch.device("cpu"), DTYPE)
+    frame = read(Observation(0.5, seen, Viewpoints.everywhere()), torch.device("cpu"), DTYPE)
     assert frame.rejected == 1
     assert frame.source_index.tolist() == [0, 2]
 
@@ -193,4 +193,4 @@ def test_what_is_not_usable_is_counted_and_the_rest_is_kept() -> None:
 def test_time_that_runs_backwards_or_is_no_time_is_refused(time_s: float, message: str) -> None:
     observation = Observation(time_s, Detections.empty(), Viewpoints.everywhere())
     with pytest.raises(ObservationError, match=message):
-        check(observation, 0.0, torch.device("cpu"), DTYPE)
+        admit(observation, 0.0)

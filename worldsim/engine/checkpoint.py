@@ -17,6 +17,8 @@ from safetensors.torch import save as to_bytes
 from worldsim.contracts.interaction import Interaction
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
+from worldsim.dormancy.edges import DormantEdges
+from worldsim.dormancy.store import BY_ROW, Dormant, Signature
 from worldsim.engine import reports
 from worldsim.engine.settings import EgoInterface, LoopSettings, WorldModelSettings
 from worldsim.engine.state import EngineState
@@ -34,6 +36,7 @@ from worldsim.types.record import StepRecord
 from worldsim.types.states import ObjectStates
 
 FORMAT = "worldsim-checkpoint-1"
+_EDGE_FIELDS = ("source", "target", "kind", "log_odds", "here")
 _STATE_FIELDS = ("position", "orientation_xyzw", "linear_velocity", "angular_velocity", "extent_m")
 
 
@@ -46,6 +49,7 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
         tensors |= {f"before.{name}": getattr(state.before, name) for name in _STATE_FIELDS}
     for trial in state.trials.values():
         tensors |= _trial_tensors(trial)
+    tensors |= _dormant_tensors(state)
     head = {
         "format": FORMAT,
         "time_s": state.belief.time_s,
@@ -61,6 +65,8 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
         "frames": state.frames,
         "waiting": sorted(state.waiting.items()),
         "started": record is not None,
+        "round_at": state.dormant.round_at,
+        "attention_span": state.attention_span,
         "trials": [
             {
                 "object_id": t.object_id,
@@ -146,6 +152,9 @@ def _restore(
         before,
         head["frames"],
         {int(i): str(believed) for i, believed in head["waiting"]},
+        dormant=_dormant(head, tensors),
+        dormant_edges=_dormant_edges(tensors),
+        attention_span=head["attention_span"],
     )
 
 
@@ -180,6 +189,47 @@ def _trial(head: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Trial:
         tuple(head["borrowed"]),
         head["believed"],
     )
+
+
+def _dormant_tensors(state: EngineState) -> dict[str, torch.Tensor]:
+    """Return the store of sleepers by the names that it has in a file; nothing where nobody sleeps deeply."""
+    store, edges = state.dormant, state.dormant_edges
+    if store.signature is None:
+        return {}
+    used = slice(0, store.rows)
+    found = {f"dormant.column.{name}": values[used] for name, values in store.columns.items()}
+    found["dormant.signature"] = store.signature.packed[used]
+    found |= {f"dormant.{name}": getattr(store, name)[used] for name in BY_ROW}
+    found |= {f"dormant_edges.{name}": getattr(edges, name) for name in _EDGE_FIELDS}
+    return {name: _tensor(values) for name, values in found.items()}
+
+
+def _dormant(head: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Dormant:
+    if "dormant.here" not in tensors:
+        return Dormant()
+
+    def part(prefix: str) -> dict[str, np.ndarray]:
+        return {k.removeprefix(prefix): v.cpu().numpy() for k, v in tensors.items() if k.startswith(prefix)}
+
+    store = Dormant(
+        columns=part("dormant.column."),
+        signature=Signature(tensors["dormant.signature"].cpu().numpy()),
+        round_at=head["round_at"],
+    )
+    for name in BY_ROW:
+        setattr(store, name, tensors[f"dormant.{name}"].cpu().numpy())
+    store.file_all()
+    return store
+
+
+def _dormant_edges(tensors: dict[str, torch.Tensor]) -> DormantEdges:
+    if "dormant_edges.here" not in tensors:
+        return DormantEdges()
+    edges = DormantEdges()
+    for name in _EDGE_FIELDS:
+        setattr(edges, name, tensors[f"dormant_edges.{name}"].cpu().numpy())
+    edges.file_all()
+    return edges
 
 
 def _settings(head: dict[str, Any]) -> WorldModelSettings:

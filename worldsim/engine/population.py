@@ -87,7 +87,7 @@ def start_objects(state: EngineState, frame: Frame, chosen: Int[np.ndarray, " n"
     """Start a new object, tracked by the generic model, from each unclaimed detection."""
     if len(chosen) == 0:
         return
-    slots = _free_slots(state, len(chosen))
+    slots = free_slots(state, len(chosen))
     ids = np.arange(state.next_id, state.next_id + len(chosen), dtype=np.int64)
     state.next_id += len(chosen)
     state.belief = lifecycle.born(
@@ -110,7 +110,7 @@ def start_own_body(state: EngineState, frame: Frame) -> None:
         return
     kinds = state.library.kinds
     model = kinds.index(state.settings.ego.kind) if state.settings.ego.kind in kinds else state.generic
-    slot = _free_slots(state, 1)
+    slot = free_slots(state, 1)
     row, states = state.index(slot), own_states(state, frame)
     chosen = state.index(np.array([model]))
     belief = slot_table.put(
@@ -188,7 +188,8 @@ def fall_asleep(state: EngineState) -> None:
     state.belief = lifecycle.to_sleep(state.belief, state.index(np.flatnonzero(tired)))
 
 
-def _free_slots(state: EngineState, count: int) -> Int[np.ndarray, " n"]:
+def free_slots(state: EngineState, count: int) -> Int[np.ndarray, " n"]:
+    """Return so many free slots; where there are too few, the belief doubles its capacity first."""
     while int((~state.alive).sum()) < count:
         state.belief = slot_table.grow(state.belief)
         state.ledger.grow()

@@ -12,8 +12,8 @@ from worldsim.dynamics import quaternion
 from worldsim.engine.state import EngineState
 from worldsim.graph.candidates import candidate_pairs
 from worldsim.graph.edges import as_graph, infer
+from worldsim.inference import slots as slot_table
 from worldsim.types.graph import InteractionGraph
-from worldsim.types.states import ObjectStates
 
 _SLEEPING_PAIRS_EVERY = 12  # frames; nothing changes between two things that sleep
 _STANDING_EVERY = 4  # frames looked at as one by kinds that do not read motion
@@ -35,7 +35,9 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
     due = [(k, i) for k, i in enumerate(state.interactions) if standing or i.reads_motion or new.any()]
     if not due:
         return
-    active = able & (state.awake | new) if state.frames % _SLEEPING_PAIRS_EVERY else able
+    worked_on = state.awake
+    worked_on[: len(state.deferred)] &= ~state.deferred
+    active = able & (worked_on | new) if state.frames % _SLEEPING_PAIRS_EVERY else able
     slots = np.flatnonzero(known)
     belief = state.belief
     pairs, gap = candidate_pairs(
@@ -71,8 +73,8 @@ def _frame(state: EngineState, pairs: Int[np.ndarray, "E 2"], dt_s: float) -> Pa
     return PairFrame(
         now.select(source),
         now.select(target),
-        _padded(before, state.belief.capacity).select(source),
-        _padded(before, state.belief.capacity).select(target),
+        slot_table.lengthened(before, state.belief.capacity).select(source),
+        slot_table.lengthened(before, state.belief.capacity).select(target),
         std[source],
         std[target],
         dt_s,
@@ -104,24 +106,6 @@ def _grip(state: EngineState) -> Float[np.ndarray, "3"]:
     half = torch.zeros_like(states.extent_m)
     half[:, 0] = 0.5 * states.extent_m[:, 0]
     return np.asarray((states.position + quaternion.rotate(states.orientation_xyzw, half))[0].cpu().numpy())
-
-
-def _padded(before: ObjectStates, capacity: int) -> ObjectStates:
-    """Return last step's states with blank rows where the belief has grown since."""
-    missing = capacity - len(before)
-    if missing <= 0:
-        return before
-
-    def pad(value: Tensor) -> Tensor:
-        return torch.cat([value, value.new_zeros(missing, value.shape[1])])
-
-    return ObjectStates(
-        pad(before.position),
-        pad(before.orientation_xyzw),
-        pad(before.linear_velocity),
-        pad(before.angular_velocity),
-        pad(before.extent_m),
-    )
 
 
 def graph_of(state: EngineState) -> InteractionGraph:

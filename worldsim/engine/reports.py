@@ -66,6 +66,7 @@ def draft(
         Association(ids, source, matched.visible[slots], frame.source_index[matched.unassigned]),
         _surprise_report(state, slots, hit, predicted, matched, surprised, gained[row].cpu().numpy()),
         InteractionGraph.empty(),
+        deferred=tuple(state.ids[state.deferred].tolist()),
     )
 
 

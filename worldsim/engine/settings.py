@@ -49,6 +49,11 @@ class LoopSettings:
         tentative_s: for how long an object not yet recognised may go unseen before it is taken for clutter, s.
         capacity: slots at the start; doubled when full.
         manoeuvre_m: standard deviation of unforeseen jumps that association allows for, m.
+        dormant_above: sleepers beyond which they are put to deep sleep: looked up by place, and worked on by no stage
+            of the step until something disturbs them. None never does; a small world is worked on whole.
+        attention_budget_ms: what a step may take. The step is spent on those about whom it teaches most, and the record
+            names who was left (`StepRecord.deferred`). It follows the clock, so that two runs differ. None attends to
+            all.
         quiet_frames: frames at rest before a passive object falls asleep.
         future_samples: samples of a forecast.
         linearisation: how the covariance is carried through the dynamics: by ``differences`` as wide as the belief, or
@@ -71,6 +76,8 @@ class LoopSettings:
     capacity: int = 96
     manoeuvre_m: float = 0.1
     quiet_frames: int = 8
+    dormant_above: int | None = 128
+    attention_budget_ms: float | None = None
     future_samples: int = 24
     linearisation: Linearisation = "differences"
     precision: Precision = "float64"

@@ -14,6 +14,8 @@ from torch import Tensor
 from worldsim.contracts.interaction import Interaction
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
+from worldsim.dormancy.edges import DormantEdges
+from worldsim.dormancy.store import Dormant
 from worldsim.engine.enquiries import Enquiries
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.filtering.library import LoadedModels
@@ -28,6 +30,7 @@ from worldsim.types.states import ObjectStates
 GENERIC_MODEL = "generic/unknown"
 STARTER_TAG = "starter"
 """Cards with this tag are what a new world model loads."""
+_MODEL_COLUMN = "belief.model_index"  # of the store of sleepers
 _PASSIVE = ("static", "rigid_body", "hinge")
 
 
@@ -57,6 +60,11 @@ class EngineState:
             to be; meanwhile they run on the broad model.
         events: of the step under way.
         enquiries: questions to a registry that is far away; None where the registry is asked within the step.
+        dormant: what lies in deep sleep, of which the belief has no rows.
+        dormant_edges: edges with an end there.
+        attention_span: how many objects a step can attend to in its time, None before the first was timed.
+        deferred: [C] whom the step under way leaves for later.
+        mirrors: fields of the belief that were read on the host, and the tensors that they were read from.
     """
 
     settings: WorldModelSettings
@@ -80,6 +88,11 @@ class EngineState:
     waiting: dict[int, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     enquiries: Enquiries | None = None
+    dormant: Dormant = field(default_factory=Dormant)
+    dormant_edges: DormantEdges = field(default_factory=DormantEdges)
+    attention_span: int | None = None
+    deferred: Bool[np.ndarray, " C"] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    mirrors: dict[str, tuple[Tensor, np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Ask a registry that is far away in the background."""
@@ -95,6 +108,8 @@ class EngineState:
         self.edges = EdgeTable.empty()
         self.trials, self.verdict_s, self.waiting, self.events = {}, {}, {}, []
         self.own_id, self.before = None, None
+        self.deferred, self.attention_span = np.zeros(capacity, dtype=bool), None
+        self.dormant, self.dormant_edges = Dormant(), DormantEdges()
         self.command, self.hold = np.zeros(2), 0.0
         self.frames = self.next_id = 0
         if self.enquiries is not None:
@@ -108,30 +123,42 @@ class EngineState:
         """Return row numbers as an index tensor on the model's device."""
         return torch.as_tensor(np.ascontiguousarray(rows, dtype=np.int64), device=self.device)
 
+    def _host(self, name: str) -> np.ndarray:
+        """Return a field of the belief on the host: read once for each value that it takes, not at every use."""
+        now: Tensor = getattr(self.belief, name)
+        found = self.mirrors.get(name)
+        if found is None or found[0] is not now:
+            found = now, now.cpu().numpy()
+            self.mirrors[name] = found
+        return found[1]
+
     @property
     def alive(self) -> Bool[np.ndarray, " C"]:
         """Slots in use, on the host."""
-        return self.belief.alive.cpu().numpy()
+        return self._host("alive")
 
     @property
     def awake(self) -> Bool[np.ndarray, " C"]:
         """Slots in use and awake, on the host."""
-        return (self.belief.alive & self.belief.awake).cpu().numpy()
+        return self._host("alive") & self._host("awake")
 
     @property
     def ids(self) -> Int[np.ndarray, " C"]:
         """Object ids by slot, on the host."""
-        return self.belief.object_id.cpu().numpy()
+        return self._host("object_id")
 
     @property
     def model_index(self) -> Int[np.ndarray, " C"]:
         """Model of each slot, on the host."""
-        return self.belief.model_index.cpu().numpy()
+        return self._host("model_index")
 
     @property
     def own_slot(self) -> int | None:
         """Slot of the own body."""
-        return None if self.own_id is None else self.belief.slot_of(self.own_id)
+        if self.own_id is None:
+            return None
+        hits = np.flatnonzero((self.ids == self.own_id) & self.alive)
+        return int(hits[0]) if len(hits) else None
 
     @property
     def broad(self) -> Bool[np.ndarray, " L"]:
@@ -163,6 +190,8 @@ class EngineState:
     def unload(self, model_ids: Iterable[str]) -> None:
         """Drop models that no object and no trial uses, and renumber the rest."""
         used = {self.library.model_ids[m] for m in self.model_index[self.alive]}
+        asleep = self.dormant.columns.get(_MODEL_COLUMN, np.zeros(0, dtype=np.int64))
+        used |= {self.library.model_ids[m] for m in np.unique(asleep[self.dormant.present()])}
         for trial in self.trials.values():
             used |= {self.library.model_ids[m] for m in trial.model_index}
         gone = set(model_ids) - used
@@ -178,6 +207,8 @@ class EngineState:
             model_index=self.index(renumber[self.model_index]),
         )
         self.belief = _at(belief, belief.time_s, self.library)
+        if len(asleep):
+            self.dormant.columns[_MODEL_COLUMN] = renumber[asleep]
         self.trials = {i: t.renumbered(renumber) for i, t in self.trials.items()}
 
 

@@ -13,9 +13,12 @@ from torch import Tensor
 
 from worldsim.dynamics import quaternion
 from worldsim.dynamics.neighbours import pairs_within
+from worldsim.engine.attention import coast
+from worldsim.engine.sight import in_view
 from worldsim.engine.state import EngineState
+from worldsim.filtering.blocks import each_block
 from worldsim.filtering.correct import POSE_DIM, Innovation, correct, innovation
-from worldsim.filtering.density import Density, blocks, local
+from worldsim.filtering.density import Density, local
 from worldsim.filtering.mixture import with_state_of
 from worldsim.filtering.predict import predict
 from worldsim.hypotheses.trial import faded
@@ -24,7 +27,6 @@ from worldsim.inference import slots as slot_table
 from worldsim.inference.associate import associate
 from worldsim.inference.observe import Frame
 from worldsim.inference.surprise import PoseSurprise, accumulate, appearance_surprisal, pose_surprise
-from worldsim.inference.visibility import visible
 from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.graph import InteractionKind
 from worldsim.types.states import ObjectStates
@@ -40,7 +42,6 @@ _NOISE_RATE, _NOISE_MEMORY = 0.02, 0.995
 _NOISE_LIMITS = (0.3, 8.0)
 _TWIST_STD = (0.03, 0.03)  # odometry: m/s, rad/s
 _ATTRIBUTE_FLOOR = 1e-5  # an estimate is never surer than this variance: looks drift
-_OCCLUDER_HEIGHT_M = 0.5
 _YOUNG_HITS = 2
 
 
@@ -63,7 +64,8 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     """Carry every object, and every open hypothesis, to `time_s`. Sleepers only get a little less sure."""
     belief, library = state.belief, state.library
     dt_s = time_s - belief.time_s
-    awake, models, ids = state.awake, state.model_index, state.ids
+    models, ids = state.model_index, state.ids
+    awake = state.awake & ~state.deferred
     loads = carried(state)
     moving = awake & library.moves[models]
     colliding = awake & library.collides[models]
@@ -85,7 +87,8 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
         around = around.select(state.index(np.concatenate([np.arange(belief.capacity), whose])))
     ahead = predict(source, index, library, around, scale, dt_s, state.settings.loop.linearisation, rows)
     density, touching = ahead.density.rows(0, belief.capacity), ahead.touching[: belief.capacity]
-    lifecycle.dream(density, state.index(np.flatnonzero(state.alive & ~awake)))
+    lifecycle.dream(density, state.index(np.flatnonzero(state.alive & ~state.awake)))
+    coast(density, state.index(np.flatnonzero(state.deferred)), dt_s)
     bounds = belief.capacity + np.cumsum([0] + [len(t.model_index) for t in trials])
     pieces = [ahead.density.rows(a, b) for a, b in itertools.pairwise(bounds)]
     density = _carry(state, density, loads)
@@ -181,11 +184,10 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
     seen = detection >= 0
     missed = np.flatnonzero(candidate & ~seen)  # what was detected was in view: only the others need looking at
     if len(missed):
-        fixture = belief.alive & ~belief.awake & (belief.extent_m[:, 2] > _OCCLUDER_HEIGHT_M)
-        in_view = visible(states, state.index(missed), fixture, frame.viewpoint, frame.range_m)
-        seen[missed] = in_view.cpu().numpy()
-    slots = np.flatnonzero(detection >= 0)
-    unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[slots])
+        seen[missed] = in_view(state, states, missed, frame)
+    unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[detection >= 0])
+    seen &= ~state.deferred  # nothing is made of it in this step, so it is no miss
+    slots = np.flatnonzero((detection >= 0) & ~state.deferred)
     return Matched(detection, seen, unassigned, state.index(slots), state.index(detection[slots]))
 
 
@@ -267,12 +269,15 @@ def correct_all(
     fade = torch.where(awake, (nis / _FADE_FROM).clamp(1.0, _FADE_LIMIT), torch.ones_like(nis))
     residual = surprised.innovation.residual
     posterior = density.copy()
-    for part in blocks(len(slots), state.device):
+
+    def corrected(part: slice) -> None:
         prior = faded(density.select(slots[part]), fade[part])
         prior = lifecycle.startled(prior, startled[part], _WAKE_M, _WAKE_RAD)
         rows, gained = correct(prior, residual[part], noise[part])
         posterior.write(slots[part], rows)
         learned.index_copy_(0, slots[part], gained)
+
+    each_block(len(slots), state.device, state.dtype, corrected)
     mine = _correct_own(state, density, frame)
     if mine is not None:
         row, rows, gained = mine

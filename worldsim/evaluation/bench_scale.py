@@ -1,6 +1,6 @@
 """``worldsim bench scale``: what a step costs as the world grows, and what the environment adds to its engine.
 
-Times are medians over steps after a warm-up, on two threads, and every ratio is of times taken in the same run. The
+Times are medians over steps after a warm-up, on two cores, and every ratio is of times taken in the same run. The
 world is `scale_worlds.Plain`: walkers (awake) among crates (asleep), seen without ids. The belief is float32, and
 models are linearised by their own derivatives.
 """
@@ -18,7 +18,9 @@ from jaxtyping import Float
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.bench_scale_classes import class_figures
 from worldsim.evaluation.bench_scale_env import environment_figures
+from worldsim.evaluation.bench_scale_sleep import sleep_figures
 from worldsim.evaluation.bench_scale_vector import vector_figures
 from worldsim.evaluation.scale_stages import stage_times
 from worldsim.evaluation.scale_worlds import FRAME_S, Plain, known_models
@@ -34,7 +36,6 @@ __all__ = ["bench_scale"]
 
 _SETTLING = 8  # frames until everything is recognised and what lies still is asleep
 _LOOPED = 20  # objects on which the one-by-one loop is timed
-_THREADS = 2
 _FAST = LoopSettings(linearisation="derivatives", precision="float32")
 
 
@@ -43,33 +44,34 @@ class _Budget:
     """How much is run.
 
     Attributes:
-        awake: sizes of worlds in which everything walks.
-        asleep: sizes of worlds in which `walking` walk and the rest lies.
+        awake: sizes of worlds in which everything walks; the exponent is of those from `grows_from` on.
+        looked_into: the size at which a step is taken apart.
         steps: timed, at each size.
         rollout: samples, steps and objects.
     """
 
     awake: tuple[int, ...]
-    asleep: tuple[int, ...]
-    walking: int
+    grows_from: int
+    looked_into: int
     steps: int
     rollout: tuple[int, int, int]
 
     @classmethod
     def of(cls, quick: bool) -> _Budget:
         if quick:
-            return cls((30, 100), (60, 240), 20, 5, (32, 8, 5))
-        return cls((300, 1000, 3000, 10_000), (1000, 10_000), 500, 20, (512, 16, 20))
+            return cls((30, 100), 30, 100, 5, (32, 8, 5))
+        return cls((100, 1000, 3000, 10_000, 30_000), 1000, 10_000, 20, (512, 16, 20))
 
 
 def bench_scale(options: BenchOptions) -> list[Figure]:
     """Return the figures; see the module's docstring."""
     budget, rng, models = _Budget.of(options.quick), np.random.default_rng(options.seed), known_models()
     threads = torch.get_num_threads()
-    torch.set_num_threads(_THREADS)
+    torch.set_num_threads(1)  # blocks of rows run side by side instead, see `worldsim.filtering.blocks`
     try:
         figures = _awake_figures(budget, models, options, rng)
-        figures += _asleep_figures(budget, models, options, rng)
+        figures += sleep_figures(options, _FAST, models, rng)
+        figures += class_figures(options, models, rng)
         figures += _rollout_figures(budget, models, options, rng)
     finally:
         torch.set_num_threads(threads)
@@ -82,52 +84,41 @@ def bench_scale(options: BenchOptions) -> list[Figure]:
 def _awake_figures(
     budget: _Budget, models: list[ObjectModel], options: BenchOptions, rng: np.random.Generator
 ) -> list[Figure]:
-    figures, medians = [], []
+    figures, medians, worlds = [], {}, {}
     bars = {1000: 12.0, 10_000: 100.0}
     for count in budget.awake:
-        taken, wm = _steps(Plain(count, 0, models, rng), models, budget.steps)
+        taken, worlds[count] = _steps(Plain(count, 0, models, rng), models, budget.steps)
         here = _median(taken, rng)
-        medians.append(here.value)
+        medians[count] = here.value
         options.tell(f"scale: {count} awake: {here.value:.1f} ms a step")
         words, rest = f"closed loop, {count} awake", {"unit": "ms", "n": len(taken), "interval": here.interval}
         if count in bars:
             figures.append(Figure.at_most(words, here.value, bars[count], **rest))
         else:
             figures.append(Figure.told(words, here.value, **rest))
-    with stage_times() as stages:
-        _steps(Plain(count, 0, models, rng), models, budget.steps)
-    by_stage = stages.medians_ms(budget.steps)
-    figures.append(
-        Figure.told(f"the stages of a step, {count} awake, together", sum(by_stage.values()), unit="ms",
-                    n=budget.steps, baselines={f"{stage} (ms)": ms for stage, ms in by_stage.items()})
-    )  # fmt: skip
-    one_by_one, copy = count * _one_object_ms(wm, models), _copy_ms(wm)
-    figures += [
-        Figure.at_least(f"times faster than one object at a time, {count} awake", one_by_one / here.value, 150.0,
-                        n=_LOOPED, baselines={"one at a time (ms)": one_by_one}),
-        Figure.at_most(f"times a copy of the belief in memory, {count} awake", here.value / copy, 10.0,
-                       baselines={"copy (ms)": copy}),
-        Figure.at_most(f"growth exponent, {budget.awake[0]} to {count} awake",
-                       float(np.polyfit(np.log(budget.awake), np.log(medians), 1)[0]), 1.05, n=len(medians)),
-    ]  # fmt: skip
+    figures += _taken_apart(budget, models, rng, medians[budget.looked_into], worlds[budget.looked_into])
+    grown = [count for count in budget.awake if count >= budget.grows_from]
+    slope = float(np.polyfit(np.log(grown), np.log([medians[count] for count in grown]), 1)[0])
+    figures.append(Figure.at_most(f"growth exponent, {grown[0]} to {grown[-1]} awake", slope, 1.05, n=len(grown)))
     return figures
 
 
-def _asleep_figures(
-    budget: _Budget, models: list[ObjectModel], options: BenchOptions, rng: np.random.Generator
+def _taken_apart(
+    budget: _Budget, models: list[ObjectModel], rng: np.random.Generator, step_ms: float, wm: WorldModel
 ) -> list[Figure]:
-    medians = []
-    for count in budget.asleep:
-        taken, _ = _steps(Plain(budget.walking, count - budget.walking, models, rng), models, budget.steps)
-        medians.append(float(np.median(taken)))
-        options.tell(f"scale: {count} alive, {budget.walking} awake: {medians[-1]:.1f} ms a step")
-    small, large = budget.asleep[0], budget.asleep[-1]
+    """Return where the time of a step goes, and the step beside a loop over objects and beside a copy of memory."""
+    count = budget.looked_into
+    with stage_times() as stages:
+        _steps(Plain(count, 0, models, rng), models, budget.steps)
+    by_stage = stages.medians_ms(budget.steps)
+    one_by_one, copy = count * _one_object_ms(wm, models), _copy_ms(wm)
     return [
-        Figure.at_most(f"a step with {large} alive over one with {small}, {budget.walking} awake in both",
-                       medians[-1] / medians[0], 1.1, n=budget.steps,
-                       baselines={f"{count} alive (ms)": ms for count, ms in zip(budget.asleep, medians, strict=True)}),
-        Figure.at_least(f"steps a second, {large} alive, {budget.walking} awake", 1e3 / medians[-1], 30.0, unit="1/s",
-                        n=budget.steps),
+        Figure.told(f"the stages of a step, {count} awake, together", sum(by_stage.values()), unit="ms",
+                    n=budget.steps, baselines={f"{stage} (ms)": ms for stage, ms in by_stage.items()}),
+        Figure.at_least(f"times faster than one object at a time, {count} awake", one_by_one / step_ms, 150.0,
+                        n=_LOOPED, baselines={"one at a time (ms)": one_by_one}),
+        Figure.at_most(f"times a copy of the belief in memory, {count} awake", step_ms / copy, 10.0,
+                       baselines={"copy (ms)": copy}),
     ]  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -101,16 +100,6 @@ class Density:
             torch.cat([p.parameters for p in parts]),
             torch.cat([p.covariance for p in parts]),
         )
-
-
-_CACHED_ROWS = 1024  # 20 x 20 covariances of so many rows, and their products, stay in a core's cache
-
-
-def blocks(rows: int, device: torch.device) -> Iterator[slice]:
-    """Yield slices of so many rows that a CPU works on each block from its cache; elsewhere all rows at once."""
-    size = _CACHED_ROWS if device.type == "cpu" else max(rows, 1)
-    for start in range(0, rows, size):
-        yield slice(start, min(start + size, rows))
 
 
 def retract(

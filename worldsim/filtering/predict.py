@@ -20,7 +20,8 @@ from torch import Tensor
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics import ContactBodies, resolve_contacts
 from worldsim.dynamics.motion import GRAVITY_M_S2
-from worldsim.filtering.density import Density, blocks, local, retract
+from worldsim.filtering.blocks import each_block
+from worldsim.filtering.density import Density, local, retract
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.types.belief import TANGENT_DIM
@@ -75,21 +76,24 @@ def predict(
     rows = np.arange(len(density)) if rows is None else rows
     for family, members in group_by_family(model_index[rows], library):
         model = library.models[int(np.flatnonzero(library.family_index == family)[0])]
-        for part in blocks(len(members), device):
-            chosen = rows[members[part]]
-            index = torch.as_tensor(chosen, device=device)
-            ahead, touched = _predict_class(
+        mine = rows[members]
+
+        def ahead(part: slice, model: ObjectModel = model, mine: Int[np.ndarray, " m"] = mine) -> None:
+            index = torch.as_tensor(mine[part], device=device)
+            end, touched = _predict_class(
                 model,
                 density.select(index),
-                torch.as_tensor(model_index[chosen], device=device),
+                torch.as_tensor(model_index[mine[part]], device=device),
                 library,
                 surroundings.select(index),
                 noise_scale.index_select(0, index),
                 dt_s,
                 linearisation,
             )
-            out.write(index, ahead)
+            out.write(index, end)
             touching.index_copy_(0, index, touched)
+
+        each_block(len(mine), device, density.parameters.dtype, ahead)
     return Prediction(out, touching)
 
 

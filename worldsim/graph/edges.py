@@ -33,6 +33,19 @@ class EdgeTable:
         i = np.zeros(0, dtype=np.int64)
         return cls(i, i, i, np.zeros(0))
 
+    def joined(self, other: EdgeTable) -> EdgeTable:
+        """Return the edges of both, of which none is in both."""
+        if len(other.source) == 0:
+            return self
+        both = EdgeTable(
+            np.concatenate([self.source, other.source]),
+            np.concatenate([self.target, other.target]),
+            np.concatenate([self.kind, other.kind]),
+            np.concatenate([self.log_odds, other.log_odds]),
+        )
+        order = np.argsort(both.keys(), kind="stable")
+        return EdgeTable(both.source[order], both.target[order], both.kind[order], both.log_odds[order])
+
     def keys(self) -> Int[np.ndarray, " E"]:
         """Return one integer a row that orders rows by (source, target, kind)."""
         return edge_keys(self.source, self.target, self.kind)

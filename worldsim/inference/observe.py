@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from worldsim.errors import ObservationError
@@ -45,8 +45,8 @@ class Frame:
     range_m: Float[Tensor, " K"]
 
 
-def check(observation: Observation, previous_time_s: float | None, device: torch.device, dtype: torch.dtype) -> Frame:
-    """Return the usable part of an observation.
+def admit(observation: Observation, previous_time_s: float | None) -> None:
+    """Refuse an observation that breaks its contract as a whole.
 
     Raises:
         ObservationError: its time is not finite or does not move forward, or a field has the wrong shape.
@@ -59,9 +59,27 @@ def check(observation: Observation, previous_time_s: float | None, device: torch
             f"observation has time_s = {time_s}, expected >= {previous_time_s} (the time of the belief): time runs "
             "forward. Call reset(observation) to start anew."
         )
-    detections = _shaped(observation.detections)
+    _shaped(observation.detections)
+
+
+def read(
+    observation: Observation,
+    device: torch.device,
+    dtype: torch.dtype,
+    rows: Int[np.ndarray, " r"] | None = None,
+) -> Frame:
+    """Return the usable part of an admitted observation.
+
+    Args:
+        observation: one frame.
+        device: of the tensors.
+        dtype: of the tensors.
+        rows: which of its detections to read; all where None.
+    """
+    detections = observation.detections if rows is None else observation.detections.select(rows)
     usable = detections.finite_rows()
     kept = detections.select(usable)
+    source = np.flatnonzero(usable)
     ego = observation.ego
     ego_ok = ego is None or _ego_usable(ego)
     viewpoints = _usable_viewpoints(observation.viewpoints)
@@ -71,9 +89,9 @@ def check(observation: Observation, previous_time_s: float | None, device: torch
 
     quaternions = kept.orientation_xyzw / np.linalg.norm(kept.orientation_xyzw, axis=1, keepdims=True).clip(1e-9)
     return Frame(
-        time_s,
+        observation.time_s,
         kept,
-        np.flatnonzero(usable),
+        source if rows is None else rows[source],
         int((~usable).sum()),
         ego if ego_ok else None,
         not ego_ok,
@@ -88,7 +106,7 @@ def check(observation: Observation, previous_time_s: float | None, device: torch
     )
 
 
-def _shaped(d: Detections) -> Detections:
+def _shaped(d: Detections) -> None:
     n = len(d.position)
     expected = {
         "position": (n, 3),
@@ -102,7 +120,6 @@ def _shaped(d: Detections) -> Detections:
             raise ObservationError(f"detections.{name} has shape {np.shape(getattr(d, name))}, expected {shape}.")
     if np.ndim(d.appearance) != 2 or len(d.appearance) != n:
         raise ObservationError(f"detections.appearance has shape {np.shape(d.appearance)}, expected ({n}, A).")
-    return d
 
 
 def _ego_usable(ego: EgoState) -> bool:

@@ -12,6 +12,7 @@ from worldsim.filtering.density import Density
 from worldsim.filtering.library import PARAMETER_DIM
 from worldsim.types.belief import TANGENT_DIM, WorldBelief
 from worldsim.types.observation import APPEARANCE_DIM
+from worldsim.types.states import ObjectStates
 
 JOINT_DIM = TANGENT_DIM + PARAMETER_DIM
 
@@ -56,6 +57,32 @@ def grow(belief: WorldBelief) -> WorldBelief:
     more = empty_belief(belief.capacity, belief.position.device, belief.position.dtype).tensors()
     doubled = {name: torch.cat([value, more[name]]) for name, value in belief.tensors().items()}
     return dataclasses.replace(belief, **doubled)  # type: ignore[arg-type]
+
+
+def packed(belief: WorldBelief, slots: Int[Tensor, " n"], capacity: int) -> WorldBelief:
+    """Return the belief about the objects in `slots` alone, in the first n of `capacity` slots."""
+    blank = empty_belief(capacity, belief.position.device, belief.position.dtype).tensors()
+    kept = {name: value.index_select(0, slots) for name, value in belief.tensors().items()}
+    joined = {name: torch.cat([value, blank[name][len(slots) :]]) for name, value in kept.items()}
+    return dataclasses.replace(belief, **joined)  # type: ignore[arg-type]
+
+
+def lengthened(states: ObjectStates, capacity: int) -> ObjectStates:
+    """Return states of an earlier belief with blank rows where it has grown since."""
+    missing = capacity - len(states)
+    if missing <= 0:
+        return states
+
+    def pad(value: Tensor) -> Tensor:
+        return torch.cat([value, value.new_zeros(missing, value.shape[1])])
+
+    return ObjectStates(
+        pad(states.position),
+        pad(states.orientation_xyzw),
+        pad(states.linear_velocity),
+        pad(states.angular_velocity),
+        pad(states.extent_m),
+    )
 
 
 def density_of(belief: WorldBelief) -> Density:

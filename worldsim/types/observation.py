@@ -57,6 +57,18 @@ class Detections:
             self.covariance[index],
         )
 
+    def rows(self, start: int, end: int) -> Detections:
+        """Return the detections from `start` to `end`, as views."""
+        part = slice(start, end)
+        return Detections(
+            self.position[part],
+            self.orientation_xyzw[part],
+            self.extent_m[part],
+            self.colour[part],
+            self.appearance[part],
+            self.covariance[part],
+        )
+
     def finite_rows(self) -> np.ndarray:
         """Return a [D] mask of the detections that are usable: finite, unit quaternion, positive extent."""
         n = len(self)

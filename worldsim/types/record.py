@@ -130,6 +130,7 @@ class StepRecord:
         alarmed: ids of objects under alarm or under test now.
         hypotheses: object id -> {model id: posterior probability} for objects under test.
         loaded_models: ids of the models loaded after the step.
+        deferred: ids of the objects that the step left for later, its time being spent (see ``attention_budget_ms``).
     """
 
     time_s: float
@@ -141,3 +142,4 @@ class StepRecord:
     alarmed: tuple[int, ...] = ()
     hypotheses: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     loaded_models: tuple[str, ...] = ()
+    deferred: tuple[int, ...] = ()

@@ -1,0 +1,79 @@
+"""A budget of time is spent on those about whom a step teaches most, and nobody is forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from tests.small_world import Shelf, frames
+from tests.small_world import world_model as small_world_model
+from worldsim.engine.settings import LoopSettings, WorldModelSettings
+from worldsim.evaluation.scale_worlds import Plain, known_models
+from worldsim.loop import WorldModel
+from worldsim.types import EventKind
+
+_NEVER_ENOUGH_MS, _PLENTY_MS = 1e-3, 1e6
+
+
+def world_model(budget_ms: float | None) -> WorldModel:
+    settings = WorldModelSettings(loop=LoopSettings(attention_budget_ms=budget_ms))
+    return WorldModel(models=known_models(), settings=settings)
+
+
+def test_a_budget_that_pays_for_all_changes_nothing() -> None:
+    beliefs = []
+    for budget in (None, _PLENTY_MS):
+        stream = Plain(6, 4, known_models(), np.random.default_rng(0)).frames()
+        wm = world_model(budget)
+        wm.reset(next(stream))
+        records = [wm.step(next(stream)) for _ in range(10)]
+        assert not any(r.deferred for r in records)
+        beliefs.append(wm.belief)
+    for name, tensor in beliefs[0].tensors().items():
+        assert torch.equal(tensor, beliefs[1].tensors()[name]), name
+
+
+def test_what_is_left_is_named_and_comes_up_in_its_turn() -> None:
+    stream = Plain(12, 0, known_models(), np.random.default_rng(0)).frames()
+    wm = world_model(_NEVER_ENOUGH_MS)
+    wm.reset(next(stream))
+    for _ in range(8):
+        wm.step(next(stream))  # everybody is recognised
+    who = set(wm.belief.object_id[wm.belief.alive].tolist())
+    attended: set[int] = set()
+    for _ in range(60):
+        record = wm.step(next(stream))
+        assert record.deferred
+        assert not (set(record.deferred) & set(record.surprise.object_id[~np.isnan(record.surprise.nis)].tolist()))
+        attended |= who - set(record.deferred)
+    assert attended == who
+    assert {int(i) for i in wm.belief.object_id[wm.belief.alive]} == who
+    assert all(r.kind != EventKind.BIRTH for r in record.events)
+
+
+def test_the_least_known_is_attended_to_first() -> None:
+    stream = Plain(8, 0, known_models(), np.random.default_rng(0)).frames()
+    wm = world_model(_NEVER_ENOUGH_MS)
+    wm.reset(next(stream))
+    for _ in range(8):
+        wm.step(next(stream))
+    state = wm._state
+    slot = int(np.flatnonzero(state.awake)[3])
+    wide = state.belief.joint_covariance.clone()
+    wide[slot, :6, :6] *= 100.0
+    state.belief = dataclasses.replace(state.belief, joint_covariance=wide)
+    record = wm.step(next(stream))
+    assert int(state.ids[slot]) not in record.deferred
+    assert len(record.deferred) == 7
+
+
+def test_an_intruder_is_noticed_however_little_time_there_is() -> None:
+    wm = small_world_model(
+        Shelf(), settings=WorldModelSettings(loop=LoopSettings(attention_budget_ms=_NEVER_ENOUGH_MS))
+    )
+    stream = frames(6.0, cat_from_s=2.0)
+    wm.reset(next(stream))
+    told = [e.kind for observation in stream for e in wm.step(observation, np.zeros(3)).events]
+    assert EventKind.ALARM in told
