@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------- constants
 
 TARGETS = ("rolling", "bouncing", "fleeing")
-HALF_LENGTH_M, HALF_WIDTH_M = 4.5, 3.0
+HALF_LENGTH_M, HALF_WIDTH_M = 4.5, 4.0
 """Half edges of the floor; its east end, at +x, is open."""
 APRON_M = 1.5
 """Floor beyond the open end."""
@@ -48,7 +48,7 @@ VARIATION: dict[str, tuple[float, float]] = {
     "fleeing_speed_m_s": (0.5, 0.75),
     "direction_rad": (-0.6, 0.6),
     "drop_m": (0.25, 0.5),
-    "target_y_m": (-2.0, 2.0),
+    "target_y_m": (-2.8, 2.8),
     "robot_x_m": (0.5, 3.0),
     "robot_y_m": (-2.2, 2.2),
     "robot_yaw_rad": (-math.pi, math.pi),

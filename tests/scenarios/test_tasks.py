@@ -119,7 +119,7 @@ def _seed_towards_a_wall(physics):
         truth = physics.truth()
         row = truth.names.index("target")
         y, vy = truth.position[row][1], truth.linear_velocity[row][1]
-        if y * vy > 0.0 and (3.0 - abs(y)) / abs(vy) < 6.0:
+        if y * vy > 0.0 and (HALF_WIDTH_M - abs(y)) / abs(vy) < 2.5:
             return seed
     raise AssertionError("no such seed among fifty")
 
