@@ -19,8 +19,9 @@ from worldsim_agents.task_object import yaw_of
 
 _SAME_M, _FORGET_S = 0.45, 0.6
 _GAIN, _RATE_GAIN = 0.6, 0.25  # of the alpha-beta filter
-_ALIVE_M = ((0.35, 0.70, 1.3, 2.1), (0.30, 1.00, 0.45, 0.75), (0.30, 0.60, 0.20, 0.40))
-"""Longer edge from, to and height from, to of people, dogs and cats (and balls, which are as low as cats)."""
+_ALIVE = ((0.35, 0.70, 1.3, 2.1, 0.6, 1.0), (0.65, 1.00, 0.45, 0.75, 0.2, 0.5), (0.35, 0.60, 0.20, 0.40, 0.2, 0.5))
+"""Longer edge and height (m), and shorter over longer edge, each from and to, of people, dogs and cats."""
+_BALL_M, _ROUND = 0.5, 0.85  # smaller than that, and as wide as long: a ball, which may be rolled over
 _SEEN_TIMES = 3  # of what stands, before it is believed
 _BODY_M = 0.40  # half the robot's width and a margin, for what stands
 _ROOM_M = 0.90  # between the robot's middle and that of who walks
@@ -67,9 +68,9 @@ class Walker(Agent):
         if ego is None or "task_goals_left" not in task:
             raise ConfigurationError("Walker: the observation is of no errand (House, Park, HousePark).")
         seen, now = observation.detections, observation.time_s
-        alive = _alive(seen)
-        self._track(seen.position[alive][:, :2], now)
-        self._map(seen, ~alive & (seen.extent_m[:, 2] > 0.05))
+        alive, ball = _alive(seen), _is_a_ball(seen)
+        self._track(seen.position[alive & ~ball][:, :2], now)
+        self._map(seen, ~alive & ~ball & (seen.extent_m[:, 2] > 0.05))
         here, goal = pose_of(ego), np.asarray(task["task_goal_position"], dtype=np.float64)[:2]
         stale = self._route is None or not self._route.leads_to((float(goal[0]), float(goal[1])))
         if stale or now - self._routed_s > _REPLAN_S:
@@ -133,7 +134,7 @@ class Walker(Agent):
         left = self._route.distance_to_go(points).numpy()
         left = np.where(np.linalg.norm(way - goal, axis=-1) < 0.3, 0.0, left)
         cost = left.min(axis=1) + 0.3 * left[:, -1] + 0.3 * self._off_course(way[:, -1], yaw[:, -1])
-        cost += 0.02 * np.abs(pairs[:, 1]) + 0.05 * (pairs[:, 0] < 0.0)
+        cost += 0.02 * np.abs(pairs[:, 1]) + 0.4 * (pairs[:, 0] < 0.0)
         blocking = self._route.obstacles.blocking
         if len(blocking):
             gap = blocking.signed_distance(points).amin(dim=-1).numpy()
@@ -157,9 +158,18 @@ class Walker(Agent):
 
 
 def _alive(seen: Detections) -> np.ndarray:
-    """Return which detections have the size of somebody alive, or of a ball."""
-    longest, height = seen.extent_m[:, :2].max(axis=1, initial=0.0), seen.extent_m[:, 2]
+    """Return which detections have the size of somebody alive."""
+    longest = seen.extent_m[:, :2].max(axis=1, initial=0.0)
+    slender = seen.extent_m[:, :2].min(axis=1, initial=math.inf) / np.maximum(longest, 1e-6)
+    measured = np.stack([longest, seen.extent_m[:, 2], slender], axis=1)
     found = np.zeros(len(seen), dtype=bool)
-    for shortest_m, longest_m, low_m, high_m in _ALIVE_M:
-        found |= (longest > shortest_m) & (longest < longest_m) & (height > low_m) & (height < high_m)
+    for limits in _ALIVE:
+        low, high = np.array(limits[::2]), np.array(limits[1::2])
+        found |= ((measured > low) & (measured < high)).all(axis=1)
     return found
+
+
+def _is_a_ball(seen: Detections) -> np.ndarray:
+    """Return which detections are small and as wide as long and high."""
+    longest = seen.extent_m.max(axis=1, initial=0.0)
+    return np.asarray((longest < _BALL_M) & (seen.extent_m.min(axis=1, initial=math.inf) > _ROUND * longest))

@@ -81,7 +81,7 @@ def house(middle: Point, garden_door: bool, rng: np.random.Generator) -> Furnish
         standing.append(furnish(f"table_{i}", "station", (x + tx, y + ty, 0.0), turn, rng, scale=1.0))
     standing.append(furnish("bookshelf", "shelf", (x - 2.6, y + 3.08, 0.0), 0.0, rng, scale=0.8))
     standing.append(plain("sofa", "station", (1.7, 0.7, 0.6), (x + 2.6, y + 2.95, 0.3), SOFA_COLOUR, rng))
-    for i, (bx, by) in enumerate(((-4.0, -3.0), (4.0, -0.4))):
+    for i, (bx, by) in enumerate(((-4.0, -3.0), (4.0, -1.7))):
         turn = float(rng.uniform(-0.6, 0.6))
         standing.append(furnish(f"box_{i}", "crate", (x + bx, y + by, 0.0005), turn, rng))
     sideboard, leaves = _sideboard((x + 0.9, y - 3.15), rng)

@@ -60,7 +60,7 @@ class HousePark(Scenario):
 
     expert: ClassVar[str] = "walker"
     overview: ClassVar[PinholeCamera] = PinholeCamera(
-        (0.0, -9.5, 13.0), (0.0, -0.5, 0.0), vertical_field_rad=0.80, near_m=1.0
+        (0.0, -10.5, 15.5), (0.0, -0.2, 0.0), vertical_field_rad=0.85, near_m=1.0
     )
 
     def __post_init__(self) -> None:
