@@ -79,7 +79,7 @@ def test_every_requirement_is_pinned_within_its_range_and_pins_name_no_build_and
 
 def test_everything_that_is_imported_is_required():
     stated = [*lines("options", "install_requires")]
-    stated += [line for key in ("mujoco", "train", "server") for line in lines("options.extras_require", key)]
+    stated += [line for key in ("mujoco", "ray", "train", "server") for line in lines("options.extras_require", key)]
     required = {canonicalize_name(Requirement(line).name) for line in stated}
     provided = packages_distributions()
     missing = {}

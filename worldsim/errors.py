@@ -45,6 +45,10 @@ class UnknownNameError(WorldsimError, LookupError):
         super().__init__(f"unknown {what} {name!r}.{hint} Known: {shown or '(none)'}.")
         self.what, self.name, self.known = what, name, tuple(names)
 
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, tuple[str, ...]]]:
+        """Travel from a worker process by what it was made of, not by its message."""
+        return type(self), (self.what, self.name, self.known)
+
 
 class ObservationError(WorldsimError, ValueError):
     """An observation breaks its contract; the belief is left as it was."""

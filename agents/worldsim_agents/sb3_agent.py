@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -33,16 +33,9 @@ __all__ = ["PPOAgent", "SACAgent", "SB3Agent"]
 
 _WEIGHTS, _CARD = "policy.safetensors", "policy.json"
 _ROWS = {"position": 3, "orientation_xyzw": 4, "extent_m": 3, "appearance": APPEARANCE_DIM}
-_OWN = {
-    "ego_position": 3,
-    "ego_orientation_xyzw": 4,
-    "ego_linear_velocity": 3,
-    "ego_angular_velocity": 3,
-    "task_holding": 1,
-    "task_goal_position": 3,
-    "task_pickup_position": 3,
-    "task_dropoff_position": 3,
-}
+_OWN = {"ego_position": 3, "ego_orientation_xyzw": 4, "ego_linear_velocity": 3, "ego_angular_velocity": 3}
+_TASK = "task_"
+"""A policy reads every field of this beginning: what a task tells is as long as the task says."""
 _ACTION_DIM = 3
 _BATCH = 64
 _REPLAY_FRAMES = 20_000  # one takes about 20 kB
@@ -57,7 +50,9 @@ class SB3Agent(LearningAgent):
         """Act by `policy`; `returns` are those of its training."""
         self.policy = policy
         self._returns = returns
-        self._max_objects = int(policy.observation_space["mask"].shape[0])  # type: ignore[index]  # a Dict space
+        spaces: Any = policy.observation_space
+        self._max_objects = int(spaces["mask"].shape[0])
+        self._task = {name: int(box.shape[0]) for name, box in spaces.items() if name.startswith(_TASK)}
 
     def __repr__(self) -> str:
         """Return the algorithm and the size of the policy."""
@@ -109,7 +104,7 @@ class SB3Agent(LearningAgent):
     ) -> Float[np.ndarray, " U"]:
         """Return the policy's likeliest action; the world model's record is not read."""
         del record, rng
-        action, _ = self.policy.predict(_fields(observation, self._max_objects), deterministic=True)
+        action, _ = self.policy.predict(_fields(observation, self._max_objects, self._task), deterministic=True)
         return np.asarray(action, dtype=np.float32)
 
     def save(self, folder: Path) -> None:
@@ -120,7 +115,12 @@ class SB3Agent(LearningAgent):
         # clones, since actor and critic share what reads the observation and safetensors stores no shared memory
         weights = {name: value.detach().cpu().clone() for name, value in self.policy.state_dict().items()}
         save_file(weights, folder / _WEIGHTS)
-        card = {"algorithm": self.algorithm, "max_objects": self._max_objects, "returns": list(self._returns)}
+        card = {
+            "algorithm": self.algorithm,
+            "max_objects": self._max_objects,
+            "task": self._task,
+            "returns": list(self._returns),
+        }
         (folder / _CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -141,9 +141,10 @@ class SB3Agent(LearningAgent):
                 raise DataError(
                     f"{folder} holds a policy of {algorithm!r}, expected {cls.algorithm!r}: use --agent {algorithm}."
                 )
-            policy = cls.make_policy(*_spaces(max_objects))
+            task = {str(name): int(width) for name, width in card["task"].items()}
+            policy = cls.make_policy(*_spaces(max_objects, task))
             policy.load_state_dict(load_file(folder / _WEIGHTS))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
             raise DataError(
                 f"{folder} holds no readable policy ({type(error).__name__}: {error}). "
                 f"`worldsim train SCENARIO --agent {cls.algorithm} --out DIR` writes one."
@@ -220,10 +221,11 @@ def _monitored(make_env: Callable[[], Any]) -> Monitor[Any, Any]:
     from stable_baselines3.common.monitor import Monitor
 
     env = make_env()
-    wanted = ["mask", *_ROWS, *_OWN]
-    missing = sorted(set(wanted) - set(getattr(env.observation_space, "spaces", ())))
+    wanted, given = ["mask", *_ROWS, *_OWN], sorted(getattr(env.observation_space, "spaces", ()))
+    missing = sorted(set(wanted) - set(given))
     if missing:
         raise ConfigurationError(f"a learned policy reads {missing}, which the environment's observation lacks.")
+    wanted += [name for name in given if name.startswith(_TASK)]
     return Monitor(FilterObservation(env, filter_keys=wanted))
 
 
@@ -238,33 +240,39 @@ def _no_schedule(_: float) -> float:
     return 0.0
 
 
-def _spaces(max_objects: int) -> tuple[spaces.Dict, spaces.Box]:
-    """Return the spaces of a policy over `max_objects` padded rows; bounds play no part in a policy's shape."""
+def _spaces(max_objects: int, task: Mapping[str, int]) -> tuple[spaces.Dict, spaces.Box]:
+    """Return the spaces of a policy over `max_objects` padded rows and the numbers of a task, by name and length.
+
+    Bounds play no part in a policy's shape.
+    """
     from gymnasium import spaces
 
-    widths = {"mask": max_objects} | {name: max_objects * width for name, width in _ROWS.items()} | _OWN
+    widths = {"mask": max_objects} | {name: max_objects * width for name, width in _ROWS.items()} | _OWN | dict(task)
     boxes: dict[str, spaces.Space[Any]] = {
         name: spaces.Box(-np.inf, np.inf, (width,), np.float32) for name, width in sorted(widths.items())
     }
     return spaces.Dict(boxes), spaces.Box(-1.0, 1.0, (_ACTION_DIM,), np.float32)
 
 
-def _fields(observation: Observation, max_objects: int) -> dict[str, np.ndarray]:
+def _fields(observation: Observation, max_objects: int, wanted: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Return what the policy reads of an observation, padded to `max_objects` rows as the environment does.
 
     Raises:
-        ConfigurationError: the observation has no own body or no task.
+        ConfigurationError: the observation has no own body, or it is of another task than the policy learned.
     """
-    detections, ego, task = observation.detections, observation.ego, observation.task
-    if ego is None or not task:
-        raise ConfigurationError("a learned policy steers an own body with a task; the observation has none.")
+    detections, ego, task = observation.detections, observation.ego, observation.task or {}
+    if ego is None or not set(wanted) <= set(task):
+        raise ConfigurationError(
+            f"a learned policy steers an own body and reads {sorted(wanted)}; the observation has "
+            f"{'no own body' if ego is None else sorted(task)}. Train it on the scenario that it is to act in."
+        )
     n = min(len(detections), max_objects)
     fields: dict[str, np.ndarray] = {"mask": (np.arange(max_objects) < n).astype(np.float32)}
     for name, width in _ROWS.items():
         rows = np.zeros((max_objects, width), dtype=np.float32)
         rows[:n] = getattr(detections, name)[:n]
         fields[name] = rows.reshape(-1)
-    for name in _OWN:
-        value = getattr(ego, name.removeprefix("ego_")) if name.startswith("ego_") else task[name]
+    for name in (*_OWN, *wanted):
+        value = getattr(ego, name.removeprefix("ego_")) if name in _OWN else task[name]
         fields[name] = np.asarray(value, dtype=np.float32).reshape(-1)
     return fields

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 __all__ = ["SetExtractor"]
 
 _ROW_KEYS = ("position", "orientation_xyzw", "extent_m", "appearance")
-_PLACE_KEYS = ("task_goal_position", "task_pickup_position", "task_dropoff_position")
-_OWN = 3 + 1 + 1 + 2  # linear velocity in the body frame, yaw rate, holding, heading as (cos, sin)
+_PLACE, _TURN = "_position", "_orientation_xyzw"  # how a task's field ends that is a place, or an orientation
+_OWN = 3 + 1 + 2  # linear velocity in the body frame, yaw rate, heading as (cos, sin)
 _SEEN = 3 + 3 + 2  # place in the body frame, extent, heading relative to the robot's as (cos, sin)
 
 
@@ -21,7 +21,8 @@ class SetExtractor(BaseFeaturesExtractor):
 
     Every detection goes through the same small network, and the largest answer of each unit is kept (Zaheer et al.
     2017, "Deep Sets", with max for sum): the order of detections and the padding make no difference. Positions are
-    turned into the robot's frame, so that what is ahead looks the same wherever the robot stands.
+    turned into the robot's frame, so that what is ahead looks the same wherever the robot stands; a task's places and
+    orientations too, and what else a task tells is read as it is.
     """
 
     def __init__(self, observation_space: spaces.Dict, features_dim: int = 128) -> None:
@@ -30,7 +31,12 @@ class SetExtractor(BaseFeaturesExtractor):
         half = features_dim // 2
         appearance_dim = spaces.flatdim(observation_space["appearance"]) // spaces.flatdim(observation_space["mask"])
         self.each = nn.Sequential(nn.Linear(_SEEN + appearance_dim, 64), nn.ReLU(), nn.Linear(64, half), nn.ReLU())
-        self.own = nn.Sequential(nn.Linear(_OWN + 3 * len(_PLACE_KEYS), 64), nn.ReLU(), nn.Linear(64, half), nn.ReLU())
+        task = {name: spaces.flatdim(box) for name, box in observation_space.items() if name.startswith("task_")}
+        self.places = sorted(name for name, width in task.items() if name.endswith(_PLACE) and width == 3)
+        self.turns = sorted(name for name, width in task.items() if name.endswith(_TURN) and width == 4)
+        self.others = sorted(set(task) - {*self.places, *self.turns})
+        told = 3 * len(self.places) + 2 * len(self.turns) + sum(task[name] for name in self.others)
+        self.own = nn.Sequential(nn.Linear(_OWN + told, 64), nn.ReLU(), nn.Linear(64, half), nn.ReLU())
 
     def forward(self, observations: dict[str, Tensor]) -> Float[Tensor, "B F"]:
         """Return the features of a batch of B observations."""
@@ -42,9 +48,11 @@ class SetExtractor(BaseFeaturesExtractor):
         facing = _turned(_heading(rows["orientation_xyzw"]), heading.unsqueeze(1))
         detections = torch.cat([relative, rows["extent_m"], facing, rows["appearance"]], dim=-1)
         answers = self.each(detections).masked_fill(~seen.unsqueeze(-1), 0.0)  # 0 is a ReLU's least answer
-        places = [_turned(o[name] - here, heading) for name in _PLACE_KEYS]
+        told = [_turned(o[name] - here, heading) for name in self.places]
+        told += [_turned(_heading(o[name]), heading) for name in self.turns]
+        told += [o[name] for name in self.others]
         velocity, yaw_rate = _turned(o["ego_linear_velocity"], heading), o["ego_angular_velocity"][:, 2:]
-        own = torch.cat([velocity, yaw_rate, o["task_holding"], heading, *places], dim=-1)
+        own = torch.cat([velocity, yaw_rate, heading, *told], dim=-1)
         return torch.cat([answers.amax(dim=1), self.own(own)], dim=-1)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------- constants
 
 TARGETS = ("rolling", "bouncing", "fleeing")
-HALF_LENGTH_M, HALF_WIDTH_M = 4.5, 3.0
+HALF_LENGTH_M, HALF_WIDTH_M = 4.5, 4.0
 """Half edges of the floor; its east end, at +x, is open."""
 APRON_M = 1.5
 """Floor beyond the open end."""
@@ -46,9 +46,9 @@ FLOOR_COLOUR: Vector = (0.70, 0.72, 0.74)
 VARIATION: dict[str, tuple[float, float]] = {
     "speed_m_s": (0.8, 1.4),
     "fleeing_speed_m_s": (0.5, 0.75),
-    "direction_rad": (-0.6, 0.6),
+    "direction_rad": (-0.8, 0.8),
     "drop_m": (0.25, 0.5),
-    "target_y_m": (-2.0, 2.0),
+    "target_y_m": (-3.2, 3.2),
     "robot_x_m": (0.5, 3.0),
     "robot_y_m": (-2.2, 2.2),
     "robot_yaw_rad": (-math.pi, math.pi),

@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 
 from worldsim.errors import ConfigurationError, DataError
+from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.types.observation import APPEARANCE_DIM, Detections, EgoState, Observation, Viewpoints
 from worldsim_agents.sb3_agent import PPOAgent, SACAgent
 from worldsim_agents.set_policy import SetExtractor
@@ -159,3 +160,16 @@ def test_a_policy_of_another_algorithm_or_a_truncated_one_is_refused(tmp_path):
 def test_an_environment_that_lacks_what_the_policy_reads_is_refused():
     with pytest.raises(ConfigurationError, match="lacks"):
         PPOAgent.train(gym.make("CartPole-v1"), 64, 0)
+
+
+@pytest.mark.parametrize("name", ["Intercept", "PushT", "Sorting"])
+def test_a_policy_reads_whatever_a_task_tells_and_refuses_another_task(name, tmp_path):
+    env = WorldsimEnv(name, observation="state")
+    raw, _ = env.reset(seed=0)
+    policy = PPOAgent.make_policy(env.observation_space, env.action_space)
+    PPOAgent(policy).save(tmp_path)
+    env.close()
+    frame = Observation.from_gym(raw)
+    assert PPOAgent.load(tmp_path).act(frame, None, np.random.default_rng(0)).shape == (3,)
+    with pytest.raises(ConfigurationError, match="Train it on the scenario"):
+        PPOAgent.load(tmp_path).act(observation(np.random.default_rng(0)), None, np.random.default_rng(0))

@@ -102,7 +102,7 @@ def test_a_ball_comes_back_off_a_side_wall(physics):
     physics.reset(Intercept(target="bouncing"), seed=_seed_towards_a_wall(physics))
     row = physics.truth().names.index("target")
     places, ways = [], []
-    for _ in range(160):
+    for _ in range(200):
         physics.step(None)
         places.append(float(physics.truth().position[row][1]))
         ways.append(float(physics.truth().linear_velocity[row][1]))
@@ -119,7 +119,7 @@ def _seed_towards_a_wall(physics):
         truth = physics.truth()
         row = truth.names.index("target")
         y, vy = truth.position[row][1], truth.linear_velocity[row][1]
-        if y * vy > 0.0 and (3.0 - abs(y)) / abs(vy) < 6.0:
+        if y * vy > 0.0 and (HALF_WIDTH_M - abs(y)) / abs(vy) < 4.0:
             return seed
     raise AssertionError("no such seed among fifty")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worldsim.commands.options import Json, Out, Seed, emit, print_table, tell
+from worldsim.commands.options import Json, Out, Ray, Seed, emit, print_table, tell
 from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, BenchResult, Figure, parse_seeds, run_bench
 
 __all__ = ["bench"]
@@ -28,8 +28,9 @@ def bench(  # noqa: PLR0913 - the options of a command
         float | None, typer.Option("--soak-minutes", min=0.01, help="How long `bench registry` soaks its service.")
     ] = None,
     stages: Annotated[
-        str | None, typer.Option("--stages", metavar="A,B", help="Only these stages of `bench registry`.")
+        str | None, typer.Option("--stages", metavar="A,B", help="Only these stages of a benchmark of several.")
     ] = None,
+    ray: Ray = None,
     json: Json = False,
     seed: Seed = 0,
     out: Out = None,
@@ -39,7 +40,7 @@ def bench(  # noqa: PLR0913 - the options of a command
     With --out DIR, figures.json and whatever else the benchmark makes is written into that folder.
     """
     only = None if stages is None else tuple(stages.split(","))
-    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes, only)
+    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes, only, ray)
     result = run_bench(name, options)
     file = out / "figures.json" if out is not None else None
     emit(result.report(), as_json=json, out=file, show=lambda: _show(result))

@@ -12,6 +12,10 @@ __all__ = ["Json", "Out", "Seed", "emit", "print_table", "tell"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; unused where nothing is.")]
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="Play on a Ray cluster: its address, or local for this machine's."),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Where to write what the command makes.")]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Seed, emit, print_table
+from worldsim.commands.options import Json, Out, Ray, Seed, emit, print_table
 from worldsim.commands.run import Observation, ObservationMode, Scenario
 
 if TYPE_CHECKING:
@@ -37,13 +37,15 @@ def train(  # noqa: PLR0913 - one option a part of the training
         float, typer.Option("--evaluation-seconds", min=0.0, help="Cut those episodes after so long; 0: never.")
     ] = 0.0,
     observation: Observation = ObservationMode.DETECTIONS,
+    ray: Ray = None,
     json: Json = False,
     seed: Seed = 0,
     out: Out = None,
 ) -> None:
     """Train a learning agent on a scenario; the run folder is what `worldsim run --policy` takes.
 
-    It writes checkpoints, TensorBoard curves and a report. A killed training goes on with --resume --out DIR.
+    It writes checkpoints, TensorBoard curves and a report. A killed training goes on with --resume --out DIR. With
+    --ray the seeds are trained side by side on a cluster, and give the same numbers.
     """
     from worldsim.evaluation.training import TrainOptions
 
@@ -59,7 +61,7 @@ def train(  # noqa: PLR0913 - one option a part of the training
         evaluation_episodes,
         round(evaluation_seconds * 20),
     )
-    metrics, folder = _run(options, resume, out)
+    metrics, folder = _run(options, resume, out, ray)
     shown = [(name.replace("_", " "), _shown(value)) for name, value in metrics.items() if name not in _NOT_SHOWN]
     emit(
         {"run": str(folder), **metrics},
@@ -74,15 +76,17 @@ def train(  # noqa: PLR0913 - one option a part of the training
 _NOT_SHOWN = ("seeds", "evaluations")
 
 
-def _run(options: TrainOptions, resume: bool, out: Path | None) -> tuple[dict[str, Any], Path]:
+def _run(options: TrainOptions, resume: bool, out: Path | None, ray: str | None) -> tuple[dict[str, Any], Path]:
     """Train, judge the floors, write metrics and page; return the metrics and the folder."""
     import dataclasses
 
     import numpy as np
 
     from worldsim.evaluation.play import PlayOptions, learning_agent
+    from worldsim.evaluation.ray_workers import ray_workers
     from worldsim.evaluation.run_folder import RunFolder, read_run
     from worldsim.evaluation.training import floors, train_seeds
+    from worldsim.evaluation.training_cluster import train_population
     from worldsim.evaluation.training_page import render_training_page, training_metrics
 
     learning_agent(PlayOptions(options.scenario, options.agent))
@@ -93,7 +97,11 @@ def _run(options: TrainOptions, resume: bool, out: Path | None) -> tuple[dict[st
         RunFolder(out, name=f"train-{options.agent}", config=config, seed=options.seed) as folder,
         _progress(options) as on_step,
     ):
-        results = train_seeds(options, folder, resume=resume, on_step=on_step)
+        if ray is None:
+            results = train_seeds(options, folder, resume=resume, on_step=on_step)
+        else:
+            with ray_workers(ray) as play_all:
+                results = train_population(play_all, options, folder, resume=resume)
         bottom = floors(options)
         metrics = training_metrics(results, bottom, np.random.default_rng(options.seed))
         folder.write_metrics(metrics)

@@ -134,6 +134,7 @@ class BenchOptions:
         tell: called with one line of progress at a time.
         soak_minutes: how long a benchmark that soaks a service does so, None where the benchmark chooses.
         stages: the only stages that a benchmark of several runs; None for all.
+        ray: address of a Ray cluster that plays a benchmark's episodes, None for this process.
     """
 
     quick: bool = False
@@ -144,6 +145,7 @@ class BenchOptions:
     tell: Callable[[str], None] = _silent
     soak_minutes: float | None = None
     stages: tuple[str, ...] | None = None
+    ray: str | None = None
 
     def stages_of(self, known: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of the `known` stages that were asked for, in their order; all where none was named.

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_information import information_figures
 from worldsim.evaluation.bench_planning import planning_figures
+from worldsim.evaluation.bench_ray import ray_figures
+from worldsim.evaluation.bench_resume import resume_figures
 from worldsim.evaluation.explain_cases import paired_cases
 from worldsim.evaluation.statistics import bootstrap
 from worldsim.registry import open_registry
 from worldsim.types.explanation import Cause
 
-__all__ = ["bench_agents"]
+__all__ = ["STAGES", "bench_agents", "explain_figures"]
 
 PAIRS, QUICK_PAIRS = 200, 20
 
 
 def bench_agents(options: BenchOptions) -> list[Figure]:
-    """Return the figures of the agents."""
-    return [*_explain_figures(options), *planning_figures(options), *information_figures(options)]
+    """Return the figures of the agents; ``--stages NAME,NAME`` measures some of them.
+
+    Raises:
+        UnknownNameError: a stage was named that there is not.
+    """
+    return [figure for name in options.stages_of(tuple(STAGES)) for figure in STAGES[name](options)]
 
 
-def _explain_figures(options: BenchOptions) -> list[Figure]:
+def explain_figures(options: BenchOptions) -> list[Figure]:
     """Return in how many paired decisions `explain` names what was changed: belief or value."""
     registry, count = open_registry("builtin"), QUICK_PAIRS if options.quick else PAIRS
     rng = np.random.default_rng(options.seed)
@@ -50,3 +57,13 @@ def _explain_figures(options: BenchOptions) -> list[Figure]:
             if times:
                 options.tell(f"agents: explain was wrong {times} times where {what}")
     return figures
+
+
+STAGES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
+    "explain": explain_figures,
+    "planning": planning_figures,
+    "information": information_figures,
+    "ray": ray_figures,
+    "resume": resume_figures,
+}
+"""Name -> what measures an acceptance line."""

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-import torch
 
-from worldsim.contracts.agent import Agent
 from worldsim.contracts.scenario import Scenario
 from worldsim.evaluation.bench import BenchOptions, Figure
-from worldsim.evaluation.bench_scenarios import Score
+from worldsim.evaluation.ray_workers import job_map
 from worldsim.evaluation.statistics import paired_bootstrap
-from worldsim.loop import WorldModel
+from worldsim.evaluation.sweep import EpisodeJob, Score, play_job
 from worldsim.planning.planar import Drives
 from worldsim.plugins import load_plugin, plugin_names
-from worldsim.registry import open_registry
-from worldsim.simulation.gym_env import WorldsimEnv
-from worldsim.types.observation import Observation
-from worldsim.types.planning import Preferences
 
-__all__ = ["information_figures", "play_with_belief", "scenarios_with_outcomes"]
+__all__ = ["information_figures", "scenarios_with_outcomes"]
 
 QUICK = ("Intercept",)
 BETTER_BAR = 3
@@ -38,41 +29,19 @@ def scenarios_with_outcomes() -> dict[str, type[Scenario]]:
     return found
 
 
-def play_with_belief(env: WorldsimEnv, make: Callable[[WorldModel, Preferences], Agent], seed: int) -> Score:
-    """Play one episode with an agent that acts on a belief; the world model starts as it is installed."""
-    torch.set_num_threads(1)  # the tensors are small; a second thread only waits
-    world_model = WorldModel(registry=open_registry("builtin"), device="cpu")
-    raw, _ = env.reset(seed=seed)
-    observation = Observation.from_gym(raw)
-    record = world_model.reset(observation)
-    agent, rng = make(world_model, env.scenario.preferences()), np.random.default_rng([seed, 1])
-    total, over = 0.0, False
-    info: dict[str, Any] = {}
-    while not over:
-        action = agent.act(observation, record, rng)
-        raw, reward, terminated, truncated, info = env.step(action)
-        observation = Observation.from_gym(raw)
-        record = world_model.step(observation, action)
-        total, over = total + reward, terminated or truncated
-    return Score(bool(info["is_success"]), total, observation.time_s)
-
-
 def information_figures(options: BenchOptions) -> list[Figure]:
     """Return the agent's return with information gain less without it, a scenario at a time, and what that comes to."""
     seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
-    made: Any = load_plugin("worldsim.agents", "active_inference", Agent)
     figures, better, worse = [], 0, 0
     names = [name for name in scenarios_with_outcomes() if not options.quick or name in QUICK]
     for name in names:
-        env = WorldsimEnv(scenarios_with_outcomes()[name](reward="dense"))  # type: ignore[call-arg]
-        try:
-            played: dict[Drives, list[Score]] = {}
-            for drives in (ON, OFF):
-                played[drives] = [play_with_belief(env, _maker(made, drives), seed) for seed in seeds]
-                done = sum(score.success for score in played[drives])
-                options.tell(f"agents: {name}, information gain {'on' if drives is ON else 'off'}: {done} successes")
-        finally:
-            env.close()
+        played: dict[Drives, list[Score]] = {}
+        for drives in (ON, OFF):
+            jobs = [_job(name, drives, seed) for seed in seeds]
+            with job_map(options.ray) as play_all:
+                played[drives] = play_all(play_job, jobs)
+            done = sum(score.success for score in played[drives])
+            options.tell(f"agents: {name}, information gain {'on' if drives is ON else 'off'}: {done} successes")
         on, off = (np.array([score.total for score in played[drives]]) for drives in (ON, OFF))
         # the mean over seeds of return with it less return without it
         found = paired_bootstrap([on], [off], lambda a: float(np.mean(a)), rng)
@@ -93,11 +62,8 @@ def information_figures(options: BenchOptions) -> list[Figure]:
     return figures
 
 
-def _maker(made: Any, drives: Drives) -> Callable[[WorldModel, Preferences], Agent]:
-    """Return what makes the agent `made` with those drives."""
-
-    def make(world_model: WorldModel, preferences: Preferences) -> Agent:
-        agent: Agent = made(world_model, preferences, drives=drives)
-        return agent
-
-    return make
+def _job(name: str, drives: Drives, seed: int) -> EpisodeJob:
+    """Return the episode of `seed` with those drives; the world model starts as it is installed."""
+    return EpisodeJob(
+        name, "active_inference", seed, (("reward", "dense"),), agent_arguments={"drives": drives}, world_model=True
+    )

@@ -1,12 +1,12 @@
 """``worldsim bench scenarios``: every scenario with a task is sound, its floors are low and its expert is good.
 
-Scores are shares of seeds on which the task was done, over the share on which it can be done (`ceiling`).
+Scores are shares of seeds on which the task was done, over the share on which it can be done (`ceiling`). With
+``--stages NAME,NAME`` only some scenarios are scored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,51 +19,41 @@ from worldsim.errors import ConfigurationError
 from worldsim.evaluation.bench import BenchOptions, Figure, Interval
 from worldsim.evaluation.ceiling import OraclePlanner, Shaken
 from worldsim.evaluation.statistics import bootstrap
+from worldsim.evaluation.sweep import Score, play_episode
 from worldsim.plugins import load_plugin, plugin_names
 from worldsim.simulation.env_check import complaints, trajectory
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.types.observation import Observation
 
-__all__ = ["Constant", "Score", "bench_scenarios", "play_episode", "scenarios_with_an_expert"]
+__all__ = ["Constant", "bench_scenarios", "scenarios_with_an_expert"]
 
 EXPERT_BAR, FLOOR_BAR = 0.8, 0.2
-CONSTANTS: tuple[tuple[float, float], ...] = (
+_DRIVES: tuple[tuple[float, float], ...] = (
     *((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, -1.0), (1.0, 0.3), (1.0, -0.3)),
     *((0.4, 0.0), (0.4, 0.3), (0.4, -0.3), (-1.0, 0.5), (-1.0, -0.5)),
 )
-"""Speed and yaw rate of the constant actions that compete."""
+CONSTANTS: tuple[tuple[float, float, float], ...] = (
+    *((speed, turn, 0.0) for speed, turn in _DRIVES),
+    *((speed, 0.0, 1.0) for speed in (1.0, 0.4, -1.0)),
+)
+"""Speed, yaw rate and hold command of the constant actions that compete."""
 QUICK_CONSTANTS = 2
 _CHECK_FRAMES = 40
 _CHOOSING_SEEDS = 10_000  # the best constant is chosen on seeds of its own
 _ATTEMPTS, _SHAKEN = 3, 0.05  # of the oracle on a world on which the expert failed; shaken by so much of the range
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One episode.
-
-    Attributes:
-        success: whether the task was done.
-        total: sum of the dense rewards.
-        seconds: simulated time.
-    """
-
-    success: bool
-    total: float
-    seconds: float
-
-
 class Constant(Agent):
     """Does the same all the time."""
 
-    def __init__(self, action: tuple[float, float]) -> None:
-        """Build the agent for a (speed, yaw rate), each in [-1, 1]."""
+    def __init__(self, action: tuple[float, float, float]) -> None:
+        """Build the agent for a (speed, yaw rate, hold), each in [-1, 1]."""
         self.action = action
 
     def act(self, observation: Observation, record: Any, rng: np.random.Generator) -> Float[np.ndarray, "3"]:
         """Return the action."""
         del observation, record, rng
-        return np.array([*self.action, 0.0], dtype=np.float32)
+        return np.array(self.action, dtype=np.float32)
 
 
 def scenarios_with_an_expert() -> dict[str, type[Scenario]]:
@@ -74,30 +64,18 @@ def scenarios_with_an_expert() -> dict[str, type[Scenario]]:
     return {name: made for name, made in found.items() if getattr(made, "expert", None) is not None}
 
 
-def play_episode(env: WorldsimEnv, agent: Agent, seed: int, stream: int = 1) -> Score:
-    """Play one episode by observations alone, with no world model; `stream` chooses the agent's random numbers."""
-    raw, _ = env.reset(seed=seed)
-    agent.reset()
-    rng = np.random.default_rng([seed, stream])  # the environment draws from the seed itself
-    total, over = 0.0, False
-    info: dict[str, Any] = {}
-    observation = Observation.from_gym(raw)
-    while not over:
-        raw, reward, terminated, truncated, info = env.step(agent.act(observation, None, rng))
-        observation = Observation.from_gym(raw)
-        total, over = total + reward, terminated or truncated
-    return Score(bool(info["is_success"]), total, observation.time_s)
-
-
 def bench_scenarios(options: BenchOptions) -> list[Figure]:
     """Return the figures of every scenario that names a scripted expert.
 
     Raises:
         ConfigurationError: none is installed.
+        UnknownNameError: a stage was named that is no such scenario.
     """
     seeds = options.seeds_or(range(50), range(1))
     figures: list[Figure] = []
-    for name, made in scenarios_with_an_expert().items():
+    known = scenarios_with_an_expert()
+    for name in options.stages_of(tuple(known)):
+        made = known[name]
         scenario = made(reward="dense")  # type: ignore[call-arg]  # whoever names an expert has a reward
         env, exact = WorldsimEnv(scenario), WorldsimEnv(scenario, observation="state")
         try:

@@ -81,7 +81,7 @@ class OraclePlanner(Agent):
 
     def __init__(self, env: WorldsimEnv, optimiser: ShootingOptimiser | None = None, steps: int = 8) -> None:
         """Build the planner for the world of `env`; it looks `steps` times a quarter of a second ahead."""
-        self.env, self.optimiser, self.steps = env, optimiser or ICEM(16, 4, 2), steps
+        self.env, self.optimiser, self.steps = env, optimiser or ICEM(8, 3, 2), steps
         self.reset()
 
     def reset(self) -> None:

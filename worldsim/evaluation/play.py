@@ -28,7 +28,7 @@ from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.staged import FRAME_S
 from worldsim.types.planning import Preferences
 
-__all__ = ["PlayOptions", "check", "learning_agent", "make_agent", "play"]
+__all__ = ["PlayOptions", "check", "construct", "learning_agent", "make_agent", "play"]
 
 FILM, REPORT = "scene.mp4", "report.html"
 _AGENT_STREAM = 1  # the environment draws from the seed itself; the agent from a stream of its own
@@ -106,11 +106,16 @@ def make_agent(
     made = check(options)
     if issubclass(made, LearningAgent) and options.policy is not None:
         return made.load(options.policy)
-    offered: dict[str, Any] = {"world_model": world_model, "action_dim": action_dim}
-    if preferences is not None:
-        offered["preferences"] = preferences
+    return construct(made, world_model, action_dim, preferences)
+
+
+def construct(
+    made: Callable[..., Agent], world_model: WorldModel | None, action_dim: int, preferences: Preferences | None
+) -> Agent:
+    """Return the agent that `made` makes of what it asks for by name; what is None is not offered."""
+    offered = {"world_model": world_model, "action_dim": action_dim, "preferences": preferences}
     wanted = inspect.signature(made).parameters
-    return made(**{name: value for name, value in offered.items() if name in wanted})
+    return made(**{name: value for name, value in offered.items() if name in wanted and value is not None})
 
 
 def play(

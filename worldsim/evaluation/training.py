@@ -36,7 +36,18 @@ from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.types.observation import Observation
 from worldsim.types.record import StepRecord
 
-__all__ = ["Evaluation", "SeedResult", "TrainOptions", "evaluate", "floors", "newest_checkpoint", "train_seeds"]
+__all__ = [
+    "Evaluation",
+    "SeedResult",
+    "TrainOptions",
+    "check_training",
+    "evaluate",
+    "floors",
+    "keep_best",
+    "newest_checkpoint",
+    "train_seed",
+    "train_seeds",
+]
 
 HELD_OUT_SEED = 1_000_000
 """Evaluations play the episodes of this seed and the following ones; no training does."""
@@ -157,27 +168,57 @@ def train_seeds(
         ConfigurationError: the agent does not learn, or an option cannot work.
         DataError: a checkpoint cannot be read.
     """
-    made = learning_agent(PlayOptions(options.scenario, options.agent, observation=options.observation))
-    if min(options.steps, options.seeds, options.envs) < 1:
-        raise ConfigurationError(
-            f"train: steps {options.steps}, seeds {options.seeds} and envs {options.envs} must all be at least 1."
-        )
+    made = check_training(options)
     results = []
     for number in range(options.seeds):
         told = None if on_step is None else functools.partial(on_step, number)
         place = folder.path / f"seed-{options.seed + number}"
         if not resume and place.exists():
             shutil.rmtree(place)
-        results.append(_train_one(options, made, options.seed + number, place, told))
-    best = max(results, key=_last_mean)
-    for file in sorted((folder.path / f"seed-{best.seed}").glob("policy.*")):
-        shutil.copyfile(file, folder.path / file.name)
+        results.append(train_seed(options, made, options.seed + number, place, told))
+    keep_best(results, folder)
     return results
 
 
-def _train_one(
-    options: TrainOptions, made: type[LearningAgent], seed: int, place: Path, on_step: Callable[[int], None] | None
+def check_training(options: TrainOptions) -> type[LearningAgent]:
+    """Return the class of the agent that is to be trained.
+
+    Raises:
+        ConfigurationError: it does not learn, or an option cannot work.
+    """
+    if min(options.steps, options.seeds, options.envs) < 1:
+        raise ConfigurationError(
+            f"train: steps {options.steps}, seeds {options.seeds} and envs {options.envs} must all be at least 1."
+        )
+    return learning_agent(PlayOptions(options.scenario, options.agent, observation=options.observation))
+
+
+def keep_best(results: list[SeedResult], folder: RunFolder) -> None:
+    """Copy the policy of the seed that was evaluated best to the top of the run folder."""
+    best = max(results, key=_last_mean)
+    for file in sorted((folder.path / f"seed-{best.seed}").glob("policy.*")):
+        shutil.copyfile(file, folder.path / file.name)
+
+
+def train_seed(
+    options: TrainOptions,
+    made: type[LearningAgent],
+    seed: int,
+    place: Path,
+    on_step: Callable[[int], None] | None = None,
 ) -> SeedResult:
+    """Train one seed in the folder `place`, from the newest checkpoint there, if there is one.
+
+    Args:
+        options: what to train.
+        made: class of the agent.
+        seed: of the training.
+        place: its folder; it is made where it is missing.
+        on_step: called with the frames done so far.
+
+    Raises:
+        DataError: a checkpoint cannot be read.
+    """
     place.mkdir(parents=True, exist_ok=True)
     learner = made.learner(options.make_env, options.envs, options.steps, seed)
     judge = options.make_env() if options.evaluation_episodes else None

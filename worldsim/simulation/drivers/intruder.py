@@ -57,14 +57,19 @@ class Intruder(Driver):
         self.phase = "waiting"
         self.came_in_s = math.inf
         self.arrived = False
+        self.resident = False
         self.route: list[Point] = []
         self.home: Vector | None = None
         self.collect = False
 
     @property
     def is_intruder(self) -> bool:
-        """It comes from outside."""
-        return True
+        """It comes from outside, unless it lives here."""
+        return not self.resident
+
+    def settle_in(self) -> None:
+        """Be at home here from the start: it never came in, and does not leave."""
+        self.phase, self.arrived, self.came_in_s, self.resident = "inside", True, 0.0, True
 
     @property
     def present(self) -> bool:

@@ -89,11 +89,18 @@ class Gripper:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Something that can be held: its name and bulk."""
+    """Something that can be held.
+
+    Attributes:
+        name, bulk, extent_m: of the body.
+        by_a_knob: it is held at its middle and turns in the clamp as it likes (a door's leaf, which hangs elsewhere);
+            otherwise the clamp holds its heading too.
+    """
 
     name: str
     bulk: Bulk
     extent_m: Vector
+    by_a_knob: bool = False
 
 
 class Robot(Driver):
@@ -146,7 +153,7 @@ class Robot(Driver):
         force, torque = wheel_push(state, self.bulk, *self.target, self.limits)
         if self.held is not None:
             load = next(load for load in self.loads if load.name == self.held)
-            pull, twist, lever = self._grip(state, actuator.state(load.name), load.bulk)
+            pull, twist, lever = self._grip(state, actuator.state(load.name), load)
             if self.held is not None:
                 actuator.push(load.name, pull, twist)
                 # what the load feels, the robot feels the other way round, at the end of the lever
@@ -159,9 +166,9 @@ class Robot(Driver):
                 torque = (torque[0] + reaction[0], torque[1] + reaction[1], torque[2] + reaction[2])
         actuator.push(self.body, force, torque)
 
-    def _grip(self, robot: RigidState, load: RigidState, bulk: Bulk) -> tuple[Vector, Vector, Vector]:
+    def _grip(self, robot: RigidState, load: RigidState, held: Load) -> tuple[Vector, Vector, Vector]:
         """Return force and torque on the load, and the lever from the robot's centre to it."""
-        grip = self.gripper
+        grip, bulk = self.gripper, held.bulk
         step_s = 1.0 / 240.0
         self.lifted_m = min(self.lifted_m + grip.lift_speed_m_s * step_s, grip.lift_m)
         heading = yaw_of(robot.orientation_xyzw)
@@ -185,6 +192,8 @@ class Robot(Driver):
         pull[2] += bulk.mass_kg * GRAVITY_M_S2
         size = math.sqrt(sum(f * f for f in pull))
         pull = [f * min(1.0, grip.force_n / max(size, 1e-9)) for f in pull]
+        if held.by_a_knob:
+            return (pull[0], pull[1], pull[2]), (0.0, 0.0, 0.0), (lever[0], lever[1], lever[2])
         turn = wrapped(heading + self.hold_yaw - yaw_of(load.orientation_xyzw))
         tilt = upright_torque(load, bulk)
         twist = bulk.yaw_inertia * (w * w * turn + 2.0 * w * (spin - load.angular_velocity[2]))

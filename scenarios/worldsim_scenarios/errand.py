@@ -1,0 +1,118 @@
+"""Errands: from mark to mark through a place where somebody lives, touching nobody."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from worldsim.errors import ConfigurationError
+from worldsim.simulation.drivers import Driver, Robot, SceneView
+from worldsim.simulation.floorplan import Point
+from worldsim.simulation.goal_task import GoalTask
+from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector, yaw_quaternion
+from worldsim.simulation.task import TaskStep
+from worldsim.types.planning import Preferences, PreferredOutcome
+from worldsim_scenarios.stock import MAST_M, bulk_of, floor
+
+MARK_M = 0.45
+"""The robot's middle so near to a mark has been there."""
+MARK_COLOURS: tuple[Vector, Vector] = ((0.45, 0.78, 0.45), (0.40, 0.62, 0.85))
+LIVING = frozenset({"worker", "cat", "dog"})
+CAMERA_HEIGHT_M, CAMERA_RANGE_M = 5.0, 40.0
+
+
+def send_on_errand(
+    physics: SceneBuilder,
+    robot: BodySpec,
+    goals: Sequence[Point],
+    bodies: Sequence[BodySpec],
+    drivers: Sequence[Driver],
+    cameras: Sequence[Point],
+    reward: str,
+) -> None:
+    """Put floor, marks, bodies and robot into `physics`, and ask the robot to go to `goals` in their order."""
+    for spec in (floor(40.0), *marks(goals)):
+        physics.add_body(spec, background=True)
+    for spec in (robot, *bodies):
+        physics.add_body(spec)
+    physics.add_driver(Robot(robot.name, bulk_of(robot), robot.extent_m))
+    for driver in drivers:
+        physics.add_driver(driver)
+    physics.add_camera(CameraSpec("mast", (-0.18, 0.0, MAST_M - robot.position[2]), CAMERA_RANGE_M, robot.name))
+    for i, place in enumerate(cameras):
+        physics.add_camera(CameraSpec(f"above_{i}", (*place, CAMERA_HEIGHT_M), CAMERA_RANGE_M))
+    physics.set_task(ErrandTask(robot.name, goals, reward), robot.name)
+
+
+def errand_preferences() -> Preferences:
+    """Return what is asked of the robot: itself at the mark, and room for who lives there."""
+    arrive = PreferredOutcome("arrive", "own", "goal", scale_m=0.5)
+    return Preferences(goal_position=None, goal_tolerance_m=MARK_M, clearance_m=0.4, outcomes=(arrive,))
+
+
+def marks(goals: Sequence[Point]) -> list[BodySpec]:
+    """Return the marks on the floor, in their order of colours: they are drawn, and nothing touches them."""
+    edge = 2.0 * MARK_M
+    return [
+        BodySpec(f"mark_{i}", "mark", (edge, edge, 0.004), (*goal, 0.002), yaw_quaternion(0.0),
+                 colour=MARK_COLOURS[i % len(MARK_COLOURS)], solid=False)
+        for i, goal in enumerate(goals)
+    ]  # fmt: skip
+
+
+class ErrandTask(GoalTask):
+    """Go to one mark after the other; who touches a living thing has lost."""
+
+    TOUCH_COST = 5.0
+    """What touching a living thing takes off a dense reward."""
+
+    def __init__(self, robot: str, goals: Sequence[Point], reward: str) -> None:
+        """Ask `robot` to go to `goals`, in their order.
+
+        Raises:
+            ConfigurationError: there is no goal.
+        """
+        super().__init__(robot, reward)
+        if not goals:
+            raise ConfigurationError("ErrandTask: no goal was given.")
+        self.goals, self.done, self.touched = tuple(goals), 0, False
+
+    def advance(self, view: SceneView, held: frozenset[str], bumped: frozenset[str]) -> TaskStep:
+        """Judge one frame."""
+        self.touched = self.touched or any(view.kinds[view.index[name]] in LIVING for name in bumped)
+        if self.done < len(self.goals) and math.dist(view.place(self.ego), self.goals[self.done]) <= MARK_M:
+            self.done += 1
+        step = super().advance(view, held, bumped)
+        cost = self.TOUCH_COST if self.touched and self.reward == "dense" else 0.0
+        return TaskStep(step.reward - cost, step.terminated, step.events)
+
+    def progress(self, view: SceneView) -> float:
+        """Return how far it is to the goals that are left, one after the other and as the crow flies, m, less."""
+        stops = [view.place(self.ego), *self.goals[self.done :]]
+        return -sum(math.dist(a, b) for a, b in itertools.pairwise(stops))
+
+    def reached(self, view: SceneView) -> bool:
+        """Return whether the robot was everywhere, and touched nobody."""
+        del view
+        return self.done == len(self.goals) and not self.touched
+
+    def lost(self, view: SceneView) -> bool:
+        """Return whether somebody was touched."""
+        del view
+        return self.touched
+
+    def measures(self, view: SceneView) -> dict[str, float]:
+        """Return how many goals were reached, and whether somebody was touched."""
+        del view
+        return {"visited": float(self.done), "touched": float(self.touched)}
+
+    def observation(self) -> dict[str, np.ndarray]:
+        """Return the goal to go to now, and how many are left."""
+        at = self.goals[min(self.done, len(self.goals) - 1)]
+        return {
+            "task_goal_position": np.array([*at, 0.15]),
+            "task_goals_left": np.array([float(len(self.goals) - self.done)]),
+        }

@@ -1,0 +1,104 @@
+"""A training that is killed at a random moment and taken up again, beside one that nobody disturbed."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.statistics import interquartile_mean, paired_bootstrap
+from worldsim.evaluation.training import newest_checkpoint
+
+__all__ = ["resume_figures"]
+
+SCENARIO, AGENT = "Intercept", "ppo"
+_STEPS, _QUICK_STEPS = 2048, 256
+_PIECE, _QUICK_PIECE = 256, 64
+_EPISODES = 10
+_WAIT_S = 0.05
+
+
+def resume_figures(options: BenchOptions) -> list[Figure]:
+    """Return the last evaluations of killed trainings less those of unbroken ones, and the frames counted twice."""
+    seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
+    whole, broken, restarts, counted_twice = [], [], 0, 0
+    with tempfile.TemporaryDirectory(prefix="worldsim-resume-") as folder:
+        for seed in seeds:
+            command = _command(seed, options.quick)
+            started = time.perf_counter()
+            unbroken = _finish([*command, f"{folder}/whole-{seed}"])
+            seconds = time.perf_counter() - started
+            place = Path(folder) / f"broken-{seed}"
+            _kill_midway([*command, str(place)], place / f"seed-{seed}", rng.uniform(0.0, 0.7) * seconds)
+            resumed = _finish([*command, str(place), "--resume"])
+            restarts += resumed["restarts"][0]
+            counted_twice += _counted_twice(unbroken) + _counted_twice(resumed)
+            whole.append(_last(unbroken))
+            broken.append(_last(resumed))
+            options.tell(f"agents: resume, seed {seed}: {np.mean(whole[-1]):.2f}, killed {np.mean(broken[-1]):.2f}")
+    n = len(seeds) * _EPISODES
+    found = paired_bootstrap([np.array(b) for b in broken], [np.array(w) for w in whole], interquartile_mean, rng)
+    away = 0.0 if not found.excludes(0.0) else min(abs(found.low), abs(found.high))
+    beside = {
+        "unbroken": interquartile_mean(np.concatenate(whole)),
+        "killed and resumed": interquartile_mean(np.concatenate(broken)),
+    }
+    return [
+        Figure.told(f"resume: return after a kill less without ({AGENT} on {SCENARIO}, IQM)", found.value,
+                    interval=found.interval, n=n, baselines=beside),
+        Figure.at_most("resume: by how much the interval of that leaves out 0", away, 0.0, n=n),
+        Figure.at_most("resume: frames counted twice or not at all", float(counted_twice), 0.0, n=2 * len(seeds)),
+        Figure.at_least("resume: trainings that were taken up again", restarts / len(seeds), 1.0, n=len(seeds)),
+    ]  # fmt: skip
+
+
+def _command(seed: int, quick: bool) -> list[str]:
+    steps, piece = (_QUICK_STEPS, _QUICK_PIECE) if quick else (_STEPS, _PIECE)
+    return [
+        *(sys.executable, "-m", "worldsim", "train", SCENARIO, "--agent", AGENT, "--steps", str(steps), "--json"),
+        *("--checkpoint-every", str(piece), "--evaluation-episodes", str(_EPISODES), "--seed", str(seed), "--out"),
+    ]
+
+
+def _finish(command: list[str]) -> dict[str, Any]:
+    """Return what the training printed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _kill_midway(command: list[str], place: Path, after_s: float) -> None:
+    """Start a training and kill it `after_s` after its first checkpoint; sooner where it would have been over."""
+    while True:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and newest_checkpoint(place) is None:
+            time.sleep(_WAIT_S)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after_s)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+            return
+        after_s *= 0.5
+
+
+def _counted_twice(metrics: dict[str, Any]) -> int:
+    """Return how many frames lie in two episodes, and how far the training's count is from the last evaluation's."""
+    seed = metrics["seeds"][0]
+    ends = [(step - frames, step) for step, _, frames in seed["episodes"]]
+    overlap = sum(max(0, before[1] - after[0]) for before, after in itertools.pairwise(ends))
+    return overlap + abs(int(seed["steps"]) - int(seed["evaluations"][-1]["step"]))
+
+
+def _last(metrics: dict[str, Any]) -> list[float]:
+    found: list[float] = metrics["seeds"][0]["evaluations"][-1]["returns"]
+    return found
