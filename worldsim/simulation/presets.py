@@ -24,6 +24,7 @@ class EnginePreset:
         contact_slop_m: penetration that is left alone. Bullet: 1e-5 for multi-bodies.
         contact_breaking_threshold_m: contact points farther apart than this are forgotten. Bullet: 0.02, so that a
             thing carries contact points while still 2 cm away.
+        contact_erp: share of a penetration that is pushed out in one step. Bullet: 0.08.
         split_impulse: push penetrating bodies apart without giving them velocity. Bullet: off, so that a body which
             starts inside another is thrown out with real speed.
         deterministic_overlapping_pairs: sort the pairs before solving. Bullet: off, and a restored state then
@@ -39,6 +40,7 @@ class EnginePreset:
     restitution_velocity_threshold_m_s: float = 0.2
     contact_slop_m: float = 1e-5
     contact_breaking_threshold_m: float = 0.02
+    contact_erp: float = 0.08
     split_impulse: bool = False
     deterministic_overlapping_pairs: bool = False
     sleeping: bool = False

@@ -46,8 +46,9 @@ _WHY = (
     ),
     (
         "Thirty iterations",
-        "The contact solver stops at 30 instead of 50, at 4/5 of the cost. Low piles do not feel it; a stack "
-        "of ten rocks by millimetres with either number, most likely since neither passes the weight down far enough.",
+        "The contact solver of the preset stops at 30 instead of 50, at 4/5 of the cost. Low piles do not feel it. "
+        "With the corrections it has 150, and overlaps are pushed out at 0.3 a step instead of 0.08: a stack of ten "
+        "otherwise sinks at its foot and rocks by 10 mm before it settles.",
     ),
     (
         "Flight at mid-step velocity",
@@ -63,6 +64,12 @@ _WHY = (
         "Around the step: impacts are found at their own times and resolved by Newton's law with equal and opposite "
         "impulses. Bullet's own bounce is taken from a velocity that a near contact has already changed, and does "
         "not converge with the step.",
+    ),
+    (
+        "Places of what rests",
+        "Around the step: friction of Bullet acts on velocities and forgets where a thing lay, so that a box alone "
+        "creeps by up to 0.03 mm a second. A group of touching bodies that has been slow for a third of a second is "
+        "put back to where it came to rest, ten times a second, its velocities left as they are.",
     ),
 )
 
