@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,8 @@ TABLE_RATIO = 2.0
 """Length of the table over its width."""
 GAP_M = 0.3
 """Centres of balls start at least so far apart."""
+STUBBORN_KG = 1e4
+"""Mass of a ball that does not give way."""
 CUSHION_M = 0.3
 CUSHION_FRICTION, CUSHION_RESTITUTION = 0.2, 0.95
 """Slippery, since a rolling ball that grips a vertical wall climbs it."""
@@ -64,11 +66,13 @@ class Billiards(Scenario):
     Attributes:
         bodies: N, 2 to 40.
         launched: how many of them are launched, 1 to N; each is aimed at another ball.
+        stubborn: the balls that lie still do not give way, however hard they are hit: what no ball can do.
         duration_s: length of an episode, s.
     """
 
     bodies: int = 8
     launched: int = 4
+    stubborn: bool = False
     duration_s: float = 12.0
 
     def __post_init__(self) -> None:
@@ -102,12 +106,15 @@ class Billiards(Scenario):
         balls = [_ball(i, place, rng) for i, place in enumerate(places)]
         cushions = fence((x, y), CUSHION_M, CUSHION_COLOUR, rng, CUSHION_FRICTION, CUSHION_RESTITUTION)
         robot = onlooker(-y - YARD_M / 2.0, rng)
+        strikes = self._strikes(balls, places, rng)
+        if self.stubborn:
+            balls = [ball if ball.name in strikes else replace(ball, mass_kg=STUBBORN_KG) for ball in balls]
         physics.add_body(floor(2.0 * x + 4.0 * YARD_M), background=True)
         for spec in (robot, *cushions, *balls):
             physics.add_body(spec)
         physics.watch_contacts()
         let_watch(physics, robot, CAMERA_RANGE_M)
-        physics.add_driver(Launch(self._strikes(balls, places, rng)))
+        physics.add_driver(Launch(strikes))
         for i, side in enumerate((-1.0, 1.0)):
             physics.add_camera(CameraSpec(f"ceiling_{i}", (side * x / 2.0, 0.0, CAMERA_HEIGHT_M), CAMERA_RANGE_M))
 

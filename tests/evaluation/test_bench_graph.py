@@ -1,4 +1,4 @@
-"""Calibration of the graph benchmark: sums by scene say what all edges together say."""
+"""The graph benchmark: sums by scene say what all edges together say, and its stages run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from worldsim.errors import UnknownNameError
+from worldsim.evaluation.bench import BenchOptions
+from worldsim.evaluation.bench_graph import bench_graph
 from worldsim.evaluation.bench_graph_calibration import SceneSums, calibration_figures, coverage_told
+from worldsim.evaluation.bench_graph_lab import spring_figures
 from worldsim.evaluation.bench_graph_scoring import Score
 from worldsim.evaluation.calibration import expected_calibration_error
 
@@ -49,3 +53,16 @@ def test_intervals_that_are_too_narrow_fall_short_of_the_bar_and_a_set_alone_is_
     assert not coverage.holds
     assert coverage.interval is not None
     assert coverage_told("narrow", narrow, rng).bar is None
+
+
+def test_springs_between_balls_in_pybullet_are_found_from_noisy_places() -> None:
+    accuracy, inside = spring_figures(BenchOptions(seeds=range(7, 9)))
+    assert accuracy.value > 0.9  # two scenes: one wrong pair of thirty is 0.03
+    assert accuracy.n == 2
+    assert accuracy.baselines["oracle"] is not None
+    assert inside.bar is None
+
+
+def test_a_stage_that_there_is_not_is_named() -> None:
+    with pytest.raises(UnknownNameError, match="springs10"):
+        bench_graph(BenchOptions(stages=("springs11",)))

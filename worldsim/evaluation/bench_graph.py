@@ -1,221 +1,115 @@
-"""``worldsim bench graph``: online edge inference on relational-inference data, beside simple rules and an oracle.
+"""``worldsim bench graph``: online inference of who acts on whom, beside simple rules and an oracle.
 
-"After k frames" means that frames 0 to k-1 were seen, k-1 intervals; one sequence at a time, no training. Assumed, and
-not by the neural methods that the same data are known from: observed velocities, additive pair forces on unit masses,
-recognisable walls, and (but for the law-unknown part) the law's family; strengths, noise and rates are inferred.
+Stages: the relational-inference sets (test splits), change, strangers, unknown laws, symmetry and cost of the joint
+filter (`bench_graph_nri`); springs and magnets in PyBullet (`bench_graph_lab`); support in `Stacks`
+(`bench_graph_support`); collisions in `Billiards` (`bench_graph_collisions`); joints (`bench_joints`).
+``--stages A,B`` runs some of them. With ``--out DIR`` each is kept, and counts as long as the code that made it is
+unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
 from worldsim.evaluation.bench import BenchOptions, Figure
-from worldsim.evaluation.bench_graph_baselines import baselines, oracle
-from worldsim.evaluation.bench_graph_calibration import (
-    CALIBRATED_FROM,
-    SceneSums,
-    calibration_figures,
-    coverage_told,
+from worldsim.evaluation.bench_graph_calibration import SceneSums
+from worldsim.evaluation.bench_graph_collisions import collision_figures
+from worldsim.evaluation.bench_graph_data import read_scenes
+from worldsim.evaluation.bench_graph_lab import magnet_figures, spring_figures
+from worldsim.evaluation.bench_graph_nri import (
+    CLEAN_BARS,
+    ECE_BARS,
+    cost_figures,
+    honesty_figures,
+    opening_figures,
+    scenes_figures,
+    set_figures,
+    stranger_figures,
+    switch_figures,
+    symmetry_figures,
 )
-from worldsim.evaluation.bench_graph_cost import exponent, largest_change, milliseconds_a_frame
-from worldsim.evaluation.bench_graph_data import Scenes, read_scenes, strangers
-from worldsim.evaluation.bench_graph_opening import discover, second_encounter
-from worldsim.evaluation.bench_graph_scoring import feed, new_filter, run, score
-from worldsim.evaluation.datasets import find_data
-from worldsim.evaluation.statistics import Estimate, bootstrap
+from worldsim.evaluation.bench_graph_support import support_figures
+from worldsim.evaluation.bench_joints import bench_joints
+from worldsim.evaluation.jsonable import to_jsonable
+from worldsim.evaluation.kept_stages import figures_from_json, kept
 
-NOISE_M = 1e-3
-CLEAN_BARS = {
-    "springs5": {3: 0.99, 10: 1.0},
-    "charged5": {10: 0.985, 49: 0.99},
-    "springs10": {20: 0.99},
-    "charged10": {20: 0.975},
-    "springcharge5": {10: 0.99},
+__all__ = ["bench_graph"]
+
+_FILTER = ("worldsim/graph/joint", "worldsim/interactions", "worldsim/evaluation/nri_generator.py", "constraints.txt")
+_NRI = (
+    *_FILTER,
+    *(f"worldsim/evaluation/bench_graph_{part}.py" for part in ("nri", "data", "scoring", "baselines", "calibration")),
+    *(f"worldsim/evaluation/bench_graph_{part}.py" for part in ("opening", "cost")),
+)
+_WORLD = ("worldsim/simulation", "scenarios", "assets")
+_LAB = (*_FILTER, *_WORLD, "worldsim/evaluation/bench_graph_lab.py", "worldsim/evaluation/bench_graph_pairs.py")
+_LIVE = ("worldsim", "agents", "scenarios", "assets", "constraints.txt", ":!worldsim/commands")
+"""What the stages depend on, as pathspecs."""
+
+Result = Mapping[str, object]
+_Stage = tuple[tuple[str, ...], Callable[[BenchOptions], Result]]
+
+
+def _plain(figures: Callable[[BenchOptions], list[Figure]]) -> Callable[[BenchOptions], Result]:
+    return lambda options: {"figures": figures(options)}
+
+
+def _of_set(name: str) -> Callable[[BenchOptions], Result]:
+    def stage(options: BenchOptions) -> Result:
+        figures, sums = set_figures(name, options)
+        return {"figures": figures, "sums": to_jsonable(sums)}
+
+    return stage
+
+
+_STAGES: dict[str, _Stage] = {name: (_NRI, _of_set(name)) for name in CLEAN_BARS} | {
+    "switch": (_NRI, _plain(switch_figures)),
+    "strangers": (_NRI, _plain(stranger_figures)),
+    "opening": (_NRI, _plain(opening_figures)),
+    "symmetry": (_NRI, _plain(symmetry_figures)),
+    "cost": (_NRI, _plain(cost_figures)),
+    "springs": (_LAB, _plain(spring_figures)),
+    "magnets": (_LAB, _plain(magnet_figures)),
+    "support": (_LIVE, _plain(support_figures)),
+    "collisions": (_LIVE, _plain(collision_figures)),
+    "joints": (_LIVE, _plain(bench_joints)),
 }
-NOISY_BARS = {"springs5": {10: 0.98}, "charged5": {10: 0.98}}
-SWITCH_BAR, SWITCH_FRAMES = 0.95, 5
-UNKNOWN_BAR, UNKNOWN_FRAMES = 0.95, 3
-LAW_ERROR_BAR = 0.02
-ECE_BARS = {"clean": 0.02, "noise 0.001": 0.05}
-CHANGE_BAR = 1e-5
-EXPONENT_BAR = 1.1
-LATEST = 49
-
-
-@dataclass(frozen=True, slots=True)
-class _Budget:
-    """How much is run: scenes a set, sizes timed, scenes for opening kinds."""
-
-    scenes: int
-    sizes: tuple[int, ...]
-    dense_sizes: tuple[int, ...]
-    opened: int
-    strangers: int
-
-    @classmethod
-    def of(cls, quick: bool) -> _Budget:
-        if quick:
-            return cls(3, (100, 300, 1000), (20, 30), 2, 8)
-        return cls(10_000, (100, 300, 1000, 3000, 10_000), (30, 60, 120, 200), 60, 200)
 
 
 def bench_graph(options: BenchOptions) -> list[Figure]:
     """Return a figure for each promise about edges; with ``options.data``, the figures of that file alone."""
-    budget = _Budget.of(options.quick)
-    rng = np.random.default_rng(options.seed)
     if options.data is not None:
-        return _one_file(read_scenes(options.data).first(budget.scenes), options, rng)
+        return _one_file(options)
     figures: list[Figure] = []
-    pools: dict[str, list[SceneSums]] = {"clean": [], "noise 0.001": []}
-    for name, bars in CLEAN_BARS.items():
+    sums: dict[str, list[SceneSums]] = {label: [] for label in ECE_BARS}
+    for name in options.stages_of(tuple(_STAGES)):
         options.tell(f"graph: {name}")
-        scenes = _shipped(name, budget.scenes)
-        found, sums = _accuracy_figures(scenes, bars, 0.0, options, rng)
-        figures += found
-        pools["clean"].append(sums)
-        if name in NOISY_BARS:
-            noisy = scenes.noisy(NOISE_M, options.seed)
-            found, sums = _accuracy_figures(noisy, NOISY_BARS[name], NOISE_M, options, rng)
-            figures += found
-            pools["noise 0.001"].append(sums)
-    for label, sets in pools.items():
-        figures += _honesty(label, SceneSums.joined(sets), rng)
-    options.tell("graph: change, classes that never met, unknown laws")
-    figures.append(_switch_figure(_shipped("springs5-switch", budget.scenes).noisy(NOISE_M, options.seed), rng))
-    figures += _stranger_figures(budget, options.seed)
-    figures += _opening_figures(budget, rng)
-    options.tell("graph: symmetry and cost")
-    return figures + _symmetry_figures(budget, options.seed) + _cost_figures(budget, options.seed)
+        sources, stage = _STAGES[name]
+        seeds = None if options.seeds is None else to_jsonable(options.seeds)
+        key = {"quick": options.quick, "seed": options.seed, "seeds": seeds}
+        file = None if options.out is None else Path(options.out) / "stages" / f"{name}.json"
+        result = kept(file, key, sources, lambda stage=stage: stage(options))  # type: ignore[misc]
+        figures += figures_from_json(result["figures"])
+        for label, rows in result.get("sums", {}).items():
+            sums[label].append(_sums_from_json(rows))
+    return [*figures, *honesty_figures(sums, options.seed)]
 
 
-def _shipped(name: str, count: int) -> Scenes:
-    return read_scenes(find_data(f"nri-{name}")).first(count)
-
-
-def _one_file(scenes: Scenes, options: BenchOptions, rng: np.random.Generator) -> list[Figure]:
+def _one_file(options: BenchOptions) -> list[Figure]:
     """Score one file in the format, by the bars of its family where there are any."""
+    assert options.data is not None
+    scenes = read_scenes(options.data)
+    if options.quick:
+        scenes = scenes.first(3)
     if scenes.edges_after is not None:
-        return [_switch_figure(scenes.noisy(NOISE_M, options.seed), rng)]
-    figures, sums = _accuracy_figures(scenes, CLEAN_BARS.get(scenes.family, {}), 0.0, options, rng)
-    figures += _honesty("clean", sums, rng)
-    if scenes.family in NOISY_BARS:
-        noisy = scenes.noisy(NOISE_M, options.seed)
-        more, sums = _accuracy_figures(noisy, NOISY_BARS[scenes.family], NOISE_M, options, rng)
-        figures += more + _honesty("noise 0.001", sums, rng)
-    return figures
+        return switch_figures(options, scenes)
+    figures, sums = scenes_figures(scenes, options)
+    return figures + honesty_figures({label: [each] for label, each in sums.items()}, options.seed)
 
 
-def _estimate(values: Sequence[float] | np.ndarray, rng: np.random.Generator) -> Estimate:
-    return bootstrap([np.asarray(values, dtype=np.float64)], lambda sample: float(np.mean(sample)), rng)
-
-
-def _accuracy_figures(
-    scenes: Scenes, bars: dict[int, float], noise: float, options: BenchOptions, rng: np.random.Generator
-) -> tuple[list[Figure], SceneSums]:
-    """Return the accuracy after each number of frames that has a bar, and the sums that calibration pools."""
-    beside_bars = () if options.quick and bars else (3, 10, 20, LATEST)
-    frames = sorted({k for k in (*bars, *beside_bars) if k <= scenes.frames})
-    scores = run(scenes, frames)
-    told = oracle(scenes, [k for k in frames if k in bars], noise)
-    figures = []
-    for k in frames:
-        value = _estimate(scores[k].by_scene, rng)
-        words = f"{scenes.name}: edges right after {k} frames"
-        rest = {"interval": value.interval, "n": value.n}
-        if k in bars:
-            options.tell(f"graph: {words}: {value.value:.4f}")
-            beside = baselines(scenes, k) | {"oracle": told[k]}
-            figures.append(Figure.at_least(words, value.value, bars[k], **rest, baselines=beside))
-        else:
-            figures.append(Figure.told(words, value.value, **rest))
-    late = [scores[k] for k in frames if k >= CALIBRATED_FROM]
-    sums = SceneSums.of(late or list(scores.values()))  # a short file is judged by what it has
-    return [*figures, coverage_told(scenes.name, sums, rng)], sums
-
-
-def _honesty(label: str, sums: SceneSums, rng: np.random.Generator) -> list[Figure]:
-    return calibration_figures(f"from frame {CALIBRATED_FROM} on, {label}", sums, ECE_BARS[label], rng)
-
-
-def _switch_figure(scenes: Scenes, rng: np.random.Generator) -> Figure:
-    """Return the share of changed edges that are right within a few frames of the change."""
-    after = scenes.edges_after
-    assert after is not None
-    graph = new_filter(scenes)
-    seen = scenes.change_frame + 1
-    feed(graph, scenes, 0, seen)
-    before = score(scenes, graph.posterior())
-    feed(graph, scenes, seen, seen + SWITCH_FRAMES)
-    now = score(scenes, graph.posterior(), after=True)
-    upper = torch.triu_indices(scenes.size, scenes.size, 1)
-    changed = (scenes.edges["spring"] != after)[:, upper[0], upper[1]]
-    shares = [float(c[m].double().mean()) for c, m in zip(now.correct, changed, strict=True) if bool(m.any())]
-    value = _estimate(shares, rng)
-    beside = {
-        "all edges, just before the change": float(before.correct.double().mean()),
-        "all edges, then": float(now.correct.double().mean()),
-        "no change detection (the old graph kept)": 0.0,
-    }
-    words = f"{scenes.name}: changed edges right {SWITCH_FRAMES} frames after the whole graph was redrawn"
-    return Figure.at_least(words, value.value, SWITCH_BAR, interval=value.interval, n=value.n, baselines=beside)
-
-
-def _stranger_figures(budget: _Budget, seed: int) -> list[Figure]:
-    """Return calibration where the strength of the class pair was never seen and instances deviate."""
-    scenes = strangers(budget.strangers, 20, seed).noisy(NOISE_M, seed)
-    scores = run(scenes, [10, 20])
-    sums = SceneSums.of(list(scores.values()))
-    bar = ECE_BARS["noise 0.001"]
-    return calibration_figures("class pairs that never met, noise 0.001", sums, bar, np.random.default_rng(seed))
-
-
-def _opening_figures(budget: _Budget, rng: np.random.Generator) -> list[Figure]:
-    figures = []
-    for name in ("springs5", "charged5"):
-        scenes = _shipped(name, budget.opened + 1)
-        found = discover(scenes, LATEST)
-        if name == "springs5":
-            value = _estimate(second_encounter(scenes, found, UNKNOWN_FRAMES), rng)
-            words = f"{name}, law unknown: edges right in the second sequence after {UNKNOWN_FRAMES} frames"
-            rest = {"interval": value.interval, "n": value.n}
-            figures.append(Figure.at_least(words, value.value, UNKNOWN_BAR, **rest))
-        error = _estimate(found.law_error, rng)
-        words = f"{name}, law unknown: relative error of the recovered laws, one sequence"
-        figures.append(Figure.at_most(words, error.value, LAW_ERROR_BAR, interval=error.interval, n=error.n))
-        number = _estimate(found.right_number.astype(float), rng)
-        words = f"{name}, law unknown: sequences with the right number of kinds opened"
-        figures.append(Figure.at_least(words, number.value, 0.9, interval=number.interval, n=number.n))
-    return figures
-
-
-def _symmetry_figures(budget: _Budget, seed: int) -> list[Figure]:
-    scenes = _shipped("springs5", min(budget.scenes, 40))
-    charged = _shipped("charged5", min(budget.scenes, 40))
-    figures = []
-    for name, each in (("springs5", scenes), ("charged5", charged)):
-        change = largest_change(each.noisy(NOISE_M, seed), (3, 10), seed)
-        told = change.pop("rotation, rounded to float32")
-        for what, value in change.items():
-            words = f"{name}, noise 0.001: largest change of a probability under {what}"
-            beside = {"after rounding the turned data to float32": told} if what == "rotation" else {}
-            figures.append(Figure.at_most(words, value, CHANGE_BAR, n=len(each), baselines=beside))
-    return figures
-
-
-def _cost_figures(budget: _Budget, seed: int) -> list[Figure]:
-    times = {count: milliseconds_a_frame(count, seed) for count in budget.sizes}
-    dense = {count: milliseconds_a_frame(count, seed, width=count - 1) for count in budget.dense_sizes}
-    figures = [
-        Figure.told(f"time of a frame, {count} bodies, 8 neighbours", value, unit="ms", n=3)
-        for count, value in times.items()
-    ]
-    slope = exponent(list(times), list(times.values()))
-    steep = exponent(list(dense), list(dense.values()))
-    beside: dict[str, float | None] = {"exponent of the dense form": steep}
-    beside |= {f"dense form, {count} bodies (ms)": value for count, value in dense.items()}
-    words = f"growth exponent of the time of a frame, {budget.sizes[0]} to {budget.sizes[-1]} bodies"
-    return [*figures, Figure.at_most(words, slope, EXPONENT_BAR, n=len(times), baselines=beside)]
+def _sums_from_json(rows: Mapping[str, Any]) -> SceneSums:
+    return SceneSums(**{name: np.asarray(part, dtype=np.float64) for name, part in rows.items()})

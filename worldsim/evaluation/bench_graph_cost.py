@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.evaluation.bench_graph_data import FRAME_S, Scenes
 from worldsim.evaluation.bench_graph_scoring import SETTINGS, feed, new_filter
+from worldsim.evaluation.statistics import Estimate, bootstrap
 from worldsim.graph.joint import JointGraphFilter, JointSettings, nearest
 from worldsim.interactions.spring import Spring
 
@@ -23,8 +26,10 @@ COST_SETTINGS = JointSettings(noise_bank_m=(NOISE_M,), run_lengths=1, beam=BEAM,
 """One noise scale and a fixed graph: what is timed is the neighbourhood arithmetic."""
 
 
-def milliseconds_a_frame(count: int, seed: int, *, frames: int = 3, width: int = NEIGHBOURS) -> float:
-    """Return the median time of neighbour search, evidence and posterior for `count` bodies, ms.
+def milliseconds_a_frame(
+    count: int, seed: int, *, frames: int = 5, width: int = NEIGHBOURS
+) -> Float[np.ndarray, " frames"]:
+    """Return the times of neighbour search, evidence and posterior for `count` bodies, ms.
 
     Args:
         count: bodies, scattered at equal density in the plane.
@@ -45,12 +50,17 @@ def milliseconds_a_frame(count: int, seed: int, *, frames: int = 3, width: int =
         taken.append(1e3 * (time.perf_counter() - started))
         position = position + FRAME_S * velocity
         velocity = velocity + torch.from_numpy(rng.normal(0.0, 0.02, (count, 2)))
-    return float(np.median(taken[2:]))
+    return np.array(taken[2:])
 
 
-def exponent(counts: list[int], milliseconds: list[float]) -> float:
-    """Return the slope of log time over log size."""
-    return float(np.polyfit(np.log(counts), np.log(milliseconds), 1)[0])
+def exponent(taken: Mapping[int, Float[np.ndarray, " frames"]], rng: np.random.Generator) -> Estimate:
+    """Return the slope of the log of the median time over log size, its frames resampled."""
+    counts = np.log(np.array(list(taken), dtype=np.float64))
+
+    def slope(sample: np.ndarray) -> float:
+        return float(np.polyfit(counts, np.log(np.median(sample.reshape(len(counts), -1), axis=1)), 1)[0])
+
+    return bootstrap(list(taken.values()), slope, rng)
 
 
 def largest_change(scenes: Scenes, frames: tuple[int, ...], seed: int) -> dict[str, float]:

@@ -45,6 +45,10 @@ BEAM_WORK = 8_000_000
 """Cap of (branches x slots^3) a scene, so that the beam narrows as the scene grows."""
 
 LARGEST_VIOLENCE_NATS = 30.0
+SHARPEST_FOLLOWED_M = 1e-6
+"""Paths are followed under hypotheses of at least this noise: what a sharper one tells of a few directions outruns
+float64, so that rounding would decide the others."""
+
 SHOTS = 2
 """How often a frame of a small scene is followed: what it tells itself bends its own paths."""
 
@@ -139,7 +143,7 @@ class JointGraphFilter:
         """
         self._check(positions, velocities, dt_s)
         position, velocity = positions.double(), velocities.double()
-        noise = self.settings.observation_noise(position, velocity)
+        noise = self.settings.observation_noise(position, velocity, struck)
         if self._belief is None:
             self._start(position, velocity, noise)
         else:
@@ -207,7 +211,8 @@ class JointGraphFilter:
         node = torch.arange(len(row), device=row.device)
         around = Surroundings(self.laws, self.slots, self._inverse_mass)
         if self._small():
-            forces = self._followed(around, frame, belief.evidence.rows(row, node), (row, node), noise)
+            read = self._unsharpened(row)
+            forces = self._followed(around, frame, belief.evidence.rows(read, node), (read, node), noise)
         else:
             spread = covariance[row, node].diagonal(dim1=-2, dim2=-1)
             forces = integrate_beliefs(around, frame, mean[row, node], spread)
@@ -281,6 +286,13 @@ class JointGraphFilter:
         found = torch.cholesky_solve((information + prior_mean / prior_variance)[..., None], factor)[..., 0]
         spread = covariance_of(factor).diagonal(dim1=-2, dim2=-1)
         return found[place] * used, spread[place] * used
+
+    def _unsharpened(self, row: Tensor) -> Tensor:
+        """Return the rows of the bank with at least the noise under which paths are followed, as far as there are."""
+        bank = self.settings.noise_bank_m
+        allowed = [place for place, std in enumerate(bank) if std >= SHARPEST_FOLLOWED_M]
+        least = allowed[0] if allowed else len(bank) - 1
+        return row + (least - row % len(bank)).clamp_min(0)
 
     def _numbered(self) -> Pairs:
         assert self._group is not None

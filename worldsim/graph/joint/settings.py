@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldsim.errors import ConfigurationError
@@ -57,6 +57,7 @@ class JointSettings:
         arena_half_m: half edge of an elastic box centred on the origin, None for open space.
         noise_bank_m: standard deviations of the position noise that are tried, m.
         velocity_noise_per_s: standard deviation of the velocity noise over that of the position noise, 1/s.
+        velocity_from_places: velocities are differences of two places: one that spans a blow is no velocity.
         resolution: relative rounding of the data (float32 stores to 2^-24).
         run_lengths: hypotheses of the time of the last change that are kept a node; 1 takes the graph as fixed.
         change_hazard: probability of a change at a node, a frame.
@@ -73,6 +74,7 @@ class JointSettings:
     arena_half_m: float | None = None
     noise_bank_m: tuple[float, ...] = NOISE_BANK_M
     velocity_noise_per_s: float = 1.0
+    velocity_from_places: bool = False
     resolution: float = 2.0**-24
     run_lengths: int = 3
     change_hazard: float = 1.0 / 200.0
@@ -106,11 +108,18 @@ class JointSettings:
         return math.log(self.change_hazard)
 
     def observation_noise(
-        self, position: Float[Tensor, "N D"], velocity: Float[Tensor, "N D"]
+        self,
+        position: Float[Tensor, "N D"],
+        velocity: Float[Tensor, "N D"],
+        struck: Bool[Tensor, " N"] | None = None,
     ) -> Float[Tensor, "H N P P"]:
         """Return the covariance of the observed position and velocity under each noise scale.
 
         Rounding counts by the length of the vectors, so that turning the world changes nothing.
+
+        Args:
+            position, velocity: as observed.
+            struck: bodies that may have been hit since the frame before.
         """
         dimension = position.shape[-1]
         bank = position.new_tensor(self.noise_bank_m)[:, None]
@@ -118,6 +127,8 @@ class JointSettings:
         place = (bank**2 + (rounding * position.norm(dim=-1)) ** 2).clamp_min(LEAST_VARIANCE)
         speed = (bank * self.velocity_noise_per_s) ** 2 + (rounding * velocity.norm(dim=-1)) ** 2
         speed = speed.clamp_min(LEAST_VARIANCE)
+        if struck is not None and self.velocity_from_places:
+            speed = speed + struck * velocity.square().sum(-1)
         variances = torch.cat(
             [place[..., None].expand(-1, -1, dimension), speed[..., None].expand(-1, -1, dimension)], -1
         )

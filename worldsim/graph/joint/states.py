@@ -11,13 +11,20 @@ as in a K-best sphere decoder.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.graph.joint.evidence import stable_cholesky
+
+UNMEASURED = 1e-7
+"""A slot whose variance fell by less than this share was not measured: its states are as likely as they were."""
+
+TIE_NATS = 1e-6
+TIE_SHARE = 1e-12
+"""Branches that differ by less than this, and this share of the largest log weight, only rounding tells apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +77,27 @@ def enumerate_states(
     whole = 0.5 * (information * torch.cholesky_solve(information[..., None], factor)[..., 0]).sum(-1)
     whole = whole - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1) - 0.5 * base.log().sum(-1)
     covariance = torch.cholesky_inverse(factor)
-    order = (covariance.diagonal(dim1=-2, dim2=-1) / base).argsort(-1)
+    known = covariance.diagonal(dim1=-2, dim2=-1) / base
+    order = known.argsort(-1)
     across = order[:, None].expand(-1, slots, -1)
     covariance = covariance.gather(1, across.mT).gather(2, across)
     mean = (covariance @ information.gather(1, order)[..., None])[..., 0]
     ranked = _permuted(sites, order)
     swap = _swaps(ranked, base.gather(1, order))
-    log_weight, assigned = _tree(mean, covariance, swap, beam)
+    measured = known < 1.0 - UNMEASURED
+    log_weight, assigned = _tree(mean, covariance, swap, (ranked.log_weight, measured.gather(1, order)), beam)
     back = order.argsort(-1)
     assigned = assigned.gather(2, back[:, None].expand_as(assigned))
     mean, variance = _moments(precision, information, sites, assigned)
     found = _marginals(mean, variance, log_weight, assigned, sites)
-    return replace(found, log_evidence=found.log_evidence + whole)
+    prior = sites.log_weight - torch.logsumexp(sites.log_weight, -1, keepdim=True)
+    seen = measured[..., None]
+    return SlotMarginals(
+        torch.where(seen, found.log_weight, prior),
+        torch.where(seen, found.mean, sites.mean),
+        torch.where(seen, found.variance, sites.variance),
+        found.log_evidence + whole,
+    )
 
 
 def _permuted(sites: Sites, order: Tensor) -> Sites:
@@ -89,19 +105,30 @@ def _permuted(sites: Sites, order: Tensor) -> Sites:
     return Sites(sites.log_weight.gather(1, place), sites.mean.gather(1, place), sites.variance.gather(1, place))
 
 
-def _tree(mean: Tensor, covariance: Tensor, swap: tuple[Tensor, ...], beam: int) -> tuple[Tensor, Tensor]:
-    """Return log weights [N, H] and states [N, H, d] of the kept branches, slots in the order given."""
+def _tree(
+    mean: Tensor, covariance: Tensor, swap: tuple[Tensor, ...], prior: tuple[Tensor, Tensor], beam: int
+) -> tuple[Tensor, Tensor]:
+    """Return log weights [N, H] and states [N, H, d] of the kept branches, slots in the order given.
+
+    A slot that was not measured does not branch: its states would be as many copies of all branches, and would crowd
+    out others. `prior` holds the log weights of the states [N, d, S] and whether a slot was measured [N, d].
+    """
     count, slots = mean.shape
     mean, covariance = mean[:, None], covariance[:, None]
     log_weight = mean.new_zeros(count, 1)
     assigned = torch.zeros(count, 1, 0, dtype=torch.int8, device=mean.device)
+    whole = torch.logsumexp(prior[0], -1)
     for slot in range(slots):  # depth of the tree: the slots of one node or small scene, whatever the number of these
         variance, target, constant = (part[:, None, slot] for part in swap)  # [N, 1, S]
+        measured = prior[1][:, slot, None, None]
         spread = covariance[:, :, 0, 0, None] + variance
         miss = target - mean[:, :, 0, None]
-        grown = log_weight[..., None] + constant - 0.5 * (miss.square() / spread + (2.0 * math.pi * spread).log())
+        change = constant - 0.5 * (miss.square() / spread + (2.0 * math.pi * spread).log())
+        alone = torch.full_like(change, -torch.inf)
+        alone[..., 0] = whole[:, slot, None]
+        grown = log_weight[..., None] + torch.where(measured, change, alone)
         choices = grown.shape[-1]
-        log_weight, kept = grown.flatten(1).topk(min(beam, grown[0].numel()), dim=1)
+        log_weight, kept = _best(grown.flatten(1), beam)
         parent, state = kept // choices, kept % choices
         chosen = assigned.gather(1, parent[..., None].expand(-1, -1, slot))
         assigned = torch.cat([chosen, state.to(torch.int8)[..., None]], -1)
@@ -114,6 +141,21 @@ def _tree(mean: Tensor, covariance: Tensor, swap: tuple[Tensor, ...], beam: int)
         covariance = covariance[:, :, 1:, 1:].gather(1, parent[..., None, None].expand(-1, -1, rest, rest))
         covariance = covariance - gain[..., None] * column[..., None, :]
     return log_weight, assigned
+
+
+def _best(log_weight: Float[Tensor, "N M"], beam: int) -> tuple[Tensor, Tensor]:
+    """Return the `beam` largest log weights and their places; what equals the best that is dropped is dropped with it.
+
+    Were one of several equals kept, the order of the bodies would say which.
+    """
+    count = log_weight.shape[1]
+    if count <= beam:
+        return log_weight, torch.arange(count, device=log_weight.device).expand_as(log_weight)
+    best, place = log_weight.topk(beam + 1, dim=1)
+    kept, first_dropped = best[:, :beam], best[:, beam:]
+    tie = TIE_NATS + TIE_SHARE * best[:, :1].abs()
+    equal = (kept - first_dropped <= tie) & (best[:, :1] - first_dropped > tie)
+    return torch.where(equal, kept.new_tensor(-torch.inf), kept), place[:, :beam]
 
 
 def _moments(precision: Tensor, information: Tensor, sites: Sites, assigned: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,6 +37,9 @@ MAXIMUM_DEVIATION = 0.3
 LEAST_STRENGTH = 0.02
 """A class weaker than this share of its prior's mean is no class: it would be the null under another name."""
 
+SURE_WITHIN = 0.05
+"""From a probability of 1/2 on, what a state teaches of its class sets in over so much."""
+
 START_FACTORS = (1.0, 0.15)
 """Guesses of a strength over its prior scale from which learning begins."""
 
@@ -161,7 +164,7 @@ def learn(
     tau = strengths.deviation_variance[group][:, None, :, None]
     # a Gaussian likelihood N(w; i/p, 1/p) under w ~ N(mu, tau) tells mu with precision p / (1 + p tau)
     # pairs that are more likely without an edge say nothing: a small share of many precise zeros would pull mu to 0
-    sure = torch.where(share > 0.5, share, torch.zeros_like(share)) * signs.abs()
+    sure = share * ((share - 0.5) / SURE_WITHIN).clamp(0.0, 1.0) * signs.abs()
     told = sure / (1.0 + precision * tau)
     total = pool(told * precision).sum(-1) + 1.0 / strengths.prior_variance
     # of a kind with both signs the magnitude is learned, or the labels of the signs could swap
