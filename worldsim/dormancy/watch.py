@@ -20,6 +20,7 @@ from worldsim.dormancy.store import (
     Dormant,
     Signature,
 )
+from worldsim.filtering.blocks import side_by_side
 from worldsim.types.observation import Detections, Viewpoints
 
 _DISAGREES = 50.0  # chi-square with 6 degrees of freedom: once in 10^8 frames by chance
@@ -100,37 +101,57 @@ def sift(dormant: Dormant, detections: Detections, now: Moment) -> Sifted:
         now: which frame it is.
     """
     count = len(detections)
-    told, scratch = np.ones(count, dtype=bool), np.zeros(dormant.rows, dtype=np.int64)
-    for start in range(0, count, _BLOCK):  # as many as a core's cache holds
-        part = np.arange(start, min(start + _BLOCK, count))
-        told[part[_sift_block(dormant, detections.rows(start, start + _BLOCK), now, scratch)]] = False
+    starts = range(0, count, _BLOCK)  # as many as a core's cache holds
+    claims = side_by_side(
+        lambda start: _claims(dormant, detections.rows(start, start + _BLOCK), start, now), list(starts)
+    )
+    told, scratch = np.ones(count, dtype=bool), np.zeros(max(count, dormant.rows), dtype=np.int64)
+    for claim in claims:
+        told[_granted(dormant, claim, now, scratch)] = False
     rows = np.flatnonzero(told)
     return Sifted(rows, _suspects(dormant, detections.position[rows], now.frame))
 
 
-def _sift_block(
-    dormant: Dormant, detections: Detections, now: Moment, scratch: Int[np.ndarray, " M"]
-) -> Int[np.ndarray, " n"]:
-    """Fold in the detections of a block that agree; return which."""
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """p detections and the sleepers that they agree with.
+
+    Attributes:
+        which: [p] detections; row: [p] sleepers; squared: [p] distance.
+        learned: [p, W] the sleepers' signatures after the detections.
+    """
+
+    which: Int[np.ndarray, " p"]
+    row: Int[np.ndarray, " p"]
+    squared: Float[np.ndarray, " p"]
+    learned: Float[np.ndarray, "p W"]
+
+
+def _claims(dormant: Dormant, detections: Detections, start: int, now: Moment) -> _Claims:
+    """Return which sleepers the detections of a block agree with; nothing is written, so blocks go side by side."""
     which, row = dormant.places.find(keys_of(_cells(detections.position)))
-    here = np.flatnonzero(dormant.here[row] & (dormant.last_frame[row] < now.frame))
+    here = np.flatnonzero(dormant.here[row])
     which, row = which[here], row[here]
-    if len(which) == 0:
-        return which
     assert dormant.signature is not None
     pairs = _compared(dormant.signature, detections, which, row, now.frame - dormant.last_frame[row])
-    fits = np.flatnonzero((pairs.squared < _DISAGREES) & pairs.alike)
-    alone = _once(which[fits], np.zeros(len(detections), dtype=np.int64)) & _once(row[fits], scratch)
-    fits = fits[alone]
-    strain = dormant.strain[row[fits]]
-    strain += _STRAIN_RATE * (pairs.squared[fits] - strain)
-    dormant.strain[row[fits]] = strain
-    calm = fits[strain < _STRAINED]
-    rows = row[calm]
-    dormant.last_frame[rows], dormant.last_seen_s[rows] = now.frame, now.time_s
     pairs.sleepers[LEARNED] = _corrected(pairs, now.size_noise)
-    dormant.signature.write(rows, pairs.sleepers.T.take(calm, axis=0))
-    return which[calm]
+    fits = np.flatnonzero((pairs.squared < _DISAGREES) & pairs.alike)
+    return _Claims(start + which[fits], row[fits], pairs.squared[fits], pairs.sleepers.T.take(fits, axis=0))
+
+
+def _granted(dormant: Dormant, claims: _Claims, now: Moment, scratch: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+    """Write what the claims that nothing contests teach of their sleepers; return their detections."""
+    alone = _once(claims.which, scratch) & _once(claims.row, scratch) & (dormant.last_frame[claims.row] < now.frame)
+    strain = dormant.strain[claims.row]
+    strain += _STRAIN_RATE * (claims.squared - strain)
+    dormant.strain[claims.row[alone]] = strain[alone]
+    calm = np.flatnonzero(alone & (strain < _STRAINED))
+    rows = claims.row[calm]
+    dormant.last_frame[rows], dormant.last_seen_s[rows] = now.frame, now.time_s
+    learned = claims.learned if len(calm) == len(claims.row) else claims.learned.take(calm, axis=0)
+    assert dormant.signature is not None
+    dormant.signature.write(rows, learned)
+    return claims.which[calm]
 
 
 def _corrected(pairs: _Compared, size_noise: SizeNoise) -> Float[np.ndarray, "18 p"]:
