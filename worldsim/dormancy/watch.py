@@ -37,6 +37,8 @@ _SIGHT_STEP_M = 0.5 * FOOTPRINT_SIDE_M  # spacing of the points at which a line 
 
 CREEP = (*(1e-3**2,) * 3, *(3e-3**2,) * 3)
 """Variance (m^2, rad^2) by which a sleeper may creep in a frame without waking."""
+AGREED = 6.0
+"""Strain of a sleeper whose detections agree: the faded mean of six squared standard scores."""
 SIZE_FLOOR_M2 = 1e-5
 """An estimate of a size is never surer than this variance: looks drift."""
 
@@ -105,9 +107,10 @@ def sift(dormant: Dormant, detections: Detections, now: Moment) -> Sifted:
     claims = side_by_side(
         lambda start: _claims(dormant, detections.rows(start, start + _BLOCK), start, now), list(starts)
     )
-    told, scratch = np.ones(count, dtype=bool), np.zeros(max(count, dormant.rows), dtype=np.int64)
+    told, taken = np.ones(count, dtype=bool), np.zeros(dormant.rows, dtype=bool)
+    scratch = np.zeros(max(count, dormant.rows), dtype=np.int64)
     for claim in claims:
-        told[_granted(dormant, claim, now, scratch)] = False
+        told[_granted(dormant, claim, scratch, taken)] = False
     rows = np.flatnonzero(told)
     return Sifted(rows, _suspects(dormant, detections.position[rows], now.frame))
 
@@ -117,13 +120,12 @@ class _Claims:
     """p detections and the sleepers that they agree with.
 
     Attributes:
-        which: [p] detections; row: [p] sleepers; squared: [p] distance.
+        which: [p] detections; row: [p] sleepers.
         learned: [p, W] the sleepers' signatures after the detections.
     """
 
     which: Int[np.ndarray, " p"]
     row: Int[np.ndarray, " p"]
-    squared: Float[np.ndarray, " p"]
     learned: Float[np.ndarray, "p W"]
 
 
@@ -133,41 +135,51 @@ def _claims(dormant: Dormant, detections: Detections, start: int, now: Moment) -
     here = np.flatnonzero(dormant.here[row])
     which, row = which[here], row[here]
     assert dormant.signature is not None
-    pairs = _compared(dormant.signature, detections, which, row, now.frame - dormant.last_frame[row])
-    pairs.sleepers[LEARNED] = _corrected(pairs, now.size_noise)
-    fits = np.flatnonzero((pairs.squared < _DISAGREES) & pairs.alike)
-    return _Claims(start + which[fits], row[fits], pairs.squared[fits], pairs.sleepers.T.take(fits, axis=0))
+    pairs = _compared(dormant.signature, detections, which, row, now.frame)
+    pairs.sleepers[LEARNED] = _corrected(pairs, now)
+    calm = (pairs.squared < _DISAGREES) & pairs.alike & (pairs.sleepers[PARTS["strain"].start] < _STRAINED)
+    fits = np.flatnonzero(calm)
+    return _Claims(start + which[fits], row[fits], pairs.sleepers.T.take(fits, axis=0))
 
 
-def _granted(dormant: Dormant, claims: _Claims, now: Moment, scratch: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
-    """Write what the claims that nothing contests teach of their sleepers; return their detections."""
-    alone = _once(claims.which, scratch) & _once(claims.row, scratch) & (dormant.last_frame[claims.row] < now.frame)
-    strain = dormant.strain[claims.row]
-    strain += _STRAIN_RATE * (claims.squared - strain)
-    dormant.strain[claims.row[alone]] = strain[alone]
-    calm = np.flatnonzero(alone & (strain < _STRAINED))
-    rows = claims.row[calm]
-    dormant.last_frame[rows], dormant.last_seen_s[rows] = now.frame, now.time_s
+def _granted(
+    dormant: Dormant, claims: _Claims, scratch: Int[np.ndarray, " n"], taken: Bool[np.ndarray, " M"]
+) -> Int[np.ndarray, " m"]:
+    """Write what the claims that nothing contests teach of their sleepers; return their detections.
+
+    Args:
+        dormant: the sleepers.
+        claims: of a block.
+        scratch: as long as there are detections or sleepers.
+        taken: sleepers that an earlier block has claimed; those of this one are added.
+    """
+    alone = _once(claims.which, scratch) & _once(claims.row, scratch) & ~taken[claims.row]
+    taken[claims.row] = True
+    calm = np.flatnonzero(alone)
     learned = claims.learned if len(calm) == len(claims.row) else claims.learned.take(calm, axis=0)
     assert dormant.signature is not None
-    dormant.signature.write(rows, learned)
+    dormant.signature.write(claims.row[calm], learned)
     return claims.which[calm]
 
 
-def _corrected(pairs: _Compared, size_noise: SizeNoise) -> Float[np.ndarray, "18 p"]:
+def _corrected(pairs: _Compared, now: Moment) -> Float[np.ndarray, "21 p"]:
     """Return the sleepers' `LEARNED` columns after the detections: a Kalman filter of a constant along each axis.
 
     Where belief and noise have no correlations between axes it is what the belief's own correction does.
     """
     size, size_variance = pairs.sleepers[PARTS["extent_m"]], pairs.sleepers[PARTS["extent_variance_m2"]]
     gain = pairs.variance / (pairs.variance + pairs.noise)
-    growth = size_variance / (size_variance + size_noise(size))
+    growth = size_variance / (size_variance + now.size_noise(size))
+    strain = pairs.sleepers[PARTS["strain"]]
+    when = np.array([[now.frame], [now.time_s]], dtype=strain.dtype)
     return np.concatenate(
         [
             size + growth * (pairs.size - size),
             np.maximum((1.0 - growth) * size_variance, SIZE_FLOOR_M2),
             (1.0 - gain) * pairs.variance,
             pairs.sleepers[PARTS["drift"]] + gain * pairs.residual,
+            strain + _STRAIN_RATE * (pairs.squared - strain),
+            np.repeat(when, strain.shape[1], axis=1),
         ]
     )
 
@@ -182,9 +194,9 @@ def _compared(
     detections: Detections,
     which: Int[np.ndarray, " p"],
     row: Int[np.ndarray, " p"],
-    frames: Int[np.ndarray, " p"],
+    frame: int,
 ) -> _Compared:
-    """Compare p detections with as many sleepers, last seen so many frames ago."""
+    """Compare p detections with as many sleepers."""
     dtype = signature.packed.dtype
     s = np.ascontiguousarray(signature.packed.take(row, axis=0).T)
 
@@ -193,7 +205,7 @@ def _compared(
 
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         noise = columns(detections.covariance.reshape(-1, 36)[:, ::7])
-        variance = s[PARTS["variance"]] + frames.astype(dtype) * np.array(CREEP, dtype=dtype)[:, None]
+        variance = s[PARTS["variance"]] + (frame - s[PARTS["last_frame"]]) * np.array(CREEP, dtype=dtype)[:, None]
         away = detections.position.take(which, axis=0).T - s[PARTS["position"]]
         turn = _turn(columns(detections.orientation_xyzw), s[PARTS["orientation_xyzw"]])
         residual = np.concatenate([away.astype(dtype), turn]) - s[PARTS["drift"]]
@@ -232,9 +244,9 @@ def _suspects(dormant: Dormant, position: Float[np.ndarray, "r 3"], frame: int) 
     which, key = keys_about(position, _SUSPECT_M - PLACE_REACH_M, PLACE_SIDE_M)
     found, row = dormant.places.find(key)
     which = which[found]
-    open_ = dormant.here[row] & (dormant.last_frame[row] != frame)
-    which, row = which[open_], row[open_]
     assert dormant.signature is not None
+    open_ = dormant.here[row] & (dormant.signature.last_frame[row] != frame)
+    which, row = which[open_], row[open_]
     near = np.linalg.norm(position[which] - dormant.signature.position[row], axis=1) < _SUSPECT_M
     return np.unique(row[near])
 
@@ -273,7 +285,11 @@ def overdue(dormant: Dormant, viewpoints: Viewpoints, frame: int) -> Int[np.ndar
         return np.zeros(0, dtype=np.int64)
     rows = (dormant.round_at + np.arange(min(_ROUND, dormant.rows))) % dormant.rows
     dormant.round_at = int(rows[-1] + 1) % dormant.rows
-    late = dormant.here[rows] & (frame - dormant.last_frame[rows] > _PATIENCE) & (dormant.hidden_until[rows] < frame)
+    late = (
+        dormant.here[rows]
+        & (frame - dormant.signature.last_frame[rows] > _PATIENCE)
+        & (dormant.hidden_until[rows] < frame)
+    )
     rows = rows[late]
     if len(viewpoints.position) and len(rows):
         away = np.linalg.norm(dormant.signature.position[rows][:, None] - viewpoints.position[None], axis=-1)

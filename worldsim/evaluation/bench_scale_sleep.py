@@ -120,7 +120,7 @@ def laid_down_elsewhere(wm: WorldModel, count: int) -> None:
     signature = store.signature.select(rows)
     signature.position[:] += away.astype(signature.packed.dtype)
     none = np.zeros(count, dtype=np.int64)
-    store.put(ids, columns, signature, state.frames, store.last_seen_s[rows], none)
+    store.put(ids, columns, signature, none)
     state.next_id += count
 
 
