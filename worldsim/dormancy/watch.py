@@ -135,8 +135,9 @@ def _claims(dormant: Dormant, detections: Detections, start: int, now: Moment) -
     here = np.flatnonzero(dormant.here[row])
     which, row = which[here], row[here]
     assert dormant.signature is not None
-    pairs = _compared(dormant.signature, detections, which, row, now.frame)
-    pairs.sleepers[LEARNED] = _corrected(pairs, now)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # what is not finite agrees with nobody
+        pairs = _compared(dormant.signature, detections, which, row, now.frame)
+        pairs.sleepers[LEARNED] = _corrected(pairs, now)
     calm = (pairs.squared < _DISAGREES) & pairs.alike & (pairs.sleepers[PARTS["strain"].start] < _STRAINED)
     fits = np.flatnonzero(calm)
     return _Claims(start + which[fits], row[fits], pairs.sleepers.T.take(fits, axis=0))
@@ -203,16 +204,15 @@ def _compared(
     def columns(field: np.ndarray) -> np.ndarray:
         return field.take(which, axis=0).T.astype(dtype, order="C")
 
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        noise = columns(detections.covariance.reshape(-1, 36)[:, ::7])
-        variance = s[PARTS["variance"]] + (frame - s[PARTS["last_frame"]]) * np.array(CREEP, dtype=dtype)[:, None]
-        away = detections.position.take(which, axis=0).T - s[PARTS["position"]]
-        turn = _turn(columns(detections.orientation_xyzw), s[PARTS["orientation_xyzw"]])
-        residual = np.concatenate([away.astype(dtype), turn]) - s[PARTS["drift"]]
-        squared = (residual * residual / (variance + noise)).sum(axis=0)
-        size = columns(detections.extent_m)
-        unlike = ((size / s[PARTS["extent_m"]] - 1.0) ** 2).sum(axis=0)
-        unlike += ((columns(detections.appearance) - s[LOOK_FROM:]) ** 2).sum(axis=0)
+    noise = columns(detections.covariance.reshape(-1, 36)[:, ::7])
+    variance = s[PARTS["variance"]] + (frame - s[PARTS["last_frame"]]) * np.array(CREEP, dtype=dtype)[:, None]
+    away = detections.position.take(which, axis=0).T - s[PARTS["position"]]
+    turn = _turn(columns(detections.orientation_xyzw), s[PARTS["orientation_xyzw"]])
+    residual = np.concatenate([away.astype(dtype), turn]) - s[PARTS["drift"]]
+    squared = (residual * residual / (variance + noise)).sum(axis=0)
+    size = columns(detections.extent_m)
+    unlike = ((size / s[PARTS["extent_m"]] - 1.0) ** 2).sum(axis=0)
+    unlike += ((columns(detections.appearance) - s[LOOK_FROM:]) ** 2).sum(axis=0)
     return _Compared(s, size, residual, variance, noise, squared, unlike < _LOOKS_ELSE * _ATTRIBUTE_STD**2)
 
 
