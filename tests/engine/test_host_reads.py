@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import torch
 from torch.overrides import TorchFunctionMode
 
 from worldsim.evaluation.scale_worlds import Plain, known_models

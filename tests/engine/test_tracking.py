@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from tests.small_world import Shelf, frames, world_model
-from worldsim.engine.relations import _told
+from worldsim.engine.relations import _grip, _told
 from worldsim.engine.tracking import carried
 from worldsim.graph.edges import EdgeTable
 from worldsim.types import InteractionKind
@@ -48,9 +48,9 @@ def test_the_command_to_hold_is_told_of_what_lies_before_the_grip_alone() -> Non
     state.belief = dataclasses.replace(state.belief, position=place)
     pairs = np.array([*([own, s] for s in crates), *([s, own] for s in crates)])
     state.hold = 1.0
-    assert _told(state, pairs).tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert _told(state, pairs, _grip(state)).tolist() == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     state.hold = -1.0
-    assert _told(state, pairs).tolist() == [-1.0, -1.0, -1.0, 0.0, 0.0, 0.0]
+    assert _told(state, pairs, None).tolist() == [-1.0, -1.0, -1.0, 0.0, 0.0, 0.0]
 
 
 def test_what_is_believed_to_lie_a_little_too_high_falls_asleep_all_the_same() -> None:

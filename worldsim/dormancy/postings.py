@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: neighbouring keys end up far apart
-_SMALL = 4096  # what is filed late goes to a table of its own, rebuilt each time, until it is this long
+_SMALL, _SHARE = 4096, 64  # what is filed late goes to a table of its own, rebuilt each time, until it is this long
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Postings:
         if len(keys) == 0:
             return
         late = np.concatenate([self._late.keys, keys]), np.concatenate([self._late.values, values])
-        if len(late[0]) <= _SMALL + len(self._base.keys) // 8:
+        if len(late[0]) <= _SMALL + len(self._base.keys) // _SHARE:
             self._late = _Table.of(*late)
             return
         self._base = _Table.of(np.concatenate([self._base.keys, late[0]]), np.concatenate([self._base.values, late[1]]))

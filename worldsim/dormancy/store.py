@@ -22,12 +22,15 @@ PARTS = {
     "extent_variance_m2": slice(10, 13),
     "variance": slice(13, 19),
     "drift": slice(19, 25),
-    "half_m": slice(25, 28),
+    "strain": slice(25, 26),
+    "last_frame": slice(26, 27),
+    "last_seen_s": slice(27, 28),
+    "half_m": slice(28, 31),
 }
-LOOK_FROM = 28
-LEARNED = slice(7, 25)
+LOOK_FROM = 31
+LEARNED = slice(7, 28)
 """Columns of a packed signature: by part, from where on the look stands, and those that detections correct."""
-BY_ROW = ("object_id", "here", "last_frame", "last_seen_s", "hidden_until", "strain", "filed")
+BY_ROW = ("object_id", "here", "hidden_until", "filed")
 """Fields of the store with one entry a row."""
 
 _SHIFTED_M = 0.02  # what is put back within it is filed where it was
@@ -39,9 +42,10 @@ class Signature:
     """What a sleeper's detections are compared with, and corrected into: all of a thing in one row, fetched at once.
 
     Attributes:
-        packed: [M, 28 + A] position (m), orientation (xyzw), size (m) and its variance (m^2), variance of the pose
-            along its axes (m^2, rad^2), how far the pose has been corrected since it was put away (m, rad), half the
-            edges of the upright box (m), and appearance.
+        packed: [M, 31 + A] position (m), orientation (xyzw), size (m) and its variance (m^2), variance of the pose
+            along its axes (m^2, rad^2), how far the pose has been corrected since it was put away (m, rad), strain,
+            number and time (s) of the last frame in which a detection agreed, half the edges of the upright box (m),
+            and appearance. Frames are counted exactly up to 2^24 (float32: nine days at 20 Hz).
     """
 
     packed: Float[np.ndarray, "M W"]
@@ -96,6 +100,16 @@ class Signature:
         return self.packed[:, PARTS["drift"]]
 
     @property
+    def last_frame(self) -> Float[np.ndarray, " M"]:
+        """Number of the last frame in which a detection agreed."""
+        return self.packed[:, PARTS["last_frame"].start]
+
+    @property
+    def last_seen_s(self) -> Float[np.ndarray, " M"]:
+        """When that was, s."""
+        return self.packed[:, PARTS["last_seen_s"].start]
+
+    @property
     def half_m(self) -> Float[np.ndarray, "M 3"]:
         """Half the edges of the upright box around it, m."""
         return self.packed[:, PARTS["half_m"]]
@@ -114,10 +128,7 @@ class Dormant:
         columns: name -> [M, ...] what is needed to take a thing up again as it was put away.
         object_id: [M].
         here: [M] in deep sleep now.
-        last_frame: [M] number of the last frame in which a detection agreed.
-        last_seen_s: [M] when that was, s.
         hidden_until: [M] number of the frame up to which it may go unseen: it was out of sight when it was put away.
-        strain: [M] faded mean of the squared distance between detection and belief: 6 where they agree.
         signature: of the M rows.
         filed: [M, 6] position and `half_m` by which each row was filed.
         round_at: the row at which the next look for what is overdue begins.
@@ -128,10 +139,7 @@ class Dormant:
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     object_id: Int[np.ndarray, " M"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     here: Bool[np.ndarray, " M"] = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    last_frame: Int[np.ndarray, " M"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    last_seen_s: Float[np.ndarray, " M"] = field(default_factory=lambda: np.zeros(0))
     hidden_until: Int[np.ndarray, " M"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    strain: Float[np.ndarray, " M"] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     signature: Signature | None = None
     filed: Float[np.ndarray, "M 6"] = field(default_factory=lambda: np.zeros((0, 6)))
     round_at: int = 0
@@ -155,11 +163,16 @@ class Dormant:
         object_id: Int[np.ndarray, " n"],
         columns: Mapping[str, np.ndarray],
         signature: Signature,
-        frame: int,
-        last_seen_s: Float[np.ndarray, " n"],
         hidden_until: Int[np.ndarray, " n"],
     ) -> None:
-        """Put n things to deep sleep in frame number `frame`."""
+        """Put n things to deep sleep.
+
+        Args:
+            object_id: ids.
+            columns: what is needed to take them up again.
+            signature: what their detections are compared with.
+            hidden_until: number of the frame up to which each may go unseen.
+        """
         if len(object_id) == 0:
             return
         row = self._rows_for(object_id, signature)
@@ -171,8 +184,7 @@ class Dormant:
         assert self.signature is not None
         self.signature.packed[row] = signature.packed
         self.filed[row[fresh]] = np.concatenate([signature.position, signature.half_m], axis=1)[fresh]
-        self.object_id[row], self.here[row], self.strain[row] = object_id, True, 6.0
-        self.last_frame[row], self.last_seen_s[row], self.hidden_until[row] = frame, last_seen_s, hidden_until
+        self.object_id[row], self.here[row], self.hidden_until[row] = object_id, True, hidden_until
         self.row_of[object_id] = row
         self._present += len(row)
         self._file(row[fresh])

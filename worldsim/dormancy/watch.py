@@ -20,6 +20,7 @@ from worldsim.dormancy.store import (
     Dormant,
     Signature,
 )
+from worldsim.filtering.blocks import side_by_side
 from worldsim.types.observation import Detections, Viewpoints
 
 _DISAGREES = 50.0  # chi-square with 6 degrees of freedom: once in 10^8 frames by chance
@@ -36,6 +37,8 @@ _SIGHT_STEP_M = 0.5 * FOOTPRINT_SIDE_M  # spacing of the points at which a line 
 
 CREEP = (*(1e-3**2,) * 3, *(3e-3**2,) * 3)
 """Variance (m^2, rad^2) by which a sleeper may creep in a frame without waking."""
+AGREED = 6.0
+"""Strain of a sleeper whose detections agree: the faded mean of six squared standard scores."""
 SIZE_FLOOR_M2 = 1e-5
 """An estimate of a size is never surer than this variance: looks drift."""
 
@@ -100,53 +103,84 @@ def sift(dormant: Dormant, detections: Detections, now: Moment) -> Sifted:
         now: which frame it is.
     """
     count = len(detections)
-    told, scratch = np.ones(count, dtype=bool), np.zeros(dormant.rows, dtype=np.int64)
-    for start in range(0, count, _BLOCK):  # as many as a core's cache holds
-        part = np.arange(start, min(start + _BLOCK, count))
-        told[part[_sift_block(dormant, detections.rows(start, start + _BLOCK), now, scratch)]] = False
+    starts = range(0, count, _BLOCK)  # as many as a core's cache holds
+    claims = side_by_side(
+        lambda start: _claims(dormant, detections.rows(start, start + _BLOCK), start, now), list(starts)
+    )
+    told, taken = np.ones(count, dtype=bool), np.zeros(dormant.rows, dtype=bool)
+    scratch = np.zeros(max(count, dormant.rows), dtype=np.int64)
+    for claim in claims:
+        told[_granted(dormant, claim, scratch, taken)] = False
     rows = np.flatnonzero(told)
     return Sifted(rows, _suspects(dormant, detections.position[rows], now.frame))
 
 
-def _sift_block(
-    dormant: Dormant, detections: Detections, now: Moment, scratch: Int[np.ndarray, " M"]
-) -> Int[np.ndarray, " n"]:
-    """Fold in the detections of a block that agree; return which."""
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """p detections and the sleepers that they agree with.
+
+    Attributes:
+        which: [p] detections; row: [p] sleepers.
+        learned: [p, W] the sleepers' signatures after the detections.
+    """
+
+    which: Int[np.ndarray, " p"]
+    row: Int[np.ndarray, " p"]
+    learned: Float[np.ndarray, "p W"]
+
+
+def _claims(dormant: Dormant, detections: Detections, start: int, now: Moment) -> _Claims:
+    """Return which sleepers the detections of a block agree with; nothing is written, so blocks go side by side."""
     which, row = dormant.places.find(keys_of(_cells(detections.position)))
-    here = np.flatnonzero(dormant.here[row] & (dormant.last_frame[row] < now.frame))
+    here = np.flatnonzero(dormant.here[row])
     which, row = which[here], row[here]
-    if len(which) == 0:
-        return which
     assert dormant.signature is not None
-    pairs = _compared(dormant.signature, detections, which, row, now.frame - dormant.last_frame[row])
-    fits = np.flatnonzero((pairs.squared < _DISAGREES) & pairs.alike)
-    alone = _once(which[fits], np.zeros(len(detections), dtype=np.int64)) & _once(row[fits], scratch)
-    fits = fits[alone]
-    strain = dormant.strain[row[fits]]
-    strain += _STRAIN_RATE * (pairs.squared[fits] - strain)
-    dormant.strain[row[fits]] = strain
-    calm = fits[strain < _STRAINED]
-    rows = row[calm]
-    dormant.last_frame[rows], dormant.last_seen_s[rows] = now.frame, now.time_s
-    pairs.sleepers[LEARNED] = _corrected(pairs, now.size_noise)
-    dormant.signature.write(rows, pairs.sleepers.T.take(calm, axis=0))
-    return which[calm]
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # what is not finite agrees with nobody
+        pairs = _compared(dormant.signature, detections, which, row, now.frame)
+        pairs.sleepers[LEARNED] = _corrected(pairs, now)
+    calm = (pairs.squared < _DISAGREES) & pairs.alike & (pairs.sleepers[PARTS["strain"].start] < _STRAINED)
+    fits = np.flatnonzero(calm)
+    return _Claims(start + which[fits], row[fits], pairs.sleepers.T.take(fits, axis=0))
 
 
-def _corrected(pairs: _Compared, size_noise: SizeNoise) -> Float[np.ndarray, "18 p"]:
+def _granted(
+    dormant: Dormant, claims: _Claims, scratch: Int[np.ndarray, " n"], taken: Bool[np.ndarray, " M"]
+) -> Int[np.ndarray, " m"]:
+    """Write what the claims that nothing contests teach of their sleepers; return their detections.
+
+    Args:
+        dormant: the sleepers.
+        claims: of a block.
+        scratch: as long as there are detections or sleepers.
+        taken: sleepers that an earlier block has claimed; those of this one are added.
+    """
+    alone = _once(claims.which, scratch) & _once(claims.row, scratch) & ~taken[claims.row]
+    taken[claims.row] = True
+    calm = np.flatnonzero(alone)
+    learned = claims.learned if len(calm) == len(claims.row) else claims.learned.take(calm, axis=0)
+    assert dormant.signature is not None
+    dormant.signature.write(claims.row[calm], learned)
+    return claims.which[calm]
+
+
+def _corrected(pairs: _Compared, now: Moment) -> Float[np.ndarray, "21 p"]:
     """Return the sleepers' `LEARNED` columns after the detections: a Kalman filter of a constant along each axis.
 
     Where belief and noise have no correlations between axes it is what the belief's own correction does.
     """
     size, size_variance = pairs.sleepers[PARTS["extent_m"]], pairs.sleepers[PARTS["extent_variance_m2"]]
     gain = pairs.variance / (pairs.variance + pairs.noise)
-    growth = size_variance / (size_variance + size_noise(size))
+    growth = size_variance / (size_variance + now.size_noise(size))
+    strain = pairs.sleepers[PARTS["strain"]]
+    when = np.array([[now.frame], [now.time_s]], dtype=strain.dtype)
     return np.concatenate(
         [
             size + growth * (pairs.size - size),
             np.maximum((1.0 - growth) * size_variance, SIZE_FLOOR_M2),
             (1.0 - gain) * pairs.variance,
             pairs.sleepers[PARTS["drift"]] + gain * pairs.residual,
+            strain + _STRAIN_RATE * (pairs.squared - strain),
+            np.repeat(when, strain.shape[1], axis=1),
         ]
     )
 
@@ -161,25 +195,24 @@ def _compared(
     detections: Detections,
     which: Int[np.ndarray, " p"],
     row: Int[np.ndarray, " p"],
-    frames: Int[np.ndarray, " p"],
+    frame: int,
 ) -> _Compared:
-    """Compare p detections with as many sleepers, last seen so many frames ago."""
+    """Compare p detections with as many sleepers."""
     dtype = signature.packed.dtype
     s = np.ascontiguousarray(signature.packed.take(row, axis=0).T)
 
     def columns(field: np.ndarray) -> np.ndarray:
         return field.take(which, axis=0).T.astype(dtype, order="C")
 
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        noise = columns(detections.covariance.reshape(-1, 36)[:, ::7])
-        variance = s[PARTS["variance"]] + frames.astype(dtype) * np.array(CREEP, dtype=dtype)[:, None]
-        away = detections.position.take(which, axis=0).T - s[PARTS["position"]]
-        turn = _turn(columns(detections.orientation_xyzw), s[PARTS["orientation_xyzw"]])
-        residual = np.concatenate([away.astype(dtype), turn]) - s[PARTS["drift"]]
-        squared = (residual * residual / (variance + noise)).sum(axis=0)
-        size = columns(detections.extent_m)
-        unlike = ((size / s[PARTS["extent_m"]] - 1.0) ** 2).sum(axis=0)
-        unlike += ((columns(detections.appearance) - s[LOOK_FROM:]) ** 2).sum(axis=0)
+    noise = columns(detections.covariance.reshape(-1, 36)[:, ::7])
+    variance = s[PARTS["variance"]] + (frame - s[PARTS["last_frame"]]) * np.array(CREEP, dtype=dtype)[:, None]
+    away = detections.position.take(which, axis=0).T - s[PARTS["position"]]
+    turn = _turn(columns(detections.orientation_xyzw), s[PARTS["orientation_xyzw"]])
+    residual = np.concatenate([away.astype(dtype), turn]) - s[PARTS["drift"]]
+    squared = (residual * residual / (variance + noise)).sum(axis=0)
+    size = columns(detections.extent_m)
+    unlike = ((size / s[PARTS["extent_m"]] - 1.0) ** 2).sum(axis=0)
+    unlike += ((columns(detections.appearance) - s[LOOK_FROM:]) ** 2).sum(axis=0)
     return _Compared(s, size, residual, variance, noise, squared, unlike < _LOOKS_ELSE * _ATTRIBUTE_STD**2)
 
 
@@ -211,9 +244,9 @@ def _suspects(dormant: Dormant, position: Float[np.ndarray, "r 3"], frame: int) 
     which, key = keys_about(position, _SUSPECT_M - PLACE_REACH_M, PLACE_SIDE_M)
     found, row = dormant.places.find(key)
     which = which[found]
-    open_ = dormant.here[row] & (dormant.last_frame[row] != frame)
-    which, row = which[open_], row[open_]
     assert dormant.signature is not None
+    open_ = dormant.here[row] & (dormant.signature.last_frame[row] != frame)
+    which, row = which[open_], row[open_]
     near = np.linalg.norm(position[which] - dormant.signature.position[row], axis=1) < _SUSPECT_M
     return np.unique(row[near])
 
@@ -252,7 +285,11 @@ def overdue(dormant: Dormant, viewpoints: Viewpoints, frame: int) -> Int[np.ndar
         return np.zeros(0, dtype=np.int64)
     rows = (dormant.round_at + np.arange(min(_ROUND, dormant.rows))) % dormant.rows
     dormant.round_at = int(rows[-1] + 1) % dormant.rows
-    late = dormant.here[rows] & (frame - dormant.last_frame[rows] > _PATIENCE) & (dormant.hidden_until[rows] < frame)
+    late = (
+        dormant.here[rows]
+        & (frame - dormant.signature.last_frame[rows] > _PATIENCE)
+        & (dormant.hidden_until[rows] < frame)
+    )
     rows = rows[late]
     if len(viewpoints.position) and len(rows):
         away = np.linalg.norm(dormant.signature.position[rows][:, None] - viewpoints.position[None], axis=-1)

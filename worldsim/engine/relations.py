@@ -48,6 +48,8 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
         max(i.reach_m for _, i in due),
     )
     pairs = slots[pairs] if len(pairs) else pairs
+    std = _position_std_m(state)
+    grip = _grip(state) if state.own_slot is not None and state.hold > 0.0 else None
     for kind, interaction in due:
         near = pairs[gap < interaction.reach_m]
         every = dt_s * _STANDING_EVERY
@@ -61,15 +63,24 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
             near, ids = np.where(swap[:, None], near[:, ::-1], near), np.sort(ids, axis=1)
         order = np.lexsort((ids[:, 1], ids[:, 0]))
         span_s = dt_s if interaction.reads_motion else every
-        state.edges = infer(state.edges, kind, interaction, ids[order], _frame(state, near[order], span_s))
+        state.edges = infer(state.edges, kind, interaction, ids[order], _frame(state, near[order], span_s, std, grip))
 
 
-def _frame(state: EngineState, pairs: Int[np.ndarray, "E 2"], dt_s: float) -> PairFrame:
+def _position_std_m(state: EngineState) -> Float[Tensor, " C"]:
+    variance = torch.diagonal(state.belief.joint_covariance, dim1=1, dim2=2)[:, :3].mean(-1)
+    return variance.clamp_min(0.0).sqrt()
+
+
+def _frame(
+    state: EngineState,
+    pairs: Int[np.ndarray, "E 2"],
+    dt_s: float,
+    std: Float[Tensor, " C"],
+    grip: Float[np.ndarray, "3"] | None,
+) -> PairFrame:
     source, target = state.index(pairs[:, 0]), state.index(pairs[:, 1])
     now, before = state.belief.states, state.before
     assert before is not None
-    variance = torch.diagonal(state.belief.joint_covariance, dim1=1, dim2=2)[:, :3].mean(-1)
-    std = variance.clamp_min(0.0).sqrt()
     return PairFrame(
         now.select(source),
         now.select(target),
@@ -78,22 +89,29 @@ def _frame(state: EngineState, pairs: Int[np.ndarray, "E 2"], dt_s: float) -> Pa
         std[source],
         std[target],
         dt_s,
-        _told(state, pairs),
+        _told(state, pairs, grip),
     )
 
 
-def _told(state: EngineState, pairs: Int[np.ndarray, "E 2"]) -> Float[Tensor, " E"]:
+def _told(
+    state: EngineState, pairs: Int[np.ndarray, "E 2"], grip: Float[np.ndarray, "3"] | None
+) -> Float[Tensor, " E"]:
     """Return what the own command says about each pair whose source is the own body.
 
     A grip holds one thing: to hold is told of the passive thing nearest to the middle of the own front, and of nothing
     else that stands by; to release is told of all.
+
+    Args:
+        state: with the command.
+        pairs: slots.
+        grip: the middle of the own front, None where nothing is held.
     """
     told = np.zeros(len(pairs))
     if state.own_slot is not None and state.hold != 0.0:
         mine = np.flatnonzero(pairs[:, 0] == state.own_slot)
-        if state.hold > 0.0:
+        if grip is not None:
             mine = mine[state.passive[state.model_index[pairs[mine, 1]]]]
-            away = np.linalg.norm(state.belief.position.cpu().numpy()[pairs[mine, 1]] - _grip(state), axis=1)
+            away = np.linalg.norm(state.belief.position.cpu().numpy()[pairs[mine, 1]] - grip, axis=1)
             mine = mine[away == away.min()] if len(mine) else mine
         told[mine] = state.hold
     return torch.as_tensor(told, dtype=state.dtype, device=state.device)

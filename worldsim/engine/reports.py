@@ -47,7 +47,7 @@ def draft(
     slots = np.flatnonzero(state.alive & (state.ids >= 0))
     row = state.index(slots)
     ids = state.ids[slots].copy()
-    density = predicted.density.poses(row)
+    density = predicted.poses
     covariance = density.covariance.cpu().numpy()
     place = np.full(state.belief.capacity, -1)
     place[slots] = np.arange(len(slots))

@@ -97,8 +97,7 @@ def put_away(state: EngineState, matched: Matched, frame: Frame) -> None:
     hidden_until = np.where(unseen[slots], state.frames + _HIDDEN_FRAMES, 0)
     ids = state.ids[slots].copy()
     chosen = signature.select(np.flatnonzero(small))
-    seen_s = state.belief.last_seen_s[state.index(slots)].cpu().numpy()
-    state.dormant.put(ids, _columns(state, slots), chosen, state.frames + 1, seen_s, hidden_until)
+    state.dormant.put(ids, _columns(state, slots), chosen, hidden_until)
     state.belief = lifecycle.buried(state.belief, state.index(slots))
     state.ledger.clear(slots)
     _put_edges_away(state)
@@ -185,6 +184,9 @@ def _signature(state: EngineState, slots: Int[np.ndarray, " n"]) -> Signature:
         extent_variance_m2=belief.extent_variance_m2[row].cpu().numpy(),
         variance=pose,
         drift=np.zeros_like(pose),
+        strain=np.full_like(pose[:, :1], watch.AGREED),
+        last_frame=np.full_like(pose[:, :1], state.frames + 1),
+        last_seen_s=belief.last_seen_s[row].unsqueeze(-1).cpu().numpy(),
         half_m=np.einsum("nij,nj->ni", axes, 0.5 * extent).astype(extent.dtype),
         appearance=belief.appearance[row].cpu().numpy(),
     )
@@ -210,7 +212,7 @@ def _believed(state: EngineState, rows: Int[np.ndarray, " n"]) -> tuple[dict[str
     columns = {name: values[rows] for name, values in store.columns.items()}
     assert store.signature is not None
     s, pose = store.signature.select(rows), columns["pose_covariance"]
-    unseen = (now - store.last_frame[rows]).clip(0)[:, None]
+    unseen = (now - s.last_frame).clip(0)[:, None]
     variance = s.variance + (unseen * np.array(watch.CREEP)).astype(pose.dtype)
     wider = np.sqrt(variance / np.diagonal(pose, axis1=1, axis2=2))
     joint = np.zeros((len(rows), slot_table.JOINT_DIM, slot_table.JOINT_DIM), dtype=pose.dtype)
@@ -224,7 +226,7 @@ def _believed(state: EngineState, rows: Int[np.ndarray, " n"]) -> tuple[dict[str
     drift, yes = tensor(s.drift), torch.ones(len(rows), dtype=torch.bool, device=state.device)
     turned = quaternion.multiply(quaternion.exp(drift[:, 3:]), fields["orientation_xyzw"])
     return columns, fields | {
-        "last_seen_s": tensor(store.last_seen_s[rows].astype(pose.dtype)),
+        "last_seen_s": tensor(s.last_seen_s),
         "alive": yes,
         "awake": ~yes,
         "joint_covariance": tensor(joint),

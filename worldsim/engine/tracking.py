@@ -50,11 +50,14 @@ class Predicted:
     """The prior of this step.
 
     Attributes:
-        density: [C] rows one step ahead; touching: [C]; dt_s.
+        density: [C] rows one step ahead, in tensors that nothing else holds: the correction overwrites them.
+        poses: the rows of all that is alive, in the order of slots, with the covariance of the pose alone.
+        touching: [C]; dt_s.
         trial_density: predicted rows of each open trial, by object id.
     """
 
     density: Density
+    poses: Density
     touching: Bool[Tensor, " C"]
     dt_s: float
     trial_density: dict[int, Density]
@@ -97,7 +100,8 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
         slot = state.index(np.array([slot_of_trial]))
         weight = torch.as_tensor(trial.posterior(), dtype=state.dtype, device=state.device)
         density = density.put(slot, with_state_of(density.select(slot), rows_of_trial, weight))
-    return Predicted(density, touching, dt_s, {t.object_id: p for t, p in zip(trials, pieces, strict=True)})
+    poses = density.poses(state.index(np.flatnonzero(state.alive)))
+    return Predicted(density, poses, touching, dt_s, {t.object_id: p for t, p in zip(trials, pieces, strict=True)})
 
 
 def carried(state: EngineState) -> list[tuple[int, int]]:
@@ -113,15 +117,21 @@ def carried(state: EngineState) -> list[tuple[int, int]]:
     rows = np.flatnonzero(likely)
     if len(rows) == 0:
         return []
-    slots = {int(i): int(s) for s, i in enumerate(state.ids) if i >= 0}
+    rows = rows[np.argsort(table.log_odds[rows], kind="stable")]
     passive = state.passive[state.model_index]
     carrier: dict[int, int] = {}
-    for row in rows[np.argsort(table.log_odds[rows], kind="stable")]:
-        a, b = slots.get(int(table.source[row])), slots.get(int(table.target[row]))
+    for a, b in zip(_slots_of(state, table.source[rows]), _slots_of(state, table.target[rows]), strict=True):
         # co-motion is the same from both sides: what moves of itself is the carrier
-        if a is not None and b is not None and passive[b] and not passive[a]:
-            carrier[b] = a
+        if a >= 0 and b >= 0 and passive[b] and not passive[a]:
+            carrier[int(b)] = int(a)
     return [(a, b) for b, a in carrier.items()]
+
+
+def _slots_of(state: EngineState, object_id: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Return the slot of each object, -1 where it has none."""
+    order = np.argsort(state.ids, kind="stable")
+    place = np.searchsorted(state.ids, object_id, sorter=order).clip(max=len(order) - 1)
+    return np.where(state.ids[order[place]] == object_id, order[place], -1)
 
 
 def _carry(state: EngineState, density: Density, loads: list[tuple[int, int]]) -> Density:
@@ -257,7 +267,11 @@ def _manoeuvre_probability(state: EngineState, slots: Int[Tensor, " n"]) -> Floa
 def correct_all(
     state: EngineState, predicted: Predicted, matched: Matched, surprised: Surprised, frame: Frame
 ) -> Float[Tensor, " C"]:
-    """Fold the matches into the belief; return each slot's Bayesian surprise in nats (0 where unseen)."""
+    """Fold the matches into the belief; return each slot's Bayesian surprise in nats (0 where unseen).
+
+    The predicted rows become the corrected ones where they lie: a copy of all covariances would cost as much as
+    correcting a quarter of them.
+    """
     belief, slots = state.belief, matched.slots
     learned = belief.existence.new_zeros(belief.capacity)
     density = predicted.density
@@ -268,22 +282,26 @@ def correct_all(
     startled = ~awake & moves & (nis > _WAKE_NIS)
     fade = torch.where(awake, (nis / _FADE_FROM).clamp(1.0, _FADE_LIMIT), torch.ones_like(nis))
     residual = surprised.innovation.residual
-    posterior = density.copy()
+    odd = np.flatnonzero(((fade > 1.0) | startled).cpu().numpy())  # the few whose prior is widened first
 
     def corrected(part: slice) -> None:
-        prior = faded(density.select(slots[part]), fade[part])
-        prior = lifecycle.startled(prior, startled[part], _WAKE_M, _WAKE_RAD)
+        prior = density.select(slots[part])
+        few = state.index(odd[(odd >= part.start) & (odd < part.stop)])
+        if len(few):
+            wide = faded(density.select(slots[few]), fade[few])
+            wide = lifecycle.startled(wide, startled[few], _WAKE_M, _WAKE_RAD)
+            prior.covariance.index_copy_(0, few - part.start, wide.covariance)
         rows, gained = correct(prior, residual[part], noise[part])
-        posterior.write(slots[part], rows)
+        density.write(slots[part], rows)
         learned.index_copy_(0, slots[part], gained)
 
     each_block(len(slots), state.device, state.dtype, corrected)
     mine = _correct_own(state, density, frame)
     if mine is not None:
         row, rows, gained = mine
-        posterior.write(row, rows)
+        density.write(row, rows)
         learned.index_copy_(0, row, gained)
-    belief = slot_table.with_density(belief, posterior)
+    belief = slot_table.with_density(belief, density)
     state.belief = dataclasses.replace(belief, time_s=frame.time_s)
     _correct_attributes(state, matched, frame)
     _adapt_noise(state, matched, nis, predicted.touching[slots])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,7 +26,7 @@ from worldsim.types.record import StepRecord
 __all__ = ["laid_down_elsewhere", "sleep_figures"]
 
 _SETTLING = 20  # frames until everything is recognised and what lies still is in deep sleep
-_FAR_M = 10_000.0  # from one copy of the plain to the next: none of it is in range of the sensors
+_RANGE_M, _FAR_M = 500.0, 1000.0  # of the sensors, and from one copy of the plain to the next: out of their range
 _WALKER = "worker"
 
 
@@ -78,7 +78,7 @@ def _growing_memory(
     models: Sequence[ObjectModel],
     rng: np.random.Generator,
 ) -> list[Figure]:
-    frames = Plain(budget.walking, budget.seen - budget.walking, models, rng).frames()
+    frames = map(_near_only, Plain(budget.walking, budget.seen - budget.walking, models, rng).frames())
     few, many = _world_model(models, settings), _world_model(models, settings)
     for wm in (few, many):
         wm.reset(first := next(frames)) if wm is few else wm.reset(first)
@@ -120,7 +120,7 @@ def laid_down_elsewhere(wm: WorldModel, count: int) -> None:
     signature = store.signature.select(rows)
     signature.position[:] += away.astype(signature.packed.dtype)
     none = np.zeros(count, dtype=np.int64)
-    store.put(ids, columns, signature, state.frames, store.last_seen_s[rows], none)
+    store.put(ids, columns, signature, none)
     state.next_id += count
 
 
@@ -167,7 +167,13 @@ def _world_model(models: Sequence[ObjectModel], settings: LoopSettings) -> World
     return WorldModel(models=list(models), device="cpu", settings=WorldModelSettings(loop=settings))
 
 
-def _side_by_side(wms: Sequence[WorldModel], frames: itertools.islice[Observation]) -> Float[np.ndarray, "T n"]:
+def _near_only(observation: Observation) -> Observation:
+    """Return the observation of sensors that see no farther than the plain."""
+    near = dataclasses.replace(observation.viewpoints, range_m=np.full_like(observation.viewpoints.range_m, _RANGE_M))
+    return dataclasses.replace(observation, viewpoints=near)
+
+
+def _side_by_side(wms: Sequence[WorldModel], frames: Iterator[Observation]) -> Float[np.ndarray, "T n"]:
     """Return how long each model took for each frame, ms; who goes first alternates."""
     taken = []
     for number, observation in enumerate(frames):

@@ -73,8 +73,8 @@ def correct(
     gain = torch.cholesky_solve(seen, root).mT
     kept = torch.baddbmm(prior, gain, seen, alpha=-1.0)
     posterior = torch.baddbmm(kept, kept[:, :, :k], gain.mT, alpha=-1.0)
-    posterior = torch.baddbmm(posterior, gain @ noise, gain.mT)
-    posterior = 0.5 * (posterior + posterior.mT)
+    posterior = posterior.baddbmm_(gain @ noise, gain.mT)
+    posterior = (posterior + posterior.mT).mul_(0.5)
     weighed = torch.cholesky_solve(residual.unsqueeze(-1), root)
     step = (gain @ residual.unsqueeze(-1)).squeeze(-1)
     states, parameters = retract(density.states, density.parameters, step)

@@ -151,7 +151,7 @@ def _predict_class(
     else:
         mean, touched = advance_class(model, rows.states, natural, model_index, library, surroundings, dt_s)
     noise = model.process_noise(rows.states, natural[:, : len(model.parameter_names)], dt_s) * noise_scale.unsqueeze(-1)
-    covariance = carried(rows.covariance, slope)
+    covariance = carry(rows.covariance, slope)
     covariance[:, :TANGENT_DIM, :TANGENT_DIM] += white_acceleration(noise, dt_s)
     torch.diagonal(covariance, dim1=1, dim2=2)[:, :TANGENT_DIM].add_(_impact_noise(rows, mean, touched, dt_s))
     return Density(mean, rows.parameters, covariance), touched
@@ -162,14 +162,18 @@ def carried(covariance: Float[Tensor, "n X X"], slope: Float[Tensor, "n 12 U"]) 
 
     Only the blocks that change are computed, and the result is symmetric as `covariance` is.
     """
+    return carry(covariance.clone(), slope)
+
+
+def carry(covariance: Float[Tensor, "n X X"], slope: Float[Tensor, "n 12 U"]) -> Float[Tensor, "n X X"]:
+    """Overwrite a covariance by ``F P F'`` and return it; see `carried`."""
     used = slope.shape[-1]
     top = slope @ covariance[:, :used]
-    out = covariance.clone()
     block = top[:, :, :used] @ slope.mT
-    out[:, :TANGENT_DIM, :TANGENT_DIM] = 0.5 * (block + block.mT)
-    out[:, :TANGENT_DIM, TANGENT_DIM:] = top[:, :, TANGENT_DIM:]
-    out[:, TANGENT_DIM:, :TANGENT_DIM] = top[:, :, TANGENT_DIM:].mT
-    return out
+    covariance[:, :TANGENT_DIM, :TANGENT_DIM] = (block + block.mT).mul_(0.5)
+    covariance[:, :TANGENT_DIM, TANGENT_DIM:] = top[:, :, TANGENT_DIM:]
+    covariance[:, TANGENT_DIM:, :TANGENT_DIM] = top[:, :, TANGENT_DIM:].mT
+    return covariance
 
 
 def _derivative(
