@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 import worldsim  # noqa: F401 - registers the environments
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.gym_env import WorldsimEnv
-from worldsim.simulation.sensors import Detector
+from worldsim.simulation.sensors import Detector, ExactSensor
 from worldsim.types.observation import Observation
 from worldsim_scenarios.warehouse import Warehouse
 
@@ -57,6 +57,29 @@ def test_nothing_that_is_returned_changes_later() -> None:
         assert not np.shares_memory(value, second[key]), key
         assert value.dtype == env.observation_space[key].dtype  # type: ignore[index]
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "fields"),
+    [("Warehouse", {"intruder": "cat", "intruder_time_s": (0.5, 0.6)}), ("PushT", {}), ("Stacks", {})],
+)
+def test_exact_states_are_packed_as_an_exact_sensors_observation_is(scenario: str, fields: dict[str, object]) -> None:
+    short = WorldsimEnv(scenario=scenario, observation="state", **fields)
+    long = WorldsimEnv(scenario=scenario, sensor=ExactSensor(), **fields)
+    found, _ = short.reset(seed=1)
+    expected, _ = long.reset(seed=1)
+    rows = []
+    for number in range(40):
+        for name, values in expected.items():
+            assert found[name].tobytes() == values.tobytes(), (number, name)
+        rows.append(found["mask"].sum())
+        action = np.array([1.0, np.sin(number), 0.0], dtype=np.float32)
+        found, *judged = short.step(action)
+        expected, *expected_judged = long.step(action)
+        assert judged == expected_judged
+    assert scenario != "Warehouse" or max(rows) > min(rows), "the intruder came in, so that the rows changed"
+    short.close()
+    long.close()
 
 
 def test_the_truth_stays_out_of_info_unless_asked_for() -> None:

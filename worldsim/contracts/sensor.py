@@ -16,7 +16,8 @@ class Sensor(abc.ABC):
 
     needs_whole_truth: ClassVar[bool] = True
     """Whether `observe` needs lines of sight and the velocities of other bodies than the commanded one. Where it does
-    not, it is given ``visible`` all False and those velocities as NaN, and what nobody asks for is not computed."""
+    not, it is given ``visible`` all False and those velocities as NaN, and what nobody asks for is not computed: nor is
+    `observe` called in every frame, so it must draw nothing from `rng`."""
 
     @abc.abstractmethod
     def observe(self, truth: WorldTruth, rng: np.random.Generator) -> Observation:

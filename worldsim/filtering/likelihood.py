@@ -44,8 +44,12 @@ def student_t_entropy(log_det: Float[Tensor, " N"], dim: int, dof: float) -> Flo
     """
     a, b = 0.5 * (dof + dim), 0.5 * dof
     constant = math.lgamma(b) - math.lgamma(a) + 0.5 * dim * math.log(dof * math.pi)
-    slope = float(digamma(a) - digamma(b))
-    return 0.5 * (log_det + dim * math.log((dof - 2.0) / dof)) + constant + a * slope
+    return 0.5 * (log_det + dim * math.log((dof - 2.0) / dof)) + constant + a * _digamma_difference(a, b)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # its numbers are settings, and SciPy no graph
+def _digamma_difference(a: float, b: float) -> float:
+    return float(digamma(a) - digamma(b))
 
 
 def log_diagonal(root: Float[Tensor, "N k k"]) -> Float[Tensor, "N k"]:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from worldsim.contracts.sensor import Sensor
 from worldsim.errors import SimulationError
 from worldsim.simulation.bullet_bodies import NO_OFFSET, BulletBody, make_body, place_body, tint_body
-from worldsim.simulation.bullet_readout import Handle, read_poses, read_state, read_states, summed
+from worldsim.simulation.bullet_readout import Handle, read_poses, read_state, read_states, read_touching, summed
 from worldsim.simulation.engine import Contact, Engine, Glance, PinholeCamera, RigidState, StateArrays, States
 from worldsim.simulation.presets import EnginePreset, named
 from worldsim.simulation.scene import BodySpec, Quaternion, Vector
@@ -82,9 +82,13 @@ class BulletEngine(Engine):
         self._bodies: list[BulletBody] = []
         self._number: dict[int, int] = {}
         self._ghosts: list[int] = []
+        self._mounted: set[int] = set()
         self._untinted: list[BulletBody] = []
         self._movable: list[int] = []
+        self._shapes: list[tuple[int, int]] = []  # uid and link of all that moves
         self._handles: list[Handle] = []
+        self._moving: list[Handle] = []  # the handles of what is movable, once all bodies are in
+        self._rows = np.zeros(0, dtype=np.int64)
         self._states: StateArrays | None = None
         self._moment = object()  # another one whenever anything moves
         self._masses_at: dict[int, Vector] = {}  # centres of mass read since the last step
@@ -107,6 +111,9 @@ class BulletEngine(Engine):
         self._handles.append((body.uid, body.link, body.offset if body.offset != NO_OFFSET else None))
         if spec.movable:
             self._movable.append(number)
+            self._shapes += [(body.uid, link) for link in range(-1 if spec.part is None else 0, len(body.joints))]
+        if spec.mount is not None:
+            self._mounted.add(number)
         if not spec.solid:
             self._ghosts.append(number)
         self._part_ghosts(number)
@@ -141,11 +148,13 @@ class BulletEngine(Engine):
         """Return the present poses of all bodies, and their velocities when they are asked for before the next step."""
         if self._states is None:
             return self.states()
+        self._check_open("read the poses")
         position, orientation = self._states.position.copy(), self._states.orientation_xyzw.copy()
-        if rows := self._movable:
-            with self._wrapped("read the poses"):
-                read = read_poses([self._handles[row] for row in rows], self._client)
-            position[rows], orientation[rows] = read[:, :3], read[:, 3:]
+        try:
+            read = read_poses(self._moving, self._client)
+        except bullet.error as error:
+            raise _failure("read the poses", error) from error
+        position[self._rows], orientation[self._rows] = read[:, :3], read[:, 3:]
         self._refuse_lost(position)
         moment = self._moment
 
@@ -160,6 +169,7 @@ class BulletEngine(Engine):
         """Return the present states of all bodies; what never moves is read once."""
         rows = self._movable
         if self._states is None:
+            self._moving, self._rows = [self._handles[row] for row in rows], np.array(rows, dtype=np.int64)
             n = len(self._bodies)
             self._states = StateArrays(np.zeros((n, 3)), np.zeros((n, 4)), np.zeros((n, 3)), np.zeros((n, 3)))
             rows = list(range(n))
@@ -177,30 +187,13 @@ class BulletEngine(Engine):
             lost = [body.spec.name for body, ok in zip(self._bodies, finite.all(axis=1), strict=True) if not ok]
             raise SimulationError(f"BulletEngine: the state of {lost} is no longer finite. Lower the forces on them.")
 
-    def _read(self, rows: list[int]) -> Float[np.ndarray, "n 13"]:
-        """Return position, orientation, linear and angular velocity of bodies; one flat list is soonest an array."""
-        flat: list[float] = []
-        pose, twist, c = bullet.getBasePositionAndOrientation, bullet.getBaseVelocity, self._client
-        try:
-            for row in rows:
-                uid, link, offset = self._handles[row]
-                if link < 0 and offset is None:  # the common case, without a call of ours
-                    position, orientation = pose(uid, c)
-                    linear, angular = twist(uid, c)
-                else:
-                    position, orientation, linear, angular = self.state(row)
-                flat += (*position, *orientation, *linear, *angular)
-        except bullet.error as error:
-            raise _failure("read the states", error) from error
-        return np.array(flat).reshape(len(rows), 13)
-
     def push(self, body: int, force: Vector, torque: Vector) -> None:
         """Apply a force at the centre of mass and a torque, world frame, during the next step only.
 
         What hangs on a mount takes forces alone.
         """
         uid, c = self._handles[body][0], self._client
-        if self._bodies[body].spec.mount is not None:
+        if body in self._mounted:
             self._push_mounted(self._bodies[body], force, torque)
             return
         at = self._masses_at.get(body)
@@ -269,11 +262,7 @@ class BulletEngine(Engine):
         if self._touching is not None:
             return super().touching(body)
         self._check_open("read the contacts")
-        uid = self._handles[body][0]
-        points = bullet.getContactPoints(bodyA=uid, physicsClientId=self._client)
-        met = {other for point in points or () if point[9] > 0.0 for other in point[1:3]}
-        met.discard(uid)
-        return {self._number[other] for other in met}
+        return read_touching(self._handles[body][0], self._number, self._client)
 
     def first_hits(self, start: Float[np.ndarray, "R 3"], end: Float[np.ndarray, "R 3"]) -> Int[np.ndarray, " R"]:
         """Return the number of the first body that each of R rays meets, -1 for none."""
@@ -302,10 +291,9 @@ class BulletEngine(Engine):
         A pair keeps more than its contact points (separating axes, child pairs of compounds), and a saved state holds
         only the points: without this, articulated bodies go on differently after a restore.
         """
-        for number in self._movable:
-            body = self._bodies[number]
-            for link in range(-1 if body.spec.part is None else 0, len(body.joints)):
-                bullet.setCollisionFilterGroupMask(body.uid, link, _MOVABLE, _ALL, physicsClientId=self._client)
+        c, renew = self._client, bullet.setCollisionFilterGroupMask
+        for uid, link in self._shapes:
+            renew(uid, link, _MOVABLE, _ALL, c)
 
     def load(self, token: Any) -> None:
         """Go back to the state of `token`, bit for bit."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pybullet as bullet
@@ -16,6 +16,9 @@ Handle = tuple[int, int, Vector | None]
 """A body's uid, its link (-1 for the base), and the lever from its centre of mass to the centre of its box, if any."""
 
 
+_pose, _twist = bullet.getBasePositionAndOrientation, bullet.getBaseVelocity
+
+
 def read_state(handle: Handle, client: int) -> tuple[RigidState, Vector]:
     """Return the state of a body's box, and where its centre of mass is, in plain floats."""
     uid, link, offset = handle
@@ -23,8 +26,8 @@ def read_state(handle: Handle, client: int) -> tuple[RigidState, Vector]:
         found = bullet.getLinkState(uid, link, 1, 1, client)
         mass_at, q, linear, w = found[0], found[1], found[6], found[7]
     else:
-        mass_at, q = bullet.getBasePositionAndOrientation(uid, client)
-        linear, w = bullet.getBaseVelocity(uid, client)
+        mass_at, q = _pose(uid, client)
+        linear, w = _twist(uid, client)
     if offset is None:
         return RigidState(mass_at, q, linear, w), mass_at
     lever = turned(q, offset)
@@ -36,14 +39,16 @@ def read_state(handle: Handle, client: int) -> tuple[RigidState, Vector]:
 def read_poses(handles: Iterable[Handle], client: int) -> Float[np.ndarray, "n 7"]:
     """Return position (m) and orientation (xyzw) of bodies; one flat list is soonest an array."""
     flat: list[float] = []
-    pose = bullet.getBasePositionAndOrientation
-    for handle in handles:
-        uid, link, offset = handle
-        if link < 0 and offset is None:  # the common case, without a call of ours
-            position, orientation = pose(uid, client)
+    for uid, link, offset in handles:
+        if link >= 0:
+            mass_at, q = bullet.getLinkState(uid, link, 0, 1, client)[:2]
         else:
-            (position, orientation, _, _), _ = read_state(handle, client)
-        flat += (*position, *orientation)
+            mass_at, q = _pose(uid, client)
+        flat += mass_at
+        if offset is not None:
+            lever = turned(q, offset)
+            flat[-3:] = (mass_at[0] + lever[0], mass_at[1] + lever[1], mass_at[2] + lever[2])
+        flat += q
     return np.array(flat, dtype=np.float64).reshape(-1, 7)
 
 
@@ -56,19 +61,37 @@ def read_states(handles: Iterable[Handle], client: int) -> Float[np.ndarray, "n 
     return np.array(flat, dtype=np.float64).reshape(-1, 13)
 
 
-def summed(points: Sequence[tuple] | None, number: dict[int, int]) -> list[Contact]:
+def read_touching(uid: int, number: Mapping[int, int], client: int) -> set[int]:
+    """Return the numbers of the bodies that press on body `uid`.
+
+    Args:
+        uid: of the body.
+        number: uid -> number of the body.
+        client: of PyBullet.
+    """
+    found = set()
+    for point in bullet.getContactPoints(uid, -1, -2, -2, client) or ():
+        if point[9] > 0.0:
+            found.add(number[point[2] if point[1] == uid else point[1]])
+    found.discard(number[uid])
+    return found
+
+
+def summed(points: Iterable[tuple] | None, number: Mapping[int, int]) -> list[Contact]:
     """Return the pairs that press on each other, forces summed over their contact points.
 
     Args:
         points: as ``getContactPoints`` gives them.
         number: uid -> number of the body.
     """
-    force: dict[tuple[int, int], float] = {}
-    upward: dict[tuple[int, int], float] = {}
+    sums: dict[tuple[int, int], list[float]] = {}
     for point in points or ():
-        pair = (number[point[1]], number[point[2]])
-        if point[9] <= 0.0 or pair[0] == pair[1]:
-            continue
-        force[pair] = force.get(pair, 0.0) + point[9]
-        upward[pair] = upward.get(pair, 0.0) + point[9] * point[7][2]  # the normal points from b to a
-    return [Contact(a, b, total, upward[a, b] / total) for (a, b), total in force.items()]
+        force = point[9]
+        if force > 0.0 and point[1] != point[2]:
+            pair = point[1:3]
+            of_pair = sums.get(pair)
+            if of_pair is None:
+                of_pair = sums[pair] = [0.0, 0.0]
+            of_pair[0] += force
+            of_pair[1] += force * point[7][2]  # the normal points from b to a
+    return [Contact(number[a], number[b], total, upward / total) for (a, b), (total, upward) in sums.items()]

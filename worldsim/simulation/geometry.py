@@ -19,10 +19,13 @@ def turned(q: Quaternion, v: Vector) -> Vector:
     >>> turned((0.0, 0.0, 1.0, 0.0), (1.0, 2.0, 3.0))
     (-1.0, -2.0, 3.0)
     """
-    u, w = (q[0], q[1], q[2]), q[3]
-    first = cross(u, v)
-    second = cross(u, (first[0] + w * v[0], first[1] + w * v[1], first[2] + w * v[2]))
-    return (v[0] + 2.0 * second[0], v[1] + 2.0 * second[1], v[2] + 2.0 * second[2])
+    (x, y, z, w), (a, b, c) = q, v  # written out: this runs several times in every engine step
+    first, second, third = y * c - z * b + w * a, z * a - x * c + w * b, x * b - y * a + w * c
+    return (
+        a + 2.0 * (y * third - z * second),
+        b + 2.0 * (z * first - x * third),
+        c + 2.0 * (x * second - y * first),
+    )
 
 
 def cross(a: Vector, b: Vector) -> Vector:

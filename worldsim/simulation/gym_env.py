@@ -13,6 +13,7 @@ from worldsim.contracts.sensor import Sensor
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.plugins import load_plugin
 from worldsim.simulation.bullet import BulletPhysics
+from worldsim.simulation.exact_packing import ExactPacker
 from worldsim.simulation.geometry import floats3, floats4
 from worldsim.simulation.packing import Packer
 from worldsim.simulation.presets import EnginePreset
@@ -135,6 +136,7 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._boxes = self._make_boxes()
         self.packer = Packer({name: box for name, box in self._boxes.items() if box.dtype == np.float32})
         self._ones = np.ones(max_objects)
+        self._exact = ExactPacker(self.packer, self._packed) if observation == "state" else None
         self.observation_space = spaces.Dict(dict(self._boxes))  # type: ignore[assignment]  # Space is invariant
 
     def _make_boxes(self) -> dict[str, spaces.Box]:
@@ -204,6 +206,9 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return info
 
     def _observation(self) -> dict[str, np.ndarray]:
+        return self._packed() if self._exact is None else self._exact.pack(self.physics)
+
+    def _packed(self) -> dict[str, np.ndarray]:
         found = self.physics.observe()
         d = found.detections
         n = min(len(d), self.max_objects)

@@ -8,20 +8,20 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from worldsim.contracts.physics import Physics
 from worldsim.contracts.scenario import Scenario
 from worldsim.contracts.sensor import Sensor
 from worldsim.errors import ConfigurationError, SimulationError, UnknownNameError
-from worldsim.simulation.drivers.driver import Driver, SceneView
+from worldsim.simulation.drivers.driver import Driver, SavedDriver, SceneView
 from worldsim.simulation.engine import Contact, Engine, PinholeCamera, RigidState, States
 from worldsim.simulation.geometry import floats3, floats4, turned
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.simulation.sensors import Detector
 from worldsim.simulation.sight import line_of_sight
 from worldsim.simulation.task import Task, TaskStep
-from worldsim.simulation.truths import with_contacts
+from worldsim.simulation.truths import look_of, with_contacts
 from worldsim.types.observation import APPEARANCE_DIM, Observation, Viewpoints
 from worldsim.types.truth import WorldTruth
 
@@ -35,7 +35,7 @@ class Snapshot(NamedTuple):
     """Everything that changes, at one moment of one episode."""
 
     engine: Any
-    drivers: tuple[dict[str, Any], ...]
+    drivers: tuple[SavedDriver, ...]
     generators: tuple[dict[str, Any], ...]
     task: dict[str, Any] | None
     frame: dict[str, Any]
@@ -78,6 +78,7 @@ class StagedPhysics(Physics, SceneBuilder):
         self._truth_complete = False
         self._observation: Observation | None = None
         self._start: Snapshot | None = None
+        self.episode = object()  # another one in every episode
 
     def add_body(self, spec: BodySpec, *, background: bool = False) -> None:
         """Put a body into the world.
@@ -166,18 +167,21 @@ class StagedPhysics(Physics, SceneBuilder):
 
     def _tabulate(self) -> None:
         """Lay out once what does not change in an episode."""
-        self._looks = np.array([self._look_of(self.specs[i]) for i in self._listed]).reshape(-1, APPEARANCE_DIM)
+        self._looks = np.array([look_of(self.specs[i]) for i in self._listed]).reshape(-1, APPEARANCE_DIM)
         self._extent = np.array([spec.extent_m for spec in self.specs]).reshape(-1, 3)
         self._names = tuple(spec.name for spec in self.specs)
         self._kinds = tuple(spec.kind for spec in self.specs)
         self._rows = np.array(self._listed, dtype=np.int64)
         self._listed_names = tuple(self._names[i] for i in self._listed)
+        self._intruders = [driver for driver in self._drivers if driver.is_intruder]
         self._listed_kinds = tuple(self._kinds[i] for i in self._listed)
         self._is_listed = frozenset(self._listed)
         self._eyes = np.array([camera.position for camera in self._cameras], dtype=np.float64).reshape(-1, 3)
         self._ranges_m = np.array([camera.range_m for camera in self._cameras])
         self._mounted = [
-            (k, self._index[c.mounted_on]) for k, c in enumerate(self._cameras) if c.mounted_on is not None
+            (k, self._index[camera.mounted_on], floats3(self._eyes[k]))
+            for k, camera in enumerate(self._cameras)
+            if camera.mounted_on is not None
         ]
 
     def step(self, action: Float[np.ndarray, " U"] | None) -> None:
@@ -186,7 +190,7 @@ class StagedPhysics(Physics, SceneBuilder):
         Raises:
             SimulationError: there was no reset, or the action is not finite.
         """
-        if self._observation is None:
+        if self._states is None:
             raise SimulationError("physics: step() before reset(). Call reset(scenario, seed) first.")
         self._command = self._checked(action)
         view = self._view()
@@ -195,14 +199,15 @@ class StagedPhysics(Physics, SceneBuilder):
         bumped: set[int] = set()
         touched: set[tuple[int, int]] = set()
         ego = self._index[self.ego] if self.ego is not None else None
+        drives, engine = [driver.drive for driver in self._drivers], self.engine
         for _ in range(self.substeps):
-            for driver in self._drivers:
-                driver.drive(self)
-            self.engine.advance()
+            for drive in drives:
+                drive(self)
+            engine.advance()
             if self._watching:
-                touched.update((c.a, c.b) for c in self.engine.contacts())
+                touched.update((c.a, c.b) for c in engine.contacts())
             if ego is not None:
-                bumped |= self.engine.touching(ego)
+                bumped |= engine.touching(ego)
         self._steps += 1
         self._time_s = self._steps * self.frame_s
         self._states = self.engine.glance()
@@ -217,7 +222,7 @@ class StagedPhysics(Physics, SceneBuilder):
 
         `observe` and `truth` keep telling of the last frame that was seen; `state` tells of now.
         """
-        self._complete_truth()
+        self._completed_truth()
         self._command = self._checked(None)
         view = self._view()
         for driver, rng in zip(self._drivers, self._generators, strict=False):
@@ -232,9 +237,9 @@ class StagedPhysics(Physics, SceneBuilder):
 
     def observe(self) -> Observation:
         """Return what the sensors gave at the end of the last frame."""
-        if self._observation is None:
+        if self._states is None:
             raise SimulationError("physics: observe() before reset(). Call reset(scenario, seed) first.")
-        return self._observation
+        return self._looked_at()[1]
 
     def contacts(self) -> list[Contact]:
         """Return who presses on whom after the last engine step, by the numbers of the bodies. Scoring only."""
@@ -242,10 +247,9 @@ class StagedPhysics(Physics, SceneBuilder):
 
     def truth(self) -> WorldTruth:
         """Return what is so now, contacts included."""
-        if self._truth is None:
+        if self._states is None:
             raise SimulationError("physics: truth() before reset(). Call reset(scenario, seed) first.")
-        self._complete_truth()
-        return self._truth
+        return self._completed_truth()
 
     def snapshot(self) -> Snapshot:
         """Return a token of the present state, good until the next reset.
@@ -258,7 +262,8 @@ class StagedPhysics(Physics, SceneBuilder):
         return self._snapshot(token)
 
     def _snapshot(self, token: Any) -> Snapshot:
-        _ = self._present_states().linear_velocity  # read now, while the engine is at this moment
+        self._looked_at()
+        _ = self.present_states().linear_velocity  # read now, while the engine is at this moment
         return Snapshot(
             token,
             tuple(driver.save() for driver in self._drivers),
@@ -316,9 +321,8 @@ class StagedPhysics(Physics, SceneBuilder):
     def viewpoints(self, states: States) -> Viewpoints:
         """Return where the sensors are."""
         positions = self._eyes.copy()
-        for k, row in self._mounted:
-            lever = turned(floats4(states.orientation_xyzw[row]), floats3(self._eyes[k]))
-            positions[k] = states.position[row] + lever
+        for k, row, eye in self._mounted:
+            positions[k] = states.position[row] + turned(floats4(states.orientation_xyzw[row]), eye)
         return Viewpoints(positions, self._ranges_m)
 
     def picture(self, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
@@ -336,11 +340,12 @@ class StagedPhysics(Physics, SceneBuilder):
     def _view(self) -> SceneView:
         movers = tuple(driver.body for driver in self._drivers if driver.moves)
         return SceneView(
-            self._time_s, self.frame_s, self._names, self._kinds, self._index, self._present_states(), self._extent,
+            self._time_s, self.frame_s, self._names, self._kinds, self._index, self.present_states(), self._extent,
             movers, self._command, self.ego,
         )  # fmt: skip
 
-    def _present_states(self) -> States:
+    def present_states(self) -> States:
+        """Return the states of all bodies after the last frame."""
         if self._states is None:
             raise SimulationError("physics: nothing was built yet. Call reset(scenario, seed) first.")
         return self._states
@@ -348,15 +353,37 @@ class StagedPhysics(Physics, SceneBuilder):
     def _held(self) -> frozenset[str]:
         return frozenset(b for d in self._drivers for a, b in d.attachments() if a == self.ego)
 
+    def absent(self) -> frozenset[str]:
+        """Return the names of the bodies that are not in the scene now."""
+        return frozenset([d.body for d in self._intruders if not d.present])
+
+    def rows_without(self, absent: frozenset[str]) -> Int[np.ndarray, " n"]:
+        """Return the numbers of the bodies of the truth but for `absent` ones and the commanded one."""
+        left_out = absent | {self.ego}
+        return np.array([i for i in self._listed if self._names[i] not in left_out], dtype=np.int64)
+
     def _finish_frame(self) -> None:
-        states, rows = self._present_states(), self._rows
+        """Look at the end of a frame; a sensor that draws nothing is only asked when somebody wants to know."""
+        self._truth, self._observation, self._truth_complete = None, None, False
+        if self.sensor.needs_whole_truth:
+            self._looked_at()
+
+    def _looked_at(self) -> tuple[WorldTruth, Observation]:
+        """Return the truth of the last frame that was seen, and what the sensors gave of it."""
+        if self._truth is None or self._observation is None:
+            self._truth = self._look()
+            task = self.task.observation() if self.task is not None else None
+            self._observation = replace(self.sensor.observe(self._truth, self._generators[-1]), task=task)
+        return self._truth, self._observation
+
+    def _look(self) -> WorldTruth:
+        """Return what is so at the end of the frame, without contacts."""
+        states, rows = self.present_states(), self._rows
         viewpoints = self.viewpoints(states)
-        intruders = [d for d in self._drivers if d.is_intruder]
-        present = [d.body for d in intruders if d.present]
-        absent = frozenset(d.body for d in intruders if not d.present)
+        present = [d.body for d in self._intruders if d.present]
+        absent = self.absent()
         seen, linear, angular = self._dear(states, absent, viewpoints)
-        self._truth_complete = False
-        self._truth = WorldTruth(
+        return WorldTruth(
             time_s=self._time_s,
             names=self._listed_names,
             kinds=self._listed_kinds,
@@ -374,9 +401,6 @@ class StagedPhysics(Physics, SceneBuilder):
             absent=absent,
             forces=tuple(force for d in self._drivers for force in d.forces()),
         )
-        observation = self.sensor.observe(self._truth, self._generators[-1])
-        task = self.task.observation() if self.task is not None else None
-        self._observation = replace(observation, task=task)
 
     def _dear(
         self, states: States, absent: frozenset[str], viewpoints: Viewpoints
@@ -394,47 +418,29 @@ class StagedPhysics(Physics, SceneBuilder):
     def _seen(self, absent: frozenset[str], viewpoints: Viewpoints) -> Bool[np.ndarray, " n"]:
         """Return which of the listed bodies are in the line of sight of a sensor."""
         sought = np.array([i for i in self._listed if self._names[i] not in absent], dtype=np.int64)
-        return line_of_sight(self.engine, self._present_states(), self._extent, sought, viewpoints)[self._rows]
+        return line_of_sight(self.engine, self.present_states(), self._extent, sought, viewpoints)[self._rows]
 
-    def _complete_truth(self) -> None:
-        """Add to the truth of the last frame what costs a look at the engine; only while that is at the frame's end."""
-        if self._truth is None or self._truth_complete:
-            return
+    def _completed_truth(self) -> WorldTruth:
+        """Return the truth with what costs a look at the engine; that is looked at only at the frame's end."""
+        truth, _ = self._looked_at()
+        if self._truth_complete:
+            return truth
         if not self.sensor.needs_whole_truth:
-            states, rows = self._present_states(), self._rows
-            self._truth = replace(
-                self._truth,
-                visible=self._seen(self._truth.absent, self._truth.viewpoints),
+            states, rows = self.present_states(), self._rows
+            truth = replace(
+                truth,
+                visible=self._seen(truth.absent, truth.viewpoints),
                 linear_velocity=states.linear_velocity[rows],
                 angular_velocity=states.angular_velocity[rows],
             )
         ego = self._index[self.ego] if self.ego is not None else -1
         brief = {*self._touched, *((ego, self._index[name]) for name in self._bumped)}
-        self._truth = with_contacts(self._truth, self.engine.contacts(), brief, self._names, self._is_listed)
+        self._truth = with_contacts(truth, self.engine.contacts(), brief, self._names, self._is_listed)
         self._truth_complete = True
-
-    def _look_of(self, spec: BodySpec) -> np.ndarray:
-        if spec.appearance is None:
-            raise ConfigurationError(
-                f"BodySpec {spec.name!r}: no appearance. Describe its look once with "
-                "worldsim.simulation.appearance.describe and give it as `appearance`."
-            )
-        if len(spec.appearance) != APPEARANCE_DIM:
-            raise ConfigurationError(
-                f"BodySpec {spec.name!r}: appearance has {len(spec.appearance)} numbers, expected {APPEARANCE_DIM}."
-            )
-        return np.asarray(spec.appearance, dtype=np.float64)
+        return self._truth
 
 
 _FRAME_FIELDS = (
-    "_time_s",
-    "_steps",
-    "_command",
-    "last_task_step",
-    "_bumped",
-    "_touched",
-    "_states",
-    "_truth",
-    "_truth_complete",
+    "_time_s", "_steps", "_command", "last_task_step", "_bumped", "_touched", "_states", "_truth", "_truth_complete",
     "_observation",
-)
+)  # fmt: skip

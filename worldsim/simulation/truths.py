@@ -1,11 +1,17 @@
-"""Adds to the truth of a frame who touches and who carries whom."""
+"""Parts of the truth of a frame: how bodies look, who touches and who carries whom."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
+from jaxtyping import Float
+
+from worldsim.errors import ConfigurationError
 from worldsim.simulation.engine import Contact
+from worldsim.simulation.scene import BodySpec
+from worldsim.types.observation import APPEARANCE_DIM
 from worldsim.types.truth import WorldTruth
 
 _SUPPORT_SHARE = 0.7  # of a contact force that must point upwards for it to carry
@@ -43,3 +49,21 @@ def with_contacts(
             found.setdefault((a, b) if a < b else (b, a), 0.0)
     listing = tuple((a, b, force) for (a, b), force in sorted(found.items()))
     return replace(truth, contacts=listing, supports=tuple(sorted(supports)))
+
+
+def look_of(spec: BodySpec) -> Float[np.ndarray, " A"]:
+    """Return the appearance descriptor of a body.
+
+    Raises:
+        ConfigurationError: it has none, or one of another length.
+    """
+    if spec.appearance is None:
+        raise ConfigurationError(
+            f"BodySpec {spec.name!r}: no appearance. Describe its look once with "
+            "worldsim.simulation.appearance.describe and give it as `appearance`."
+        )
+    if len(spec.appearance) != APPEARANCE_DIM:
+        raise ConfigurationError(
+            f"BodySpec {spec.name!r}: appearance has {len(spec.appearance)} numbers, expected {APPEARANCE_DIM}."
+        )
+    return np.asarray(spec.appearance, dtype=np.float64)

@@ -189,7 +189,8 @@ class WorldsimVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
     def _gathered(self, infos: list[dict[str, Any]]) -> dict[str, Any]:
         gathered: dict[str, Any] = {}
         for row, info in enumerate(infos):
-            gathered = self._add_info(gathered, info, row)
+            if info:
+                gathered = self._add_info(gathered, info, row)
         return gathered
 
     def close_extras(self, **keywords: Any) -> None:

@@ -48,14 +48,13 @@ class Crane(Driver):
         if not self.holds:
             return
         state = actuator.state(self.body)
-        wanted = [
-            _RATE_PER_S * (_RATE_PER_S * (goal - at) - 2.0 * speed)
-            for goal, at, speed in zip(self.position, state.position, state.linear_velocity, strict=True)
-        ]
-        wanted[2] += _GRAVITY_M_S2
-        size = math.sqrt(sum(value * value for value in wanted))
+        (goal_x, goal_y, goal_z), (x, y, z), (vx, vy, vz) = self.position, state.position, state.linear_velocity
+        ax = _RATE_PER_S * (_RATE_PER_S * (goal_x - x) - 2.0 * vx)
+        ay = _RATE_PER_S * (_RATE_PER_S * (goal_y - y) - 2.0 * vy)
+        az = _RATE_PER_S * (_RATE_PER_S * (goal_z - z) - 2.0 * vz) + _GRAVITY_M_S2
+        size = math.sqrt(ax * ax + ay * ay + az * az)
         scale = self.mass_kg * min(1.0, _MOST_G * _GRAVITY_M_S2 / size) if size > 0.0 else 0.0
-        actuator.push(self.body, (scale * wanted[0], scale * wanted[1], scale * wanted[2]), (0.0, 0.0, 0.0))
+        actuator.push(self.body, (scale * ax, scale * ay, scale * az), (0.0, 0.0, 0.0))
 
     @property
     def moves(self) -> bool:

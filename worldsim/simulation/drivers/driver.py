@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -119,19 +119,31 @@ class Driver(abc.ABC):
         """Return (first, second, kind, strength) of every force between two bodies that the driver applies now."""
         return ()
 
-    def save(self) -> dict[str, Any]:
+    def save(self) -> SavedDriver:
         """Return a copy of everything that changes."""
-        return {name: _copied(value) for name, value in vars(self).items()}
+        return tuple((name, how(value), how) for name, value in vars(self).items() for how in (_copier(value),))
 
-    def load(self, saved: Mapping[str, Any]) -> None:
+    def load(self, saved: SavedDriver) -> None:
         """Put back what `save` returned."""
         vars(self).clear()
-        vars(self).update({name: _copied(value) for name, value in saved.items()})
+        vars(self).update({name: how(value) for name, value, how in saved})
 
 
-def _copied(value: Any) -> Any:
-    """Return a copy of what can change, and what cannot itself: most of a driver is plain numbers and frozen values."""
-    return value if _unchanging(value) else copy.deepcopy(value)
+SavedDriver = tuple[tuple[str, Any, Callable[[Any], Any]], ...]
+"""Name and copy of each attribute of a driver, and how it is copied again: found out once, as resets are many."""
+
+
+def _copier(value: Any) -> Callable[[Any], Any]:
+    """Return what copies `value`: most of a driver is plain numbers and frozen values, which need no copy."""
+    if _unchanging(value):
+        return _itself
+    if type(value) is dict and all(map(_unchanging, value.values())):
+        return dict.copy
+    return copy.deepcopy
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _unchanging(value: Any) -> bool:
@@ -173,7 +185,7 @@ def wrapped(angle_rad: float) -> float:
 
 def bounded(value: float, bound: float) -> float:
     """Return `value` clipped to [-bound, bound]."""
-    return max(-bound, min(bound, value))
+    return bound if value > bound else -bound if value < -bound else value  # sooner than min and max
 
 
 def shortened(x: float, y: float, bound: float) -> tuple[float, float]:
