@@ -124,6 +124,8 @@ class ForceLab(Scenario):
             pair = _pair(kind, balls[i].name, balls[j].name, float(np.linalg.norm(places[i] - places[j])), rng)
             if late:
                 pair = replace(pair, from_s=float(switch_s[number]))
+                if kind == "weld":
+                    pair = replace(pair, length_m=0.0)  # it holds the distance at which it is made
             elif self.switching and not odd:
                 pair = replace(pair, until_s=float(switch_s[number]))
             made.append(pair)

@@ -6,7 +6,7 @@ import pytest
 
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.drivers import Launch, PairForce, PairForces
-from worldsim.simulation.drivers.pairs import MAGNET_CORE_M
+from worldsim.simulation.drivers.pairs import MAGNET_CORE_M, _measured
 from worldsim.simulation.engine import RigidState
 
 UPRIGHT = (0.0, 0.0, 0.0, 1.0)
@@ -60,3 +60,10 @@ def test_what_cannot_work_is_refused() -> None:
         PairForces(())
     with pytest.raises(ConfigurationError, match="leave the driver out"):
         Launch({})
+
+
+def test_a_weld_without_a_length_holds_the_distance_at_which_it_is_made() -> None:
+    measured = _measured(PairForce("weld", "a", "b", 10.0), {"a": _at(0.0), "b": _at(1.5)})
+    assert measured.length_m == pytest.approx(1.5)
+    spring = PairForce("spring", "a", "b", 10.0)
+    assert _measured(spring, {"a": _at(0.0), "b": _at(1.5)}) == spring

@@ -1,8 +1,8 @@
 """``worldsim bench graph``: online inference of who acts on whom, beside simple rules and an oracle.
 
 Stages: the relational-inference sets (test splits), change, strangers, unknown laws, symmetry and cost of the joint
-filter (`bench_graph_nri`); springs and magnets in PyBullet (`bench_graph_lab`); support in `Stacks`
-(`bench_graph_support`); collisions in `Billiards` (`bench_graph_collisions`); joints (`bench_joints`).
+filter (`bench_graph_nri`); springs, magnets and welds in PyBullet (`bench_graph_lab`, `bench_graph_welds`); support in
+`Stacks` (`bench_graph_support`); collisions in `Billiards` (`bench_graph_collisions`); joints (`bench_joints`).
 ``--stages A,B`` runs some of them. With ``--out DIR`` each is kept, and counts as long as the code that made it is
 unchanged.
 """
@@ -33,6 +33,7 @@ from worldsim.evaluation.bench_graph_nri import (
     symmetry_figures,
 )
 from worldsim.evaluation.bench_graph_support import support_figures
+from worldsim.evaluation.bench_graph_welds import weld_figures
 from worldsim.evaluation.bench_joints import bench_joints
 from worldsim.evaluation.jsonable import to_jsonable
 from worldsim.evaluation.kept_stages import figures_from_json, kept
@@ -47,6 +48,11 @@ _NRI = (
 )
 _WORLD = ("worldsim/simulation", "scenarios", "assets")
 _LAB = (*_FILTER, *_WORLD, "worldsim/evaluation/bench_graph_lab.py", "worldsim/evaluation/bench_graph_pairs.py")
+_WELDS = (
+    *_WORLD,
+    *(f"worldsim/evaluation/bench_graph_{part}.py" for part in ("pairs", "welds")),
+    *("worldsim/graph/kinematics", "constraints.txt"),
+)
 _LIVE = ("worldsim", "agents", "scenarios", "assets", "constraints.txt", ":!worldsim/commands")
 """What the stages depend on, as pathspecs."""
 
@@ -74,6 +80,7 @@ _STAGES: dict[str, _Stage] = {name: (_NRI, _of_set(name)) for name in CLEAN_BARS
     "cost": (_NRI, _plain(cost_figures)),
     "springs": (_LAB, _plain(spring_figures)),
     "magnets": (_LAB, _plain(magnet_figures)),
+    "welds": (_WELDS, _plain(weld_figures)),
     "support": (_LIVE, _plain(support_figures)),
     "collisions": (_LIVE, _plain(collision_figures)),
     "joints": (_LIVE, _plain(bench_joints)),

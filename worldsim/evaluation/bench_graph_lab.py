@@ -46,7 +46,7 @@ def _figures(layer: str, kind: str, after_s: float, bar: float, options: BenchOp
     frames = round(after_s * RATE_HZ) + 1
     seeds = options.seeds_or(SEEDS, QUICK_SEEDS)
     rng = np.random.default_rng(options.seed)
-    seen = SeenPairs.of([play(kind, seed, frames) for seed in seeds], layer, SENSOR_STD_M, rng)
+    seen = SeenPairs.of([play((kind,), seed, frames) for seed in seeds], layer, SENSOR_STD_M, rng)
     scenes = seen.scenes
     found = _judged(seen, layer, SETTINGS, None)
     told = _judged(seen, layer, replace(SETTINGS, noise_bank_m=(SENSOR_STD_M,)), _true_strengths(seen, layer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ LAUNCH_FRAMES = 6
 """The balls are launched in these, before anything is seen."""
 MARGIN_M = 0.003
 """Of the distance below which two may have touched, beside what they travel in a frame."""
+REST_M, REST_FRAMES = 0.003, 6
+"""A gap that changed by less over so many frames is at rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Play:
         mass_kg: [n]; radius_m: [n].
         strength: [n, n] of the force of each pair, N/m or N m^2, 0 where there is none.
         inner_m: [2] half edges of the room within the fence.
+        welded: [T, n, n] which pairs were welded in each frame.
     """
 
     position: Float[np.ndarray, "T n 2"]
@@ -39,23 +43,28 @@ class Play:
     radius_m: Float[np.ndarray, " n"]
     strength: Float[np.ndarray, "n n"]
     inner_m: Float[np.ndarray, " two"]
+    welded: Bool[np.ndarray, "T n n"]
 
 
-def play(kind: str, seed: int, frames: int) -> Play:
-    """Return a scene of balls tied by forces of one kind that stay as they are."""
+def play(kinds: tuple[str, ...], seed: int, frames: int, *, switching: bool = False) -> Play:
+    """Return a scene of balls tied by forces of these kinds; with `switching`, half are broken and as many made."""
     made = load_plugin("worldsim.scenarios", "ForceLab", Scenario)  # type: ignore[type-abstract]
     physics = BulletPhysics(frame_s=1.0 / RATE_HZ)
     try:
-        physics.reset(made(bodies=BODIES, kinds=(kind,), switching=False), seed)  # type: ignore[call-arg]
+        physics.reset(made(bodies=BODIES, kinds=kinds, switching=switching), seed)  # type: ignore[call-arg]
         specs = {spec.name: spec for spec in physics.specs}
         balls = [name for name in specs if name.startswith("ball_")]
         tied = physics.truth().forces
         for _ in range(LAUNCH_FRAMES):
             physics.step_unseen()
-        places = [[physics.state(name)[0][:2] for name in balls]]
-        for _ in range(frames - 1):
-            physics.step_unseen()
+        places, welded = [], []
+        for frame in range(frames):
+            if frame and switching:
+                physics.step(None)  # the truth tells of frames that were seen
+            elif frame:
+                physics.step_unseen()
             places.append([physics.state(name)[0][:2] for name in balls])
+            welded.append(_welded(physics.truth().attachments, balls))
     finally:
         physics.close()
     strength = np.zeros((len(balls), len(balls)))
@@ -70,7 +79,16 @@ def play(kind: str, seed: int, frames: int) -> Play:
         np.array([specs[name].extent_m[0] / 2.0 for name in balls]),
         strength,
         np.array(inner),
+        np.array(welded),
     )
+
+
+def _welded(pairs: Iterable[tuple[str, str]], balls: list[str]) -> Bool[np.ndarray, "n n"]:
+    found = np.zeros((len(balls), len(balls)), dtype=bool)
+    for first, second in pairs:
+        i, j = balls.index(first), balls.index(second)
+        found[i, j] = found[j, i] = True
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +115,52 @@ class SeenPairs:
         edges = torch.sign(strength).long()
         name = f"{layer}s in PyBullet at 60 Hz, noise {1e3 * noise_m:g} mm"
         scenes = Scenes(name, torch.from_numpy(seen), torch.from_numpy(speed), {layer: edges}, {layer: strength.abs()})
-        touched = np.stack([_struck(s, v, each) for s, v, each in zip(seen, speed, plays, strict=True)])
+        touched = np.stack([struck_frames(s, v, each) for s, v, each in zip(seen, speed, plays, strict=True)])
         inverse = np.concatenate([1.0 / each.mass_kg for each in plays])
         return cls(scenes, torch.from_numpy(touched), torch.from_numpy(inverse))
 
 
-def _struck(
+def struck_frames(
     seen: Float[np.ndarray, "T n 2"], speed: Float[np.ndarray, "T n 2"], scene: Play
 ) -> Bool[np.ndarray, "T n"]:
     """Return who was near enough to something at either end of a frame to have touched it within."""
+    _, _, near, near_wall = _gaps(seen, speed, scene)
+    return _lately(near.any(-1) | near_wall, 2)
+
+
+def blown_pairs(
+    seen: Float[np.ndarray, "T n 2"], speed: Float[np.ndarray, "T n 2"], scene: Play
+) -> Bool[np.ndarray, "T n n"]:
+    """Return the pairs whose relative motion a blow may have changed within a frame, or that touch each other.
+
+    Bodies that rest against something are pressed, not struck.
+    """
+    apart, wall, near, near_wall = _gaps(seen, speed, scene)
+    struck = (near & _moved(apart)).any(-1) | (near_wall & _moved(wall))
+    return _lately(struck[:, :, None] | struck[:, None] | near, 2)
+
+
+def _gaps(seen: np.ndarray, speed: np.ndarray, scene: Play) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the gaps between balls and to the fence, m, and where they may have closed within a frame."""
     apart = np.linalg.norm(seen[:, :, None] - seen[:, None], axis=-1) - scene.radius_m[:, None] - scene.radius_m
     apart[:, np.arange(seen.shape[1]), np.arange(seen.shape[1])] = np.inf
     travel = np.linalg.norm(speed, axis=-1) / RATE_HZ
-    near = (apart < MARGIN_M + travel[:, :, None] + travel[:, None]).any(-1)
     wall = (scene.inner_m - np.abs(seen)).min(-1) - scene.radius_m
-    near |= wall < MARGIN_M + travel
-    before = np.concatenate([near[:1], near[:-1]])
-    return near | before
+    return apart, wall, apart < MARGIN_M + travel[:, :, None] + travel[:, None], wall < MARGIN_M + travel
+
+
+def _moved(gap: np.ndarray) -> np.ndarray:
+    """Return where a gap changed over the last frames by more than the noise makes of it."""
+    before = np.concatenate([gap[:1].repeat(REST_FRAMES, axis=0), gap[:-REST_FRAMES]])
+    with np.errstate(invalid="ignore"):  # of a ball to itself
+        moved = np.abs(gap - before) > REST_M
+    moved[:REST_FRAMES] = True
+    return moved
+
+
+def _lately(happened: np.ndarray, frames: int) -> np.ndarray:
+    """Return where something happened in one of the last frames."""
+    found = happened.copy()
+    for back in range(1, frames):
+        found[back:] |= happened[:-back]
+    return found

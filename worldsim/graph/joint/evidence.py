@@ -97,6 +97,8 @@ def stable_cholesky(precision: Float[Tensor, "*B d d"]) -> Float[Tensor, "*B d d
     Information grows with the square of what noise-free data tell, and can outrun float64 where columns are collinear.
     """
     factor, failed = torch.linalg.cholesky_ex(precision)
+    if not bool(failed.any()):
+        return factor
     largest = precision.diagonal(dim1=-2, dim2=-1).amax(-1)
     extra = torch.where(failed > 0, 1e-13 * largest, torch.zeros_like(largest))[..., None, None]
     identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)

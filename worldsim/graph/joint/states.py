@@ -22,6 +22,9 @@ from worldsim.graph.joint.evidence import stable_cholesky
 UNMEASURED = 1e-7
 """A slot whose variance fell by less than this share was not measured: its states are as likely as they were."""
 
+BLOCK = 4_000_000
+"""Numbers of the branches' covariances that are held at a time; more would not stay in the cache."""
+
 TIE_NATS = 1e-6
 TIE_SHARE = 1e-12
 """Branches that differ by less than this, and this share of the largest log weight, only rounding tells apart."""
@@ -40,6 +43,11 @@ class Sites:
     mean: Float[Tensor, "N d S"]
     variance: Float[Tensor, "N d S"]
 
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the fields, in their order."""
+        return (self.log_weight, self.mean, self.variance)
+
 
 @dataclass(frozen=True, slots=True)
 class SlotMarginals:
@@ -56,6 +64,11 @@ class SlotMarginals:
     variance: Float[Tensor, "N d S"]
     log_evidence: Float[Tensor, " N"]
 
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the fields, in their order."""
+        return (self.log_weight, self.mean, self.variance, self.log_evidence)
+
 
 def enumerate_states(
     precision: Float[Tensor, "N d d"], information: Float[Tensor, "N d"], sites: Sites, beam: int
@@ -70,6 +83,20 @@ def enumerate_states(
         sites: prior of each state.
         beam: number of combinations kept.
     """
+    count, slots = information.shape
+    block = max(BLOCK // (beam * slots * slots), 1)  # nodes are told apart by nothing but their own evidence
+    parts = [
+        _enumerated(precision[rows], information[rows], Sites(*(part[rows] for part in sites.parts)), beam)
+        for rows in (slice(start, start + block) for start in range(0, count, block))
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return SlotMarginals(*(torch.cat(each) for each in zip(*(part.parts for part in parts), strict=True)))
+
+
+def _enumerated(
+    precision: Float[Tensor, "N d d"], information: Float[Tensor, "N d"], sites: Sites, beam: int
+) -> SlotMarginals:
     slots = sites.mean.shape[1]
     base = 4.0 * (sites.variance + sites.mean.square()).amax(-1)  # wider than any state, so the swap is proper
     factor = stable_cholesky(precision + torch.diag_embed(1.0 / base))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +28,8 @@ class PairForce:
         kind: one of `PAIR_KINDS`.
         first, second: names of the bodies.
         strength: spring, tether and weld: stiffness, N/m; magnet: N m^2 (positive pushes apart, negative together).
-        length_m: rest length of a spring, length of a tether; of a weld, the distance that it holds.
+        length_m: rest length of a spring, length of a tether; of a weld, the distance that it holds, 0 for the one at
+            which it is made.
         damping_n_s_m: against the relative velocity along the line (weld: against all of it).
         from_s, until_s: when it acts, s since reset.
     """
@@ -107,6 +109,9 @@ class PairForces(Driver):
         """Push both ends of every pair that acts, each body once with the sum."""
         names = sorted({name for pair in self.active for name in (pair.first, pair.second)})
         states = {name: actuator.state(name) for name in names}
+        if any(_is_unmeasured(pair) for pair in self.active):
+            self.pairs = tuple(_measured(pair, states) if pair in self.active else pair for pair in self.pairs)
+            self.active = tuple(_measured(pair, states) for pair in self.active)
         total = {name: [0.0, 0.0, 0.0] for name in names}
         for pair in self.active:
             force = pair.on_first(states[pair.first], states[pair.second])
@@ -128,3 +133,14 @@ class PairForces(Driver):
     def forces(self) -> tuple[tuple[str, str, str, float], ...]:
         """Return (first, second, kind, strength) of every pair that acts now."""
         return tuple((pair.first, pair.second, pair.kind, pair.strength) for pair in self.active)
+
+
+def _is_unmeasured(pair: PairForce) -> bool:
+    return pair.kind == "weld" and pair.length_m == 0.0
+
+
+def _measured(pair: PairForce, states: Mapping[str, RigidState]) -> PairForce:
+    """Return a weld that holds the distance at which it is made; other forces as they are."""
+    if not _is_unmeasured(pair):
+        return pair
+    return replace(pair, length_m=math.dist(states[pair.first].position, states[pair.second].position))
