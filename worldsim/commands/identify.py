@@ -17,6 +17,7 @@ def identify(
     recording: Annotated[str, typer.Argument(help="One of: cube-toss, planar-drop.")],
     recordings: Annotated[int, typer.Option("--recordings", help="How many of the train split to fit to.")] = 60,
     evaluations: Annotated[int, typer.Option("--evaluations", help="How often CMA-ES may try parameters.")] = 60,
+    engine: Annotated[str, typer.Option("--engine", help="pybullet, or mujoco (cube-toss alone).")] = "pybullet",
     data: Annotated[
         Path | None, typer.Option("--data", help="Score the held-out recordings of this file; nothing is fitted to it.")
     ] = None,
@@ -24,7 +25,7 @@ def identify(
     seed: Seed = 0,
     out: Out = None,
 ) -> None:
-    """Fit PyBullet's friction and restitution to train recordings by CMA-ES, and score the held-out ones.
+    """Fit an engine's contact parameters to train recordings by CMA-ES, and score the held-out ones.
 
     With --out FILE, the JSON is written there too.
     """
@@ -34,9 +35,10 @@ def identify(
     from worldsim.evaluation.transfer.identify import identify as fit
 
     started = time.perf_counter()
-    figures = fit(recording, recordings, evaluations, BenchOptions(seed=seed, data=data, tell=tell))
+    figures = fit(recording, recordings, evaluations, BenchOptions(seed=seed, data=data, tell=tell), engine)
     result = {
         "identify": recording,
+        "engine": engine,
         "commit": git_commit(),
         "versions": versions(),
         "seconds": round(time.perf_counter() - started, 3),

@@ -13,7 +13,8 @@ from worldsim.errors import UnknownNameError
 
 __all__ = ["SUITES", "transfer"]
 
-SUITES = {name: f"transfer-{name}" for name in ("cube-toss", "double-pendulum", "elbow-toss", "planar-drop")}
+_NAMES = ("cube-toss", "double-pendulum", "elbow-toss", "planar-drop", "recovery", "warehouse")
+SUITES = {name: f"transfer-{name}" for name in _NAMES}
 """Suite -> the benchmark that runs it."""
 
 
@@ -22,6 +23,9 @@ def transfer(
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller version; its figures are not the published ones.")
     ] = False,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="A:B", help="Seeds A to B - 1 of `recovery` and `warehouse`.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Score the dev and test tosses of this file; nothing is fitted to it.")
     ] = None,
@@ -32,4 +36,4 @@ def transfer(
     """Learn from the train split alone, score the held-out recordings; exit status 0 if every figure holds, else 3."""
     if suite not in SUITES:
         raise UnknownNameError("transfer suite", suite, SUITES)
-    bench(SUITES[suite], quick=quick, seeds=None, data=data, json=json, seed=seed, out=out)
+    bench(SUITES[suite], quick=quick, seeds=seeds, data=data, json=json, seed=seed, out=out)

@@ -40,6 +40,8 @@ BENCHMARKS: dict[str, str] = {
     "transfer-double-pendulum": "worldsim.evaluation.transfer.double_pendulum:transfer_double_pendulum",
     "transfer-elbow-toss": "worldsim.evaluation.transfer.elbow_toss:transfer_elbow_toss",
     "transfer-planar-drop": "worldsim.evaluation.transfer.planar_drop:transfer_planar_drop",
+    "transfer-recovery": "worldsim.evaluation.transfer.recovery:transfer_recovery",
+    "transfer-warehouse": "worldsim.evaluation.transfer.warehouse:transfer_warehouse",
     "transfer-cube-toss": "worldsim.evaluation.transfer.cube_toss:transfer_cube_toss",
 }
 """Name -> ``module:function``, imported when it is run."""

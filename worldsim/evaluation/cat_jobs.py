@@ -12,13 +12,13 @@ import torch
 from worldsim.contracts.agent import Agent
 from worldsim.contracts.registry import Registry
 from worldsim.evaluation.cat_scoring import EpisodeScore, ForecastScore, score_episode
-from worldsim.evaluation.episode import LogOptions, run_episode
+from worldsim.evaluation.episode import EpisodeLog, LogOptions, run_episode
 from worldsim.loop import WorldModel
 from worldsim.plugins import load_plugin
 from worldsim.registry import open_registry
 from worldsim.simulation.gym_env import WorldsimEnv
 
-__all__ = ["CatJob", "CatRow", "Variant", "row_from_json", "run_job"]
+__all__ = ["CatJob", "CatRow", "Variant", "played", "row_from_json", "run_job"]
 
 Variant = Literal["world_model", "surprise_off", "constant_velocity"]
 
@@ -37,6 +37,7 @@ class CatJob:
         duration_s: of the episode.
         intruder_time_s: range in which the intruder comes in.
         max_wall_s: stop after so much wall time, 0 for no limit (the quick version).
+        engine: what computes the true world, ``bullet`` or ``mujoco``.
     """
 
     variant: Variant
@@ -45,11 +46,13 @@ class CatJob:
     duration_s: float = 40.0
     intruder_time_s: tuple[float, float] = (6.0, 14.0)
     max_wall_s: float = 0.0
+    engine: str = "bullet"
 
     @property
     def key(self) -> str:
         """What tells this job from every other."""
-        return f"{self.variant}/{self.intruder}/{self.seed}/{self.duration_s:g}/{self.max_wall_s:g}"
+        elsewhere = "" if self.engine == "bullet" else f"/{self.engine}"
+        return f"{self.variant}/{self.intruder}/{self.seed}/{self.duration_s:g}/{self.max_wall_s:g}{elsewhere}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,17 @@ def _score(text: Mapping[str, Any]) -> EpisodeScore:
 
 
 def _episode(job: CatJob, registry: Registry, seed: int, intruder: str) -> EpisodeScore:
+    return score_episode(played(job, registry, seed, intruder))
+
+
+def played(job: CatJob, registry: Registry, seed: int, intruder: str) -> EpisodeLog:
+    """Return the log of one episode of the job's variant, with that registry, seed and intruder."""
     env = WorldsimEnv(
-        scenario="Warehouse", intruder=intruder, duration_s=job.duration_s, intruder_time_s=job.intruder_time_s
+        scenario="Warehouse",
+        intruder=intruder,
+        duration_s=job.duration_s,
+        intruder_time_s=job.intruder_time_s,
+        engine=job.engine,
     )
     world_model = WorldModel(
         registry=registry,
@@ -121,6 +133,6 @@ def _episode(job: CatJob, registry: Registry, seed: int, intruder: str) -> Episo
     log = LogOptions(observations=scored, forecasts_every=4 if scored else 0, max_wall_s=job.max_wall_s)
     try:
         rng = np.random.default_rng([seed, _AGENT_STREAM])
-        return score_episode(run_episode(env, world_model, made(world_model=world_model), rng, seed=seed, log=log))
+        return run_episode(env, world_model, made(world_model=world_model), rng, seed=seed, log=log)
     finally:
         env.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,6 +107,19 @@ class BoxStart:
             self.orientation_xyzw.repeat(times, 1),
             self.linear_velocity.repeat(times, 1),
             self.angular_velocity.repeat(times, 1),
+            self.velocity_lag_s,
+        )
+
+    def joined(self, others: Sequence[BoxStart]) -> BoxStart:
+        """Return these starts and those of `others`, in order; all have one lag."""
+        if not others:
+            return self
+        parts = (self, *others)
+        return BoxStart(
+            torch.cat([part.position for part in parts]),
+            torch.cat([part.orientation_xyzw for part in parts]),
+            torch.cat([part.linear_velocity for part in parts]),
+            torch.cat([part.angular_velocity for part in parts]),
             self.velocity_lag_s,
         )
 

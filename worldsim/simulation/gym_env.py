@@ -15,15 +15,17 @@ from worldsim.plugins import load_plugin
 from worldsim.simulation.bullet import BulletPhysics
 from worldsim.simulation.exact_packing import ExactPacker
 from worldsim.simulation.geometry import floats3, floats4
+from worldsim.simulation.mujoco_engine import MujocoPhysics
 from worldsim.simulation.packing import Packer
 from worldsim.simulation.presets import EnginePreset
 from worldsim.simulation.render import EYE_SIZE, OVERVIEW, PLAN, eye, following
 from worldsim.simulation.sensors import Detector, ExactSensor
-from worldsim.simulation.staged import FRAME_S
+from worldsim.simulation.staged import FRAME_S, StagedPhysics
 from worldsim.types.observation import APPEARANCE_DIM, EgoState, Observation
 
 OBSERVATION_MODES = ("detections", "state", "rgbd")
 VIEWS = ("overview", "plan", "following")
+ENGINES = ("bullet", "mujoco")
 
 _ROWS = {
     "position": 3,
@@ -87,6 +89,7 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         sensor: Sensor | None = None,
         view: str = "overview",
         frame_s: float = FRAME_S,
+        engine: str = "bullet",
         **scenario_arguments: Any,
     ) -> None:
         """Make the environment; the world itself is built by `reset`.
@@ -97,20 +100,22 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             render_mode: None, ``rgb_array`` or ``human``.
             expose_truth: put the `WorldTruth` into ``info["truth"]`` (scoring only).
             max_objects: rows of the padded fields.
-            preset: of the engine.
+            preset: of Bullet; MuJoCo has none.
             sensor: instead of the default `Detector`; not together with ``observation="state"``.
             view: one of `VIEWS`, for `render`.
             frame_s: length of a step, s, rounded to whole engine steps (1/240 s each under the given presets).
+            engine: one of `ENGINES`: what computes the true world.
             scenario_arguments: fields of the scenario, where `scenario` is a name.
 
         Raises:
             ConfigurationError: an argument cannot work.
-            UnknownNameError: no such scenario, observation mode, render mode or view.
+            UnknownNameError: no such scenario, observation mode, render mode, view or engine.
         """
         for what, name, known in (
             ("observation mode", observation, OBSERVATION_MODES),
             ("render mode", render_mode or "rgb_array", ("rgb_array", "human")),
             ("view", view, VIEWS),
+            ("engine", engine, ENGINES),
         ):
             if name not in known:
                 raise UnknownNameError(what, name, known)
@@ -125,7 +130,9 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.scenario = _scenario(scenario, scenario_arguments)
         self.observation_mode, self.render_mode, self.expose_truth = observation, render_mode, expose_truth
         self.max_objects, self.view = max_objects, view
-        self.physics = BulletPhysics(preset, ExactSensor() if observation == "state" else sensor or Detector(), frame_s)
+        self.physics = _world(
+            engine, preset, ExactSensor() if observation == "state" else sensor or Detector(), frame_s
+        )
         self._window: Any = None
         self._world_seed: int | None = None
         self.metadata = {**self.metadata, "render_fps": round(1.0 / frame_s)}  # type: ignore[misc]
@@ -303,6 +310,15 @@ def _ego_fields(ego: EgoState) -> dict[str, np.ndarray]:
         "ego_extent_m": ego.extent_m,
         "ego_covariance": ego.covariance.reshape(-1),
     }
+
+
+def _world(engine: str, preset: str | EnginePreset, sensor: Sensor, frame_s: float) -> StagedPhysics:
+    """Return an empty world in that engine."""
+    if engine == "bullet":
+        return BulletPhysics(preset, sensor, frame_s)
+    if preset != "accurate":
+        raise ConfigurationError(f"WorldsimEnv: preset is {preset!r}, but presets are Bullet's; leave it with MuJoCo.")
+    return MujocoPhysics(sensor, frame_s=frame_s)
 
 
 def _box(size: int, bound: float, low: float | None = None) -> spaces.Box:

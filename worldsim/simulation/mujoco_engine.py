@@ -13,7 +13,7 @@ from worldsim.errors import SimulationError
 from worldsim.simulation.engine import Contact, Engine, PinholeCamera, RigidState, StateArrays
 from worldsim.simulation.mujoco_bodies import MujocoBody, add_body, load_mujoco
 from worldsim.simulation.scene import BodySpec, Quaternion, Vector
-from worldsim.simulation.staged import StagedPhysics
+from worldsim.simulation.staged import FRAME_S, StagedPhysics
 
 __all__ = ["MujocoEngine", "MujocoPhysics"]
 
@@ -296,14 +296,17 @@ class MujocoPhysics(StagedPhysics):
         >>> physics.close()
     """
 
-    def __init__(self, sensor: Sensor | None = None, time_step_s: float = 1.0 / 240.0) -> None:
+    def __init__(
+        self, sensor: Sensor | None = None, time_step_s: float = 1.0 / 240.0, frame_s: float = FRAME_S
+    ) -> None:
         """Start an engine of its own.
 
         Args:
             sensor: what turns the truth into observations; `Detector` with its defaults where None.
             time_step_s: of the engine.
+            frame_s: length of a frame, rounded to whole engine steps.
         """
-        super().__init__(MujocoEngine(time_step_s), sensor)
+        super().__init__(MujocoEngine(time_step_s), sensor, frame_s)
 
 
 def _vector(values: np.ndarray) -> Vector:

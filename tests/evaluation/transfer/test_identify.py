@@ -49,5 +49,9 @@ def test_the_engine_finds_what_it_was_made_with() -> None:
 def test_a_set_that_it_cannot_fit_and_a_budget_of_nothing_are_named() -> None:
     with pytest.raises(UnknownNameError, match="cube-toss"):
         identify("elbow-toss", 60, 60, BenchOptions())
+    with pytest.raises(UnknownNameError, match="pybullet"):
+        identify("cube-toss", 60, 60, BenchOptions(), "bullet")
+    with pytest.raises(ConfigurationError, match="cube-toss alone"):
+        identify("planar-drop", 60, 60, BenchOptions(), "mujoco")
     with pytest.raises(ConfigurationError, match="at least 1 and 6"):
         identify("planar-drop", 0, 60, BenchOptions())

@@ -7,6 +7,7 @@ of them. Both then predict every held-out toss by protocol R. Nothing of a held-
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import cma
@@ -22,8 +23,9 @@ from worldsim.evaluation.statistics import bootstrap, paired_bootstrap
 from worldsim.inference.identification import Identifier, ParameterCloud
 from worldsim.inference.toss_prediction import GAUSSIAN_FACTOR, Calibration, StartNoise, TossPrediction, predict
 from worldsim.simulation.toss_engine import CubeInBullet, start_velocities, toss_in_bullet
+from worldsim.simulation.toss_mujoco import CubeInMujoco, toss_in_mujoco
 
-__all__ = ["Adapted", "adapt", "engine_errors", "identify_engine", "transfer_cube_toss"]
+__all__ = ["Adapted", "Cube", "adapt", "engine_errors", "identify_engine", "identify_mujoco", "transfer_cube_toss"]
 
 SAMPLES = 20
 """Samples of every ensemble that is scored."""
@@ -82,22 +84,44 @@ def identify_engine(
         friction, restitution = np.exp(point)
         return CubeInBullet.identified(float(friction), float(min(restitution, 1.0)))
 
-    def loss(point: Float[np.ndarray, " 2"]) -> float:
-        errors = engine_errors(cube(point), tosses)
-        return float(errors.position_m.mean() / 0.015 + errors.rotation_rad.mean() / np.radians(20.0))
+    return cube(_minimised(lambda point: _loss(cube(point), tosses), start, seed, evaluations))
 
+
+Cube = CubeInBullet | CubeInMujoco
+"""The tossed cube in one engine or the other."""
+
+
+def engine_errors(cube: Cube, tosses: Tosses) -> TossErrors:
+    """Return the errors of an engine by protocol R."""
+    return score(tosses, *_toss(cube, tosses))
+
+
+def identify_mujoco(tosses: Tosses, seed: int, evaluations: int) -> CubeInMujoco:
+    """Return MuJoCo's cube with friction, contact stiffness and damping fitted in the same way."""
+
+    def cube(point: Float[np.ndarray, " 3"]) -> CubeInMujoco:
+        friction, stiffness, damping = np.exp(point).tolist()
+        return CubeInMujoco(friction, stiffness, damping, identified=True)
+
+    return cube(_minimised(lambda point: _loss(cube(point), tosses), (0.2, 2e4, 150.0), seed, evaluations))
+
+
+def _loss(cube: Cube, tosses: Tosses) -> float:
+    errors = engine_errors(cube, tosses)
+    return float(errors.position_m.mean() / 0.015 + errors.rotation_rad.mean() / np.radians(20.0))
+
+
+def _minimised(
+    loss: Callable[[np.ndarray], float], start: tuple[float, ...], seed: int, evaluations: int
+) -> Float[np.ndarray, " P"]:
+    """Return the logarithms of positive parameters that CMA-ES finds."""
     strategy = cma.CMAEvolutionStrategy(
         np.log(start), 0.3, {"seed": seed + 1, "verbose": -9, "maxfevals": evaluations, "popsize": 6}
     )
     while not strategy.stop():
         points = strategy.ask()
         strategy.tell(points, [loss(point) for point in points])
-    return cube(strategy.result.xbest)
-
-
-def engine_errors(cube: CubeInBullet, tosses: Tosses) -> TossErrors:
-    """Return the errors of PyBullet by protocol R."""
-    return score(tosses, *_toss(cube, tosses))
+    return np.asarray(strategy.result.xbest)
 
 
 def transfer_cube_toss(options: BenchOptions) -> list[Figure]:
@@ -106,28 +130,37 @@ def transfer_cube_toss(options: BenchOptions) -> list[Figure]:
     train = load_tosses(find_data("cube-toss"), "train")
     held_out = load_tosses(options.data or find_data("cube-toss"), "held-out")
     if options.quick:
-        train, held_out = train.select(np.arange(16)), held_out.select(np.arange(min(30, len(held_out))))
+        train, held_out = (part.select(np.arange(min(most, len(part)))) for part, most in ((train, 16), (held_out, 30)))
     identifier = Identifier()
     adapted = adapt(identifier, train, rng, options)
     options.tell(f"one pass: {adapted.seconds:.0f} s")
     prediction = _predict(identifier, adapted.cloud, held_out, 2 * SAMPLES, rng)
     early = _predict(identifier, adapted.early, held_out, SAMPLES, rng)
     prior = _predict(identifier, identifier.begin(rng), held_out, SAMPLES, rng)
-    fitted = identify_engine(train.select(np.arange(min(60, len(train)))), options.seed, 18 if options.quick else 60)
+    few, evaluations = train.select(np.arange(min(60, len(train)))), 18 if options.quick else 60
+    fitted = identify_engine(few, options.seed, evaluations)
     options.tell(f"PyBullet identified: friction {fitted.friction:.3f}, restitution {fitted.restitution:.3f}")
+    mujoco = identify_mujoco(few, options.seed, evaluations)
+    options.tell(f"MuJoCo identified: friction {mujoco.friction:.3f}, {mujoco.stiffness:.3g}, {mujoco.damping:.3g}")
+    engines: dict[str, Cube] = {
+        "PyBullet default": CubeInBullet(),
+        "PyBullet identified": fitted,
+        "MuJoCo default": CubeInMujoco(),
+        "MuJoCo identified": mujoco,
+    }
     errors = {
         "world model": _scored(held_out, prediction),
         "after 8 tosses": _scored(held_out, early),
         "prior": _scored(held_out, prior),
-        "PyBullet default": engine_errors(CubeInBullet(), held_out),
-        "PyBullet identified": engine_errors(fitted, held_out),
+        **{name: engine_errors(cube, held_out) for name, cube in engines.items()},
     }
     return [
         *_error_figures(errors, rng),
-        *_coverage_figures(held_out, prediction, adapted.calibration),
-        *_energy_figures(held_out, prediction, adapted.calibration, fitted, rng),
+        *_engine_figures({name: errors[name] for name in engines}, rng),
+        *_coverage_figures(held_out, prediction, adapted.calibration, rng),
+        *_energy_figures(held_out, prediction, adapted.calibration, engines, rng),
         Figure.at_most("time of the one pass over the train tosses", adapted.seconds, 600.0, unit="s", n=len(train)),
-        *_belief_figures(adapted.cloud),
+        *_belief_figures(identifier, adapted.cloud),
     ]
 
 
@@ -165,12 +198,15 @@ def _scored(tosses: Tosses, prediction: TossPrediction) -> TossErrors:
     return score(tosses, prediction.position, prediction.orientation_xyzw)
 
 
-def _toss(cube: CubeInBullet, tosses: Tosses) -> tuple[np.ndarray, np.ndarray]:
+def _toss(cube: Cube, tosses: Tosses) -> tuple[np.ndarray, np.ndarray]:
     velocity, spin = start_velocities(
         tosses.orientation_xyzw[0], tosses.linear_velocity[0], tosses.angular_velocity[0], tosses.rate_hz
     )
-    start = (tosses.position[0], tosses.orientation_xyzw[0], velocity, spin)
-    return toss_in_bullet(cube, *start, tosses.frames, tosses.rate_hz)
+    position, orientation = tosses.position[0], tosses.orientation_xyzw[0]
+    if isinstance(cube, CubeInMujoco):
+        body_spin = tosses.angular_velocity[0]
+        return toss_in_mujoco(cube, position, orientation, velocity, body_spin, tosses.frames, tosses.rate_hz)
+    return toss_in_bullet(cube, position, orientation, velocity, spin, tosses.frames, tosses.rate_hz)
 
 
 def _error_figures(errors: dict[str, TossErrors], rng: np.random.Generator) -> list[Figure]:
@@ -215,20 +251,30 @@ def _error_figures(errors: dict[str, TossErrors], rng: np.random.Generator) -> l
     return figures
 
 
-def _coverage_figures(tosses: Tosses, prediction: TossPrediction, calibration: Calibration) -> list[Figure]:
+def _engine_figures(errors: Mapping[str, TossErrors], rng: np.random.Generator) -> list[Figure]:
+    """Return every engine's mean errors with their own intervals."""
+    figures = []
+    for who, found in errors.items():
+        for kind, unit, values in (
+            ("position", "mm", 1e3 * found.position_m),
+            ("rotation", "degree", np.degrees(found.rotation_rad)),
+        ):
+            mean = bootstrap([values], np.mean, rng)
+            text = f"{who}: mean {kind} error"
+            figures.append(Figure.told(text, mean.value, unit=unit, interval=mean.interval, n=mean.n))
+    return figures
+
+
+def _coverage_figures(
+    tosses: Tosses, prediction: TossPrediction, calibration: Calibration, rng: np.random.Generator
+) -> list[Figure]:
     """Return the share of positions inside their 90 % intervals, axis by axis, at every compared horizon."""
     inside = np.abs(tosses.position - prediction.position) <= calibration.half_width(prediction)
     figures = []
     for label, frame, toss in _horizons(tosses):
-        figures.append(
-            Figure.within(
-                f"coverage of 90 % position intervals, {label}",
-                float(inside[frame, toss].mean()),
-                0.85,
-                0.95,
-                n=3 * len(toss),
-            )
-        )
+        share = bootstrap([inside[frame, toss].mean(axis=-1)], np.mean, rng)
+        text = f"coverage of 90 % position intervals, {label}"
+        figures.append(Figure.within(text, share.value, 0.85, 0.95, interval=share.interval, n=share.n))
     return figures
 
 
@@ -236,33 +282,41 @@ def _energy_figures(
     tosses: Tosses,
     prediction: TossPrediction,
     calibration: Calibration,
-    fitted: CubeInBullet,
+    engines: Mapping[str, Cube],
     rng: np.random.Generator,
 ) -> list[Figure]:
-    """Return the mean energy score of 20 samples over the compared horizons, beside the engine's noisy ensemble."""
+    """Return the mean energy score of 20 samples over the compared horizons, beside every engine's noisy ensemble."""
     widened = np.maximum(calibration.factors(len(prediction.position)) / GAUSSIAN_FACTOR, 1.0)[:, None, :]
-    ours = prediction.position + widened * (prediction.samples[::2] - prediction.position)
-    theirs = np.stack([_toss(fitted, noisy)[0] for noisy in _noisy_starts(tosses, rng)])
-    scores = {
-        who: np.mean(
-            [
-                energy_score(samples[:, frame, toss], tosses.position[frame, toss]).mean()
-                for _, frame, toss in _horizons(tosses)
-            ]
-        )
-        for who, samples in {"ours": ours, "engine": theirs}.items()
+    ours = _energy(tosses, prediction.position + widened * (prediction.samples[::2] - prediction.position))
+    noisy = _noisy_starts(tosses, rng)
+    theirs = {
+        name: _energy(tosses, np.stack([_toss(cube, each)[0] for each in noisy])) for name, cube in engines.items()
     }
-    engine = float(1e3 * scores["engine"])
+    others = {name: float(each.mean()) for name, each in theirs.items()}
+    best = min(others, key=lambda name: others[name])
+    mean = bootstrap([ours], np.mean, rng)
+    gain = paired_bootstrap([ours], [theirs[best]], np.mean, rng)
+    rest = {"unit": "mm", "n": mean.n}
     return [
         Figure.at_most(
             "energy score of 20 samples, mean over the horizons",
-            float(1e3 * scores["ours"]),
-            engine,
-            unit="mm",
-            n=len(tosses),
-            baselines={"PyBullet identified": engine},
-        )
+            mean.value,
+            others[best],
+            interval=mean.interval,
+            baselines=others,
+            **rest,
+        ),
+        Figure.told(f"energy score minus that of {best}, paired", gain.value, interval=gain.interval, **rest),
     ]
+
+
+def _energy(tosses: Tosses, samples: Float[np.ndarray, "S T n 3"]) -> Float[np.ndarray, " n"]:
+    """Return each toss's energy score (mm), mean over those of the compared horizons that it reaches."""
+    total, count = np.zeros(len(tosses)), np.zeros(len(tosses))
+    for _, frame, toss in _horizons(tosses):
+        total[toss] += 1e3 * energy_score(samples[:, frame, toss], tosses.position[frame, toss])
+        count[toss] += 1.0
+    return total / count
 
 
 def _noisy_starts(tosses: Tosses, rng: np.random.Generator) -> list[Tosses]:
@@ -288,13 +342,14 @@ def _horizons(tosses: Tosses) -> list[tuple[str, np.ndarray, np.ndarray]]:
     rows = []
     for frame in FRAMES_COMPARED:
         toss = np.flatnonzero(tosses.frames > frame)
-        rows.append((f"frame {frame}", np.full(len(toss), frame), toss))
+        if len(toss):
+            rows.append((f"frame {frame}", np.full(len(toss), frame), toss))
     return [*rows, ("last frame", tosses.frames - 1, np.arange(len(tosses)))]
 
 
-def _belief_figures(cloud: ParameterCloud) -> list[Figure]:
+def _belief_figures(identifier: Identifier, cloud: ParameterCloud) -> list[Figure]:
     units = {prior.name: prior.unit for prior in cloud.priors}
     return [
         Figure.told(f"belief of {name}", middle, unit=units[name], interval=(low, high), n=cloud.tosses)
-        for name, (middle, low, high) in cloud.interval(0.9).items()
+        for name, (middle, low, high) in identifier.interval(cloud).items()
     ]

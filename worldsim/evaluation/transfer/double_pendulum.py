@@ -92,7 +92,8 @@ def transfer_double_pendulum(options: BenchOptions) -> list[Figure]:
     if options.quick:
         shipped = [run for run in shipped if run.build in (HOME, OTHER)]
         home = [run for run in shipped if run.build == HOME]
-        scored = [run for run in scored if run.build != HOME or run.digest in {run.digest for run in home[4:]}]
+        watched = {run.digest for run in home[:4]}
+        scored = [run for run in scored if run.digest not in watched]
         shipped = [*home[:4], *[run for run in shipped if run.build == OTHER][1:3]]
     adaptation = Adaptation(PendulumModel(), shipped)
     figures, curves = [], []

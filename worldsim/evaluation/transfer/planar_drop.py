@@ -52,6 +52,7 @@ class DropModel:
             settings=ContactSettings(substeps=2, iterations=10, restitution_threshold_m_s=0.05),
             priors=SQUARE_PRIORS,
             roll_out=roll_out_square,
+            interval_factors={},
         )
         return cls(identifier, identifier.begin(rng), BounceResidual())
 

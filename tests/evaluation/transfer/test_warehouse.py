@@ -1,0 +1,60 @@
+"""The warehouse in two engines: figures of the one beside the other's, and alarms counted after the adaptation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.evaluation.cat_jobs import CatJob, CatRow
+from worldsim.evaluation.cat_scoring import EpisodeScore, ForecastScore
+from worldsim.evaluation.transfer.warehouse import Meeting, Quiet, warehouse_figures
+from worldsim.simulation.gym_env import WorldsimEnv
+from worldsim.simulation.mujoco_engine import MujocoPhysics
+
+
+def row(alarm_s: float, error_sum_m: float) -> CatRow:
+    forecast = ForecastScore(10, error_sum_m, 4.0, 18, 15)
+    score = EpisodeScore(
+        0, "cat", 40.0, 30.0, 8.0, alarm_s, 0, False, 1.0, 8, 9.0, "cat", "cat/x", None, None, 5, 6, 1, 1, forecast
+    )
+    return CatRow("k", "world_model", "auto", True, score)
+
+
+def test_both_worlds_stand_side_by_side_and_late_alarms_alone_count() -> None:
+    meetings = [Meeting({"PyBullet": row(8.2, 2.0), "MuJoCo": row(9.0, 3.0)}) for _ in range(4)]
+    quiet = [Quiet("PyBullet", 0, 0, 60.0, 1800.0), Quiet("MuJoCo", 5, 1, 60.0, 3600.0)]
+    found = {f.name: f for f in warehouse_figures(meetings, quiet, np.random.default_rng(0))}
+    alarm = found["alarm within 0.5 s of first visibility"]
+    assert (alarm.value, alarm.baselines["PyBullet"]) == (0.0, 1.0)
+    error = found["1 s ahead: mean error of the intruder's position"]
+    assert (error.value, error.baselines["PyBullet"], error.n) == (0.3, 0.2, 40)
+    late = found["false alarms per hour after 60 s of adaptation (1.00 h)"]
+    assert (late.value, late.holds, late.baselines["PyBullet"]) == (1.0, True, 0.0)
+    assert late.interval is not None
+    assert found["the same in the first 60 s"].value == pytest.approx(300.0)
+
+
+def test_an_environment_runs_in_either_engine_with_the_same_observations() -> None:
+    env = WorldsimEnv("Warehouse", engine="mujoco", duration_s=1.0, intruder="none")
+    observation, _ = env.reset(seed=0)
+    assert isinstance(env.physics, MujocoPhysics)
+    assert env.observation_space.contains(observation)
+    observation, *_ = env.step(env.action_space.sample())
+    assert env.observation_space.contains(observation)
+    env.close()
+    other = WorldsimEnv("Warehouse", duration_s=1.0, intruder="none")
+    assert other.observation_space == env.observation_space
+    other.close()
+
+
+def test_what_mujoco_has_not_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="mujoco"):
+        WorldsimEnv(engine="ode")
+    with pytest.raises(ConfigurationError, match="presets are Bullet's"):
+        WorldsimEnv(engine="mujoco", preset="as_it_comes")
+
+
+def test_a_job_in_bullet_keeps_the_key_that_it_had_before_there_was_another_engine() -> None:
+    assert CatJob("world_model", 3).key == "world_model/auto/3/40/0"
+    assert CatJob("world_model", 3, engine="mujoco").key == "world_model/auto/3/40/0/mujoco"
