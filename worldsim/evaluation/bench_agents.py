@@ -20,6 +20,8 @@ from worldsim.types.explanation import Cause
 __all__ = ["STAGES", "bench_agents", "explain_figures"]
 
 PAIRS, QUICK_PAIRS = 200, 20
+QUICK_STAGES = ("explain", "planning", "information")
+"""The only stages of a quick run that names none: the others start processes of their own."""
 
 
 def bench_agents(options: BenchOptions) -> list[Figure]:
@@ -28,7 +30,8 @@ def bench_agents(options: BenchOptions) -> list[Figure]:
     Raises:
         UnknownNameError: a stage was named that there is not.
     """
-    return [figure for name in options.stages_of(tuple(STAGES)) for figure in STAGES[name](options)]
+    names = QUICK_STAGES if options.quick and options.stages is None else options.stages_of(tuple(STAGES))
+    return [figure for name in names for figure in STAGES[name](options)]
 
 
 def explain_figures(options: BenchOptions) -> list[Figure]:
