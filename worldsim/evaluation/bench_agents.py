@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.bench_composition import composition_figures
 from worldsim.evaluation.bench_information import information_figures
 from worldsim.evaluation.bench_planning import planning_figures
 from worldsim.evaluation.bench_ray import ray_figures
@@ -66,6 +67,7 @@ STAGES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
     "explain": explain_figures,
     "planning": planning_figures,
     "information": information_figures,
+    "composition": composition_figures,
     "ray": ray_figures,
     "resume": resume_figures,
 }
