@@ -9,6 +9,7 @@ import numpy as np
 
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_composition import composition_figures
+from worldsim.evaluation.bench_efficiency import efficiency_figures
 from worldsim.evaluation.bench_information import information_figures
 from worldsim.evaluation.bench_planning import planning_figures
 from worldsim.evaluation.bench_ray import ray_figures
@@ -68,6 +69,7 @@ STAGES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
     "planning": planning_figures,
     "information": information_figures,
     "composition": composition_figures,
+    "efficiency": efficiency_figures,
     "ray": ray_figures,
     "resume": resume_figures,
 }
