@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from worldsim.planning.planar import BeliefCost, Believer, PlanarScene
-from worldsim.planning.planar.waypoints import Waypoints
+from worldsim.planning.planar import BeliefCost, Believer, PlanarScene, Waypoints
 from worldsim.planning.shooting import CandidateCost, ShootingOptimiser
 from worldsim.types.planning import OWN_ROLES, Preferences
 from worldsim_agents.mpc import MPC
