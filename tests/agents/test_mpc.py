@@ -11,7 +11,7 @@ import torch
 
 from tests.planning.floor import ROBOT, empty_belief
 from worldsim.errors import ConfigurationError, UnknownNameError
-from worldsim.planning.planar import Outline, Pushable, roll_out
+from worldsim.planning.planar import BeliefCost, Outline, Pushable, read_scene, roll_out
 from worldsim.planning.shooting import ICEM
 from worldsim.types import Detections, Forecast, Observation, Preferences, Viewpoints
 from worldsim.types.planning import PreferredOutcome
@@ -137,3 +137,26 @@ def test_a_changed_preference_changes_the_act_and_no_belief():
         acts.append(agent.act(yard.observe(), None, np.random.default_rng(0)))
         assert all(torch.equal(a, b) for a, b in zip(before.tensors().values(), yard.belief.tensors().values()))
     assert acts[0][0] > 0.2 > acts[1][0]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected_m"),
+    [((0.0, 0.0), 0.0), ((1.0, 1.0), math.pi / 2.0), ((2.0, 0.0), math.pi)],
+    ids=["behind", "beside", "in front"],
+)
+def test_the_way_round_a_box_is_the_arc_to_where_it_can_be_pushed_on(place, expected_m):
+    """The box lies 1 m from the own body, and its goal far beyond; the way is as long as the turn, times that metre."""
+    yard = Yard(box=(1.0, 0.0, 0.0), goal=(9.0, 0.0))
+    yard.own = dataclasses.replace(ROBOT, position=place)
+    scene = read_scene(yard, yard.observe(), BRING, 4, 0.25, (1,))
+    cost = BeliefCost(scene, BRING, 0.25)
+    future = cost.imagine(torch.zeros(1, 4, 2))
+    assert float(cost.way_round(BRING.outcomes[0], future)[0]) == pytest.approx(expected_m, abs=0.06)
+    assert "home_way_round" in cost.terms(future, torch.zeros(1, 4, 2))
+
+
+def test_at_home_there_is_no_way_left_round_a_box():
+    yard = Yard(box=(1.0, 0.0, 0.0), goal=(1.0, 0.0))
+    scene = read_scene(yard, yard.observe(), BRING, 4, 0.25, (1,))
+    cost = BeliefCost(scene, BRING, 0.25)
+    assert float(cost.way_round(BRING.outcomes[0], cost.imagine(torch.zeros(1, 4, 2)))[0]) < 0.02

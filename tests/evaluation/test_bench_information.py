@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from worldsim.evaluation.bench_information import OFF, ON, play_with_belief, scenarios_with_outcomes
-from worldsim.simulation.gym_env import WorldsimEnv
-from worldsim_agents.active_inference import ActiveInference
-from worldsim_scenarios.intercept import Intercept
+from worldsim.evaluation.bench_information import OFF, ON, scenarios_with_outcomes
+from worldsim.evaluation.sweep import EpisodeJob, play_job
 
 
 def test_every_task_whose_preferences_name_outcomes_takes_part():
@@ -22,8 +20,9 @@ def test_the_two_sides_differ_in_information_gain_alone():
 
 
 def test_an_agent_with_a_belief_comes_nearer_to_the_ball_and_the_same_seed_has_the_same_score():
-    env = WorldsimEnv(Intercept(target="rolling", duration_s=1.5))
-    scores = [play_with_belief(env, lambda wm, p: ActiveInference(wm, p, drives=ON), seed=1) for _ in range(2)]
-    env.close()
+    short = (("target", "rolling"), ("duration_s", 1.5))
+    job = EpisodeJob("Intercept", "active_inference", 1, short, {"drives": ON}, world_model=True)
+    scores = [play_job(job) for _ in range(2)]
     assert scores[0] == scores[1]
     assert scores[0].total > 0.2
+    assert scores[0].frames == 30

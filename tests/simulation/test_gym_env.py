@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import gymnasium
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from gymnasium.utils.env_checker import check_env
 import worldsim  # noqa: F401 - registers the environments
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.gym_env import WorldsimEnv
+from worldsim.simulation.scene import CameraSpec
 from worldsim.simulation.sensors import Detector, ExactSensor
 from worldsim.types.observation import Observation
+from worldsim_scenarios.intercept import Intercept
 from worldsim_scenarios.warehouse import Warehouse
 
 
@@ -155,3 +159,41 @@ def test_the_own_camera_sees_the_floor_at_the_right_distance() -> None:
 def test_a_wrong_argument_is_named(arguments: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         WorldsimEnv(**arguments)  # type: ignore[arg-type]
+
+
+def test_options_of_a_reset_set_fields_of_the_scenario_for_one_episode():
+    env = WorldsimEnv("Sorting", crates=3)
+    plain = env.reset(seed=4)[0]
+    asked = env.reset(seed=4, options={"crates": 5, "duration_s": 2.0})[0]
+    assert env.scenario.crates == 5
+    assert sum(spec.kind == "crate" for spec in env.physics.specs) == 5
+    assert any((plain[name] != asked[name]).any() for name in plain)
+    again = env.reset(seed=4)[0]
+    assert env.scenario.crates == 3
+    assert all((plain[name] == again[name]).all() for name in plain)
+    with pytest.raises(UnknownNameError, match="Did you mean 'crates'"):
+        env.reset(seed=4, options={"crate": 5})
+    with pytest.raises(ConfigurationError, match="crates is 1"):
+        env.reset(seed=4, options={"crates": 1})
+    env.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Watched(Intercept):
+    """The same with more cameras, so that its observations may be of another shape."""
+
+    more: int = 0
+
+    def build(self, physics, rng):
+        super().build(physics, rng)
+        for i in range(self.more):
+            physics.add_camera(CameraSpec(f"more_{i}", (0.0, 0.0, 4.0), 30.0))
+
+
+def test_a_world_that_does_not_fit_the_observation_space_is_refused():
+    env = WorldsimEnv(Watched())
+    with pytest.raises(ConfigurationError, match="of another shape"):
+        env.reset(seed=0, options={"more": 1})
+    observation, _ = env.reset(seed=0)
+    assert env.observation_space.contains(observation)
+    env.close()

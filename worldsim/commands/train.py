@@ -37,6 +37,9 @@ def train(  # noqa: PLR0913 - one option a part of the training
         float, typer.Option("--evaluation-seconds", min=0.0, help="Cut those episodes after so long; 0: never.")
     ] = 0.0,
     observation: Observation = ObservationMode.DETECTIONS,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="Write the evaluations of every seed into this file, as a baseline.")
+    ] = None,
     ray: Ray = None,
     json: Json = False,
     seed: Seed = 0,
@@ -61,7 +64,7 @@ def train(  # noqa: PLR0913 - one option a part of the training
         evaluation_episodes,
         round(evaluation_seconds * 20),
     )
-    metrics, folder = _run(options, resume, out, ray)
+    metrics, folder = _run(options, resume, out, ray, record)
     shown = [(name.replace("_", " "), _shown(value)) for name, value in metrics.items() if name not in _NOT_SHOWN]
     emit(
         {"run": str(folder), **metrics},
@@ -76,12 +79,17 @@ def train(  # noqa: PLR0913 - one option a part of the training
 _NOT_SHOWN = ("seeds", "evaluations")
 
 
-def _run(options: TrainOptions, resume: bool, out: Path | None, ray: str | None) -> tuple[dict[str, Any], Path]:
+def _run(
+    options: TrainOptions, resume: bool, out: Path | None, ray: str | None, record: Path | None
+) -> tuple[dict[str, Any], Path]:
     """Train, judge the floors, write metrics and page; return the metrics and the folder."""
     import dataclasses
+    import shlex
+    import sys
 
     import numpy as np
 
+    from worldsim.evaluation.baselines import record_baseline
     from worldsim.evaluation.play import PlayOptions, learning_agent
     from worldsim.evaluation.ray_workers import ray_workers
     from worldsim.evaluation.run_folder import RunFolder, read_run
@@ -105,6 +113,8 @@ def _run(options: TrainOptions, resume: bool, out: Path | None, ray: str | None)
         bottom = floors(options)
         metrics = training_metrics(results, bottom, np.random.default_rng(options.seed))
         folder.write_metrics(metrics)
+        if record is not None:
+            record_baseline(record, options, results, shlex.join(["worldsim", *sys.argv[1:]]))
         page = render_training_page(
             f"{options.agent} on {options.scenario}",
             results,

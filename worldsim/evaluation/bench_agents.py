@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.bench_composition import composition_figures
+from worldsim.evaluation.bench_efficiency import efficiency_figures
 from worldsim.evaluation.bench_information import information_figures
 from worldsim.evaluation.bench_planning import planning_figures
 from worldsim.evaluation.bench_ray import ray_figures
@@ -20,6 +22,8 @@ from worldsim.types.explanation import Cause
 __all__ = ["STAGES", "bench_agents", "explain_figures"]
 
 PAIRS, QUICK_PAIRS = 200, 20
+QUICK_STAGES = ("explain", "planning", "information")
+"""The only stages of a quick run that names none: the others start processes of their own."""
 
 
 def bench_agents(options: BenchOptions) -> list[Figure]:
@@ -28,7 +32,8 @@ def bench_agents(options: BenchOptions) -> list[Figure]:
     Raises:
         UnknownNameError: a stage was named that there is not.
     """
-    return [figure for name in options.stages_of(tuple(STAGES)) for figure in STAGES[name](options)]
+    names = QUICK_STAGES if options.quick and options.stages is None else options.stages_of(tuple(STAGES))
+    return [figure for name in names for figure in STAGES[name](options)]
 
 
 def explain_figures(options: BenchOptions) -> list[Figure]:
@@ -63,6 +68,8 @@ STAGES: dict[str, Callable[[BenchOptions], list[Figure]]] = {
     "explain": explain_figures,
     "planning": planning_figures,
     "information": information_figures,
+    "composition": composition_figures,
+    "efficiency": efficiency_figures,
     "ray": ray_figures,
     "resume": resume_figures,
 }

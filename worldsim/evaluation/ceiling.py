@@ -79,9 +79,9 @@ class TrueWorldCost:
 class OraclePlanner(Agent):
     """Plans with the true world as its model: an upper bound for planners, and no agent that anybody may use."""
 
-    def __init__(self, env: WorldsimEnv, optimiser: ShootingOptimiser | None = None, steps: int = 8) -> None:
-        """Build the planner for the world of `env`; it looks `steps` times a quarter of a second ahead."""
-        self.env, self.optimiser, self.steps = env, optimiser or ICEM(8, 3, 2), steps
+    def __init__(self, true_env: WorldsimEnv, optimiser: ShootingOptimiser | None = None, steps: int = 8) -> None:
+        """Build the planner for the world of `true_env`; it looks `steps` times a quarter of a second ahead."""
+        self.env, self.optimiser, self.steps = true_env, optimiser or ICEM(8, 3, 2), steps
         self.reset()
 
     def reset(self) -> None:

@@ -100,20 +100,31 @@ def learning_agent(options: PlayOptions) -> type[LearningAgent]:
 
 
 def make_agent(
-    options: PlayOptions, world_model: WorldModel, action_dim: int, preferences: Preferences | None = None
+    options: PlayOptions,
+    world_model: WorldModel,
+    action_dim: int,
+    preferences: Preferences | None = None,
+    true_env: WorldsimEnv | None = None,
 ) -> Agent:
     """Return the agent that the options name, given what its constructor asks for by name (errors as `check`)."""
     made = check(options)
     if issubclass(made, LearningAgent) and options.policy is not None:
         return made.load(options.policy)
-    return construct(made, world_model, action_dim, preferences)
+    return construct(made, world_model, action_dim, preferences, true_env)
 
 
 def construct(
-    made: Callable[..., Agent], world_model: WorldModel | None, action_dim: int, preferences: Preferences | None
+    made: Callable[..., Agent],
+    world_model: WorldModel | None,
+    action_dim: int,
+    preferences: Preferences | None,
+    true_env: WorldsimEnv | None = None,
 ) -> Agent:
-    """Return the agent that `made` makes of what it asks for by name; what is None is not offered."""
-    offered = {"world_model": world_model, "action_dim": action_dim, "preferences": preferences}
+    """Return the agent that `made` makes of what it asks for by name; what is None is not offered.
+
+    `true_env` is the true world itself: what asks for it is a ceiling for scores and no agent that anybody may use.
+    """
+    offered = {"world_model": world_model, "action_dim": action_dim, "preferences": preferences, "true_env": true_env}
     wanted = inspect.signature(made).parameters
     return made(**{name: value for name, value in offered.items() if name in wanted and value is not None})
 
@@ -165,7 +176,7 @@ def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> I
     try:
         world_model = WorldModel(registry=open_registry(options.registry), device="cpu")
         agent = make_agent(
-            options, world_model, int(np.prod(env.action_space.shape or (1,))), env.scenario.preferences()
+            options, world_model, int(np.prod(env.action_space.shape or (1,))), env.scenario.preferences(), env
         )
         for episode in range(options.episodes):
             seed = options.seed + episode

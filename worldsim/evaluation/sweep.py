@@ -76,14 +76,19 @@ def play_job(job: EpisodeJob) -> Score:
     try:
         world_model = WorldModel(registry=open_registry("builtin"), device="cpu") if job.world_model else None
         action_dim = int(np.prod(env.action_space.shape or (1,)))
-        agent = construct(made, world_model, action_dim, env.scenario.preferences())
+        agent = construct(made, world_model, action_dim, env.scenario.preferences(), env)
         return play_episode(env, agent, job.seed, world_model=world_model)
     finally:
         env.close()
 
 
 def play_episode(
-    env: WorldsimEnv, agent: Agent, seed: int, stream: int = _AGENT_STREAM, world_model: WorldModel | None = None
+    env: WorldsimEnv,
+    agent: Agent,
+    seed: int,
+    stream: int = _AGENT_STREAM,
+    world_model: WorldModel | None = None,
+    max_frames: int = 0,
 ) -> Score:
     """Play one episode.
 
@@ -93,6 +98,7 @@ def play_episode(
         seed: of the episode.
         stream: chooses the agent's random numbers.
         world_model: steps along where one is given; without it the agent has the observations alone.
+        max_frames: stop after so many frames, 0 for no limit.
     """
     raw, _ = env.reset(seed=seed)
     observation = Observation.from_gym(raw)
@@ -108,4 +114,5 @@ def play_episode(
         if world_model is not None:
             record = world_model.step(observation, action)
         total, frames, over = total + float(reward), frames + 1, terminated or truncated
+        over = over or 0 < max_frames <= frames
     return Score(bool(info["is_success"]), total, observation.time_s, frames)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar
 
 import gymnasium
@@ -127,14 +128,14 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             raise ConfigurationError(
                 "WorldsimEnv: observation='state' is exact; leave `sensor` out, or ask for detections."
             )
-        self.scenario = _scenario(scenario, scenario_arguments)
+        self.scenario = self._own_scenario = _scenario(scenario, scenario_arguments)
         self.observation_mode, self.render_mode, self.expose_truth = observation, render_mode, expose_truth
         self.max_objects, self.view = max_objects, view
         self.physics = _world(
             engine, preset, ExactSensor() if observation == "state" else sensor or Detector(), frame_s
         )
         self._window: Any = None
-        self._world_seed: int | None = None
+        self._world: tuple[int, Scenario] | None = None
         self.metadata = {**self.metadata, "render_fps": round(1.0 / frame_s)}  # type: ignore[misc]
         self.action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
         self.physics.reset(self.scenario, seed=0)  # what the task and the cameras report is known once a world stands
@@ -175,21 +176,22 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
         Args:
             seed: of everything random; drawn from the environment's own generator where None.
-            options: none are known.
+            options: fields of the scenario for this episode alone, for example ``{"variation": "held_out"}``.
 
         Raises:
-            ConfigurationError: an option was given.
+            ConfigurationError: the scenario has no such field, a value cannot work, or the world that it asks for does
+                not fit the observation space.
         """
         super().reset(seed=seed)
-        if options:
-            raise ConfigurationError(f"WorldsimEnv: reset knows no options, got {sorted(options)}.")
-        world_seed = int(self.np_random.integers(2**31))
-        if world_seed == self._world_seed:
+        self.scenario = self._asked_for(options or {})
+        world = (int(self.np_random.integers(2**31)), self.scenario)
+        if world == self._world:
             self.physics.rewind()
         else:
-            self._world_seed = None  # until the new world stands
-            self.physics.reset(self.scenario, world_seed)
-            self._world_seed = world_seed
+            self._world = None  # until the new world stands
+            self.physics.reset(self.scenario, world[0])
+            self._check_fits(options or {})
+            self._world = world
         if self.render_mode == "human":
             self.render()
         return self._observation(), self._info()
@@ -202,6 +204,27 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         if self.render_mode == "human":
             self.render()
         return self._observation(), judged.reward, judged.terminated, truncated, self._info()
+
+    def _asked_for(self, options: dict[str, Any]) -> Scenario:
+        """Return the scenario of the environment, with the fields that `options` name set for one episode."""
+        if not options:
+            return self._own_scenario
+        known = [field.name for field in dataclasses.fields(self._own_scenario)]  # type: ignore[arg-type]
+        for name in options:
+            if name not in known:
+                raise UnknownNameError(f"option of reset (field of {type(self._own_scenario).__name__})", name, known)
+        made: Scenario = dataclasses.replace(self._own_scenario, **options)  # type: ignore[type-var]
+        return made
+
+    def _check_fits(self, options: dict[str, Any]) -> None:
+        seen = self.physics.observe()
+        lengths = {name: (len(value),) for name, value in (seen.task or {}).items()}
+        wanted = {name: self._boxes[name].shape for name in self._keys_of_task}
+        if lengths != wanted or len(seen.viewpoints.position) != self._viewpoints:
+            raise ConfigurationError(
+                f"WorldsimEnv: options {options} ask for a world whose observations are of another shape; make an "
+                "environment of its own for it."
+            )
 
     def _duration_s(self) -> float:
         return float(getattr(self.scenario, "duration_s", np.inf))
@@ -278,7 +301,7 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
     def close(self) -> None:
         """Free the engine and the window; a later reset opens the engine again."""
-        self._world_seed = None
+        self._world = None
         self.physics.close()
         if self._window is not None:
             import matplotlib.pyplot as plt

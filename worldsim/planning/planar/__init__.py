@@ -8,6 +8,7 @@ from worldsim.planning.planar.pushing import Outline, push_out
 from worldsim.planning.planar.rollout import PlanarFuture, Pushable, roll_out
 from worldsim.planning.planar.scene import Believer, PlanarScene, find_objects, read_scene
 from worldsim.planning.planar.visibility import Unseen
+from worldsim.planning.planar.waypoints import Waypoints
 
 __all__ = [
     "BeliefCost",
@@ -20,6 +21,7 @@ __all__ = [
     "PlanarScene",
     "Pushable",
     "Unseen",
+    "Waypoints",
     "find_objects",
     "goal_cost",
     "information_gain",

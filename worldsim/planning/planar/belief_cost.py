@@ -17,14 +17,19 @@ from worldsim.planning.situation import OwnTrajectories
 from worldsim.types.planning import OWN_ROLES, Preferences, PreferredOutcome
 
 _LIMITS = (1.2, 1.5)  # speed (m/s) and yaw rate (rad/s) that an action of 1 stands for
+WAY_ROUND = "_way_round"
+"""How the name of an outcome's second term ends."""
+_WAY_ROUND_PER_M = 0.5  # cost of a metre that is left to drive round a thing before it can be pushed on
 
 
 class BeliefCost:
     """Expected cost of candidates under a scene's beliefs and a task's preferences.
 
     It has the shape of `worldsim.planning.shooting.CandidateCost`. The cost of an outcome is its surprisal: minus the
-    logarithm of the density that the preferences give it, averaged over the horizon, and once more at its end. Standing
-    and moving things, effort and smoothness are priced by the terms of `worldsim.planning.objective`.
+    logarithm of the density that the preferences give it, averaged over the horizon, and once more at its end. Where a
+    thing has to be pushed home, the way that is then left round it, to where it can be pushed on from, is priced too
+    (``..._way_round``): a horizon of a few seconds ends before a detour pays. Standing and moving things, effort and
+    smoothness are priced by the terms of `worldsim.planning.objective`.
     """
 
     def __init__(
@@ -78,6 +83,10 @@ class BeliefCost:
             wanted.name: wanted.weight * self.preferences.weight(wanted.name) * _priced(self.surprisal(wanted, future))
             for wanted in self.preferences.outcomes
         }
+        for wanted in self.preferences.outcomes:
+            if wanted.reference == "goal" and wanted.subject not in OWN_ROLES and wanted.scale_rad is None:
+                price = _WAY_ROUND_PER_M * wanted.weight * self.preferences.weight(wanted.name)
+                priced[wanted.name + WAY_ROUND] = price * self.way_round(wanted, future)
         own = OwnTrajectories(
             future.own[..., :2], future.own[..., 2], future.speed, torch.zeros_like(future.speed), command[..., :2]
         )
@@ -106,6 +115,22 @@ class BeliefCost:
         if outcome.scale_rad is not None:
             squared = squared + (2.0 * torch.sin(away[..., 2] / 2.0) / outcome.scale_rad).square()
         return (1.0 + squared).sqrt() - 1.0
+
+    def way_round(self, outcome: PreferredOutcome, future: PlanarFuture) -> Float[Tensor, " S"]:
+        """Return how far (m) the own body is in the end from where it can push an outcome's thing to its goal."""
+        return self.way_round_under({}, outcome, future)
+
+    def way_round_under(
+        self, players: Mapping[str, int], outcome: PreferredOutcome, future: PlanarFuture
+    ) -> Float[Tensor, " S"]:
+        """Return the same where `players` tells of some roles which pushable plays them: the arc about the thing."""
+        thing = self._pose(outcome.subject, future, players)[:, -1, :2]
+        goal = self._pose(outcome.reference, future, players)[:, -1, :2]
+        away, beside = goal - thing, thing - future.own[:, -1, :2]
+        far, near = away.norm(dim=-1).clamp(min=1e-3), beside.norm(dim=-1).clamp(min=1e-3)
+        cosine = (away * beside).sum(dim=-1) / (far * near)
+        turn = torch.acos(cosine.clamp(-0.999, 0.999))  # 0 where the thing is between the own body and its goal
+        return near * turn * torch.tanh(far / outcome.scale_m)  # at home there is nothing to push on
 
     def _pose(self, role: str, future: PlanarFuture, players: Mapping[str, int]) -> Float[Tensor, "S T 3"]:
         pushed = {**self.scene.pushed_roles, **players}

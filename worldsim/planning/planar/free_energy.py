@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.planning.objective import Surroundings
-from worldsim.planning.planar.belief_cost import BeliefCost
+from worldsim.planning.planar.belief_cost import WAY_ROUND, BeliefCost
 from worldsim.planning.planar.hypotheses import Hypotheses, information_gain
 from worldsim.planning.planar.rollout import PlanarFuture
 from worldsim.planning.planar.scene import PlanarScene
@@ -87,7 +87,7 @@ class ExpectedFreeEnergy(BeliefCost):
         priced = super().terms(future, command)
         if not self.drives.use_utility:
             wanted = {outcome.name for outcome in self.preferences.outcomes}
-            priced = {name: cost for name, cost in priced.items() if name not in wanted}
+            priced = {name: cost for name, cost in priced.items() if name.removesuffix(WAY_ROUND) not in wanted}
         unharmed = 1.0 - self.harm(future, command)
         for name, gain in self.gains(future).items():
             priced[name] = -self.drives.nat_worth * gain * unharmed
@@ -121,12 +121,22 @@ class ExpectedFreeEnergy(BeliefCost):
 
     def surprisal(self, outcome: PreferredOutcome, future: PlanarFuture) -> Float[Tensor, "S T"]:
         """Return -log p of an outcome, in expectation over who plays its roles."""
+        return self._expected(self.surprisal_under, outcome, future)
+
+    def way_round(self, outcome: PreferredOutcome, future: PlanarFuture) -> Float[Tensor, " S"]:
+        """Return the way that is left round an outcome's thing, in expectation over which thing it is."""
+        return self._expected(self.way_round_under, outcome, future)
+
+    def _expected(
+        self,
+        under: Callable[[Mapping[str, int], PreferredOutcome, PlanarFuture], Tensor],
+        outcome: PreferredOutcome,
+        future: PlanarFuture,
+    ) -> Float[Tensor, "S *T"]:
         hypotheses = self.hypotheses
         unsure = () if hypotheses is None else {outcome.subject, outcome.reference} & set(hypotheses.roles)
         if hypotheses is None or not unsure:
-            return super().surprisal(outcome, future)
-        total = torch.zeros_like(future.speed)
-        for k, probability in enumerate(hypotheses.posterior.tolist()):
-            players = {role: hypotheses.roles[role][k] for role in unsure}
-            total = total + probability * self.surprisal_under(players, outcome, future)
-        return total
+            return under({}, outcome, future)
+        players = [{role: hypotheses.roles[role][k] for role in unsure} for k in range(len(hypotheses.log_weight))]
+        shares = hypotheses.posterior.tolist()
+        return sum((p * under(who, outcome, future) for p, who in zip(shares, players, strict=True)), torch.zeros(()))

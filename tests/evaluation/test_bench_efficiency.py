@@ -1,0 +1,77 @@
+"""Recorded baselines, and what it means to reach one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from worldsim.errors import DataError
+from worldsim.evaluation.baselines import load_baseline, record_baseline, recorded_baselines
+from worldsim.evaluation.bench import BenchOptions
+from worldsim.evaluation.bench_efficiency import SCENARIOS_BAR, efficiency_figures, reaches
+from worldsim.evaluation.statistics import Estimate
+from worldsim.evaluation.training import Evaluation, SeedResult, TrainOptions
+
+
+def recorded(folder, scenario="Intercept", agent="ppo", level=1.0):
+    results = [
+        SeedResult(s, 100, 0, (), (Evaluation(0, (0.0,), 0.0), Evaluation(100, (level, level + 1.0 + s), 0.5)))
+        for s in range(2)
+    ]
+    file = folder / f"{scenario}-{agent}.json"
+    record_baseline(file, TrainOptions(scenario, agent, steps=100, seeds=2), results, "worldsim train ...")
+    return file
+
+
+def test_what_is_recorded_is_read_again_with_its_versions_and_seeds(tmp_path):
+    file = recorded(tmp_path)
+    found = load_baseline(file)
+    assert (found.scenario, found.agent, found.steps, found.success) == ("Intercept", "ppo", 100, 0.5)
+    np.testing.assert_array_equal(np.stack(found.returns), [[1.0, 2.0], [1.0, 3.0]])
+    body = json.loads(file.read_text())
+    assert {"command", "commit", "versions", "machine", "options", "seeds"} == set(body)
+    assert [seed["seed"] for seed in body["seeds"]] == [0, 1]
+    file.write_text("{}")
+    with pytest.raises(DataError, match="no recorded baseline"):
+        load_baseline(file)
+
+
+def test_an_interval_is_reached_by_both_ends():
+    theirs = Estimate(2.0, 1.0, 3.0, 10)
+    assert reaches(Estimate(2.0, 1.0, 3.0, 10), theirs)
+    assert reaches(Estimate(4.0, 3.5, 5.0, 10), theirs)
+    assert not reaches(Estimate(2.5, 0.5, 4.0, 10), theirs)
+    assert not reaches(Estimate(1.5, 1.2, 1.8, 10), theirs)
+
+
+@pytest.mark.slow
+def test_every_recorded_scenario_is_told_beside_its_baselines(tmp_path):
+    recorded(tmp_path, agent="ppo", level=-900.0)
+    recorded(tmp_path, agent="sac", level=-1000.0)
+    figures = efficiency_figures(BenchOptions(quick=True, data=tmp_path))
+    assert len(recorded_baselines(tmp_path)["Intercept"]) == 2
+    assert set(figures[0].baselines) == {"ppo, 100 frames", "sac, 100 frames"}
+    assert figures[0].bar is None
+    assert (figures[-1].value, figures[-1].bar, figures[-1].n) == (1.0, f">= {SCENARIOS_BAR}", 1)
+
+
+def test_where_nothing_was_recorded_the_bar_does_not_hold_and_the_command_is_told(tmp_path):
+    told = []
+    (figure,) = efficiency_figures(BenchOptions(quick=True, data=tmp_path, tell=told.append))
+    assert not figure.holds
+    assert "--record" in told[0]
+
+
+@pytest.mark.slow
+def test_a_training_records_itself_where_it_is_asked_to(tmp_path):
+    file = tmp_path / "kept" / "Intercept-ppo.json"
+    command = ["train", "Intercept", "--agent", "ppo", "--steps", "64", "--evaluation-episodes", "1", "--json"]
+    command += ["--evaluation-seconds", "0.2", "--record", str(file), "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "worldsim", *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert load_baseline(file).steps == 64
+    assert json.loads(file.read_text())["command"].startswith("worldsim train Intercept --agent ppo")

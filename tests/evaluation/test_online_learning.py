@@ -1,0 +1,39 @@
+"""One world model over many episodes, from the generic start, and what passes from one run to the next."""
+
+from __future__ import annotations
+
+import pytest
+
+from worldsim.evaluation.bench import BenchOptions
+from worldsim.evaluation.bench_composition import SHARE_BAR, composition_figures
+from worldsim.evaluation.online_learning import GENERIC_CARD, LearningJob, generic_registry, learn_job
+
+SHORT = (("duration_s", 0.5),)
+
+
+def test_a_run_starts_from_the_generic_card_alone_and_counts_every_frame_once():
+    job = LearningJob("Intercept", "mpc", 3, frames=15, episodes=1, scenario_arguments=SHORT)
+    found = learn_job(job)
+    assert found.frames == 15
+    assert [before for before, _ in found.curve] == [0, 10]
+    assert sum(score.frames for _, score in found.curve) == 15
+    assert len(found.scores) == 1
+    assert GENERIC_CARD in found.models
+    assert learn_job(job) == found
+
+
+def test_a_registry_keeps_its_cards_from_run_to_run(tmp_path):
+    url = f"sqlite:///{tmp_path}/r.db"
+    assert [card.model_id for card in generic_registry(url).cards()] == [GENERIC_CARD]
+    job = LearningJob("Intercept", "random", 0, frames=0, registry=url, scenario_arguments=SHORT)
+    assert learn_job(job).models == (GENERIC_CARD,)
+    assert [card.model_id for card in generic_registry(url).cards()] == [GENERIC_CARD]
+
+
+@pytest.mark.slow
+def test_composition_is_told_beside_what_was_learned_there_and_nothing():
+    told = []
+    figures = composition_figures(BenchOptions(quick=True, tell=told.append))
+    assert [figure.bar for figure in figures] == [None, None, None, f">= {SHARE_BAR}"]
+    assert all(figure.interval is not None for figure in figures)
+    assert len(told) == 5
