@@ -107,10 +107,11 @@ def sift(dormant: Dormant, detections: Detections, now: Moment) -> Sifted:
     claims = side_by_side(
         lambda start: _claims(dormant, detections.rows(start, start + _BLOCK), start, now), list(starts)
     )
-    told, taken = np.ones(count, dtype=bool), np.zeros(dormant.rows, dtype=bool)
-    scratch = np.zeros(max(count, dormant.rows), dtype=np.int64)
+    told, scratch = np.ones(count, dtype=bool), np.zeros(count, dtype=np.int64)
     for claim in claims:
-        told[_granted(dormant, claim, scratch, taken)] = False
+        told[_granted(dormant, claim, scratch)] = False
+    for claim in claims:
+        dormant.marks[claim.row] = False
     rows = np.flatnonzero(told)
     return Sifted(rows, _suspects(dormant, detections.position[rows], now.frame))
 
@@ -143,19 +144,16 @@ def _claims(dormant: Dormant, detections: Detections, start: int, now: Moment) -
     return _Claims(start + which[fits], row[fits], pairs.sleepers.T.take(fits, axis=0))
 
 
-def _granted(
-    dormant: Dormant, claims: _Claims, scratch: Int[np.ndarray, " n"], taken: Bool[np.ndarray, " M"]
-) -> Int[np.ndarray, " m"]:
+def _granted(dormant: Dormant, claims: _Claims, scratch: Int[np.ndarray, " D"]) -> Int[np.ndarray, " m"]:
     """Write what the claims that nothing contests teach of their sleepers; return their detections.
 
     Args:
-        dormant: the sleepers.
+        dormant: the sleepers; those that an earlier block has claimed are marked, and those of this one will be.
         claims: of a block.
-        scratch: as long as there are detections or sleepers.
-        taken: sleepers that an earlier block has claimed; those of this one are added.
+        scratch: as long as there are detections.
     """
-    alone = _once(claims.which, scratch) & _once(claims.row, scratch) & ~taken[claims.row]
-    taken[claims.row] = True
+    alone = _once(claims.which, scratch) & _once(claims.row, dormant.scratch) & ~dormant.marks[claims.row]
+    dormant.marks[claims.row] = True
     calm = np.flatnonzero(alone)
     learned = claims.learned if len(calm) == len(claims.row) else claims.learned.take(calm, axis=0)
     assert dormant.signature is not None
