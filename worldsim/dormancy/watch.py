@@ -29,7 +29,7 @@ _LOOKS_ELSE = 20.0  # squared distance of size and look, as in the association, 
 _ATTRIBUTE_STD = 0.12
 _BLOCK = 8192
 _SUSPECT_M = 0.6  # a detection that nothing claims may be of what lay so near
-_ROUND = 4096  # sleepers looked at a step for being overdue
+_ROUND = 2048  # sleepers looked at a step for being overdue
 _ROUSED_AT_MOST = 256  # of the overdue a step: a camera that is switched off shall not wake the world in one
 _PATIENCE = 3  # frames in a row that a sensor may miss a thing
 _SIGHT_STEP_M = 0.5 * FOOTPRINT_SIDE_M  # spacing of the points at which a line of sight is looked up
@@ -277,7 +277,7 @@ def overdue(dormant: Dormant, viewpoints: Viewpoints, frame: int) -> Int[np.ndar
     """Return the rows of sleepers that a sensor in range has not seen for some frames.
 
     A round: each step looks at the next few thousand rows, so that what it costs does not grow with what there is.
-    Among a million sleepers, one that was taken away while nobody watched is missed some seconds later.
+    Among a million sleepers, one that was taken away while nobody watched is missed within half a minute.
     """
     if dormant.signature is None or len(dormant) == 0:
         return np.zeros(0, dtype=np.int64)
