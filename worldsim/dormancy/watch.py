@@ -29,7 +29,7 @@ _LOOKS_ELSE = 20.0  # squared distance of size and look, as in the association, 
 _ATTRIBUTE_STD = 0.12
 _BLOCK = 8192
 _SUSPECT_M = 0.6  # a detection that nothing claims may be of what lay so near
-_ROUND = 4096  # sleepers looked at a step for being overdue
+_ROUND = 2048  # sleepers looked at a step for being overdue
 _ROUSED_AT_MOST = 256  # of the overdue a step: a camera that is switched off shall not wake the world in one
 _PATIENCE = 3  # frames in a row that a sensor may miss a thing
 _SIGHT_STEP_M = 0.5 * FOOTPRINT_SIDE_M  # spacing of the points at which a line of sight is looked up
@@ -107,10 +107,11 @@ def sift(dormant: Dormant, detections: Detections, now: Moment) -> Sifted:
     claims = side_by_side(
         lambda start: _claims(dormant, detections.rows(start, start + _BLOCK), start, now), list(starts)
     )
-    told, taken = np.ones(count, dtype=bool), np.zeros(dormant.rows, dtype=bool)
-    scratch = np.zeros(max(count, dormant.rows), dtype=np.int64)
+    told, scratch = np.ones(count, dtype=bool), np.zeros(count, dtype=np.int64)
     for claim in claims:
-        told[_granted(dormant, claim, scratch, taken)] = False
+        told[_granted(dormant, claim, scratch)] = False
+    for claim in claims:
+        dormant.marks[claim.row] = False
     rows = np.flatnonzero(told)
     return Sifted(rows, _suspects(dormant, detections.position[rows], now.frame))
 
@@ -143,19 +144,16 @@ def _claims(dormant: Dormant, detections: Detections, start: int, now: Moment) -
     return _Claims(start + which[fits], row[fits], pairs.sleepers.T.take(fits, axis=0))
 
 
-def _granted(
-    dormant: Dormant, claims: _Claims, scratch: Int[np.ndarray, " n"], taken: Bool[np.ndarray, " M"]
-) -> Int[np.ndarray, " m"]:
+def _granted(dormant: Dormant, claims: _Claims, scratch: Int[np.ndarray, " D"]) -> Int[np.ndarray, " m"]:
     """Write what the claims that nothing contests teach of their sleepers; return their detections.
 
     Args:
-        dormant: the sleepers.
+        dormant: the sleepers; those that an earlier block has claimed are marked, and those of this one will be.
         claims: of a block.
-        scratch: as long as there are detections or sleepers.
-        taken: sleepers that an earlier block has claimed; those of this one are added.
+        scratch: as long as there are detections.
     """
-    alone = _once(claims.which, scratch) & _once(claims.row, scratch) & ~taken[claims.row]
-    taken[claims.row] = True
+    alone = _once(claims.which, scratch) & _once(claims.row, dormant.scratch) & ~dormant.marks[claims.row]
+    dormant.marks[claims.row] = True
     calm = np.flatnonzero(alone)
     learned = claims.learned if len(calm) == len(claims.row) else claims.learned.take(calm, axis=0)
     assert dormant.signature is not None
@@ -279,7 +277,7 @@ def overdue(dormant: Dormant, viewpoints: Viewpoints, frame: int) -> Int[np.ndar
     """Return the rows of sleepers that a sensor in range has not seen for some frames.
 
     A round: each step looks at the next few thousand rows, so that what it costs does not grow with what there is.
-    Among a million sleepers, one that was taken away while nobody watched is missed some seconds later.
+    Among a million sleepers, one that was taken away while nobody watched is missed within half a minute.
     """
     if dormant.signature is None or len(dormant) == 0:
         return np.zeros(0, dtype=np.int64)

@@ -30,6 +30,7 @@ from worldsim.types.states import ObjectStates
 _EVERY = 8  # frames between two looks for who may be put away
 _SEEN_FRAMES = 10  # what is put away has been looked at for edges as often as anything is
 _MARGIN_M, _HYSTERESIS_M = 0.3, 0.7
+_FARTHER = 1.5  # times as far as it is expected to go in the step
 _PUSH_M = 0.5  # a mover so near may push: surprise counts with it (tracking)
 _MOST_CELLS = 256  # of the ground; what covers more is kept at hand
 _HIDDEN_FRAMES = 600  # what was out of sight is looked for again after so many
@@ -43,7 +44,9 @@ def sift(state: EngineState, observation: Observation) -> Int[np.ndarray, " r"] 
         return None
     now = state.frames + 1
     moving = np.flatnonzero(state.awake & state.library.moves[state.model_index])
-    near = watch.beside(state.dormant, *_spheres(state, moving), _reach_m(state) + _MARGIN_M)
+    place, radius = _spheres(state, moving)
+    swept = radius + _FARTHER * _speeds(state, moving) * (observation.time_s - state.belief.time_s)
+    near = watch.beside(state.dormant, place, swept, _reach_m(state) + _MARGIN_M)
     late = watch.overdue(state.dormant, observation.viewpoints, now)
     rouse(state, np.union1d(near, late))
     moment = watch.Moment(now, observation.time_s, _size_noise(state))
@@ -170,6 +173,11 @@ def _spheres(
     row = state.index(slots)
     radius = 0.5 * state.belief.extent_m.index_select(0, row).norm(dim=-1)
     return state.belief.position.index_select(0, row).cpu().numpy(), radius.cpu().numpy()
+
+
+def _speeds(state: EngineState, slots: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    velocity = state.belief.linear_velocity.index_select(0, state.index(slots))
+    return np.asarray(velocity.norm(dim=-1).cpu().numpy())
 
 
 def _signature(state: EngineState, slots: Int[np.ndarray, " n"]) -> Signature:
