@@ -19,6 +19,7 @@ from worldsim.contracts.object_model import ObjectModel
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_scale_env import environment_figures
+from worldsim.evaluation.bench_scale_rollout import agreement_figures, contact_rollout_figures
 from worldsim.evaluation.bench_scale_vector import vector_figures
 from worldsim.evaluation.scale_stages import stage_times
 from worldsim.evaluation.scale_worlds import FRAME_S, Plain, known_models
@@ -71,6 +72,7 @@ def bench_scale(options: BenchOptions) -> list[Figure]:
         figures = _awake_figures(budget, models, options, rng)
         figures += _asleep_figures(budget, models, options, rng)
         figures += _rollout_figures(budget, models, options, rng)
+        figures += contact_rollout_figures(options, rng) + agreement_figures(options, rng)
     finally:
         torch.set_num_threads(threads)
     options.tell("scale: the environment over its engine")
