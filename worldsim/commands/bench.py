@@ -31,6 +31,7 @@ def bench(  # noqa: PLR0913 - the options of a command
         str | None, typer.Option("--stages", metavar="A,B", help="Only these stages of a benchmark of several.")
     ] = None,
     ray: Ray = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=20, help="How many frames `bench soak` runs.")] = None,
     json: Json = False,
     seed: Seed = 0,
     out: Out = None,
@@ -40,7 +41,7 @@ def bench(  # noqa: PLR0913 - the options of a command
     With --out DIR, figures.json and whatever else the benchmark makes is written into that folder.
     """
     only = None if stages is None else tuple(stages.split(","))
-    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes, only, ray)
+    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes, only, ray, steps)
     result = run_bench(name, options)
     file = out / "figures.json" if out is not None else None
     emit(result.report(), as_json=json, out=file, show=lambda: _show(result))

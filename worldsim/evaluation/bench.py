@@ -37,6 +37,7 @@ BENCHMARKS: dict[str, str] = {
     "registry": "worldsim.evaluation.bench_registry:bench_registry",
     "scale": "worldsim.evaluation.bench_scale:bench_scale",
     "scenarios": "worldsim.evaluation.bench_scenarios:bench_scenarios",
+    "soak": "worldsim.evaluation.bench_soak:bench_soak",
     "transfer-double-pendulum": "worldsim.evaluation.transfer.double_pendulum:transfer_double_pendulum",
     "transfer-elbow-toss": "worldsim.evaluation.transfer.elbow_toss:transfer_elbow_toss",
     "transfer-planar-drop": "worldsim.evaluation.transfer.planar_drop:transfer_planar_drop",
@@ -137,6 +138,7 @@ class BenchOptions:
         soak_minutes: how long a benchmark that soaks a service does so, None where the benchmark chooses.
         stages: the only stages that a benchmark of several runs; None for all.
         ray: address of a Ray cluster that plays a benchmark's episodes, None for this process.
+        steps: how many frames a benchmark of endurance runs, None where the benchmark chooses.
     """
 
     quick: bool = False
@@ -148,6 +150,7 @@ class BenchOptions:
     soak_minutes: float | None = None
     stages: tuple[str, ...] | None = None
     ray: str | None = None
+    steps: int | None = None
 
     def stages_of(self, known: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of the `known` stages that were asked for, in their order; all where none was named.

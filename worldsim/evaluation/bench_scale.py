@@ -20,6 +20,7 @@ from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_scale_classes import class_figures
 from worldsim.evaluation.bench_scale_env import environment_figures
+from worldsim.evaluation.bench_scale_rollout import agreement_figures, contact_rollout_figures
 from worldsim.evaluation.bench_scale_sleep import sleep_figures
 from worldsim.evaluation.bench_scale_vector import vector_figures
 from worldsim.evaluation.scale_stages import stage_times
@@ -73,6 +74,7 @@ def bench_scale(options: BenchOptions) -> list[Figure]:
         figures += sleep_figures(options, _FAST, models, rng)
         figures += class_figures(options, models, rng)
         figures += _rollout_figures(budget, models, options, rng)
+        figures += contact_rollout_figures(options, rng) + agreement_figures(options, rng)
     finally:
         torch.set_num_threads(threads)
     options.tell("scale: the environment over its engine")
