@@ -172,8 +172,8 @@ class Roller:
         Args:
             scene: who there is.
             settings: how it is computed; the defaults of `RolloutSettings` where None.
-            compiled: fuse an iteration of the impulses by `torch.compile`: it takes two thirds of the time, after some
-                ten seconds in the first call of a process. Two other sizes later it is compiled for any size.
+            compiled: fuse an iteration of the impulses by `torch.compile`; some ten seconds in the first call of a
+                process, worth it where one scene is rolled out many times.
         """
         self.scene, self.settings = scene, settings or RolloutSettings()
         self._world = _prepared(scene, Layout.of(scene))
