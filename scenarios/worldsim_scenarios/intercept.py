@@ -75,7 +75,7 @@ class Intercept(Scenario):
 
     expert: ClassVar[str] = "interceptor"
     overview: ClassVar[PinholeCamera] = PinholeCamera(
-        (0.5, -6.0, 8.0), (0.5, -0.3, 0.0), vertical_field_rad=0.80, near_m=1.0
+        (0.5, -7.5, 9.8), (0.5, -0.3, 0.0), vertical_field_rad=0.80, near_m=1.0
     )
 
     def __post_init__(self) -> None:
