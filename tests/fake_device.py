@@ -26,7 +26,14 @@ def fake_gpu() -> Iterator[torch.device]:
         yield CUDA
 
 
+def _made_on_the_host(data: Any, *, device: torch.device | str | None = None, **kind: Any) -> Tensor:
+    """What `torch.tensor` does: once the compiler has run in this process, it starts on the device itself."""
+    made = torch.tensor(data, **kind)
+    return made if device is None else made.to(device)
+
+
 _SPELT_OUT: dict[str, Callable[..., Any]] = {
+    "tensor": _made_on_the_host,
     "contiguous": torch.ops.aten.contiguous,
     "copy_": torch.ops.aten.copy_,
     "__invert__": torch.ops.aten.bitwise_not,

@@ -28,7 +28,9 @@ def frame(
     one = torch.ones(ROWS, dtype=DTYPE)
     models = torch.zeros(ROWS, dtype=torch.int64)
     noise = 1e-4 * torch.eye(6, dtype=DTYPE).repeat(ROWS, 1, 1)
-    ahead, touched = _predict_class(library.models[0], density, models, library, around, one, 0.05, linearisation)
+    ahead, touched = _predict_class(
+        library.models[0], density.copy(), models, library, around, one, 0.05, linearisation
+    )
     seen = innovation(ahead, ahead.states.position + 0.01, ahead.states.orientation_xyzw, noise)
     surprise = pose_surprise(seen, 0.01 * one)
     rows, gained = correct(ahead, seen.residual, noise)
