@@ -26,14 +26,19 @@ def fake_gpu() -> Iterator[torch.device]:
         yield CUDA
 
 
-def _made_on_the_host(data: Any, *, device: torch.device | str | None = None, **kind: Any) -> Tensor:
-    """What `torch.tensor` does: once the compiler has run in this process, it starts on the device itself."""
-    made = torch.tensor(data, **kind)
-    return made if device is None else made.to(device)
+def _made_on_the_host(data: Any, *, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
+    """What `torch.tensor` does: once the compiler has run in this process, torch's own starts on the device itself."""
+    made = data if isinstance(data, Tensor) else torch.tensor(data, dtype=dtype)
+    return made.to(device=made.device if device is None else device, dtype=made.dtype if dtype is None else dtype)
+
+
+def _like(other: Tensor, data: Any, *, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
+    return _made_on_the_host(data, dtype=dtype or other.dtype, device=device or other.device)
 
 
 _SPELT_OUT: dict[str, Callable[..., Any]] = {
-    "tensor": _made_on_the_host,
+    **dict.fromkeys(("tensor", "as_tensor"), _made_on_the_host),
+    "new_tensor": _like,
     "contiguous": torch.ops.aten.contiguous,
     "copy_": torch.ops.aten.copy_,
     "__invert__": torch.ops.aten.bitwise_not,
