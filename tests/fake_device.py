@@ -19,26 +19,23 @@ from torch.overrides import TorchFunctionMode
 CUDA = torch.device("cuda:0")
 
 
+class _NoDevice(FakeTensorMode):
+    """Never looks for the device, even where another kind of device was registered in this process (torch's rule)."""
+
+    @property
+    def avoid_device_init(self) -> bool:
+        """Whether constants stay off the device."""
+        return True
+
+
 @contextmanager
 def fake_gpu() -> Iterator[torch.device]:
     """Make tensors on the device that is yielded, and compute with them."""
-    with FakeTensorMode(), _PlainIndexing():
+    with _NoDevice(), _PlainIndexing():
         yield CUDA
 
 
-def _made_on_the_host(data: Any, *, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
-    """What `torch.tensor` does: once the compiler has run in this process, torch's own starts on the device itself."""
-    made = data if isinstance(data, Tensor) else torch.tensor(data, dtype=dtype)
-    return made.to(device=made.device if device is None else device, dtype=made.dtype if dtype is None else dtype)
-
-
-def _like(other: Tensor, data: Any, *, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
-    return _made_on_the_host(data, dtype=dtype or other.dtype, device=device or other.device)
-
-
 _SPELT_OUT: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("tensor", "as_tensor"), _made_on_the_host),
-    "new_tensor": _like,
     "contiguous": torch.ops.aten.contiguous,
     "copy_": torch.ops.aten.copy_,
     "__invert__": torch.ops.aten.bitwise_not,
