@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from worldsim.errors import UnknownNameError
-from worldsim.evaluation import bench_registry
+from worldsim.evaluation import kept_stages
 from worldsim.evaluation.bench import BenchOptions, Figure
-from worldsim.evaluation.bench_registry import _once
+from worldsim.evaluation.kept_stages import figures_from_json
 from worldsim.evaluation.registry_queries import noisy_query, share_interval
 from worldsim.evaluation.registry_sightings import sightings, without
 
@@ -20,23 +20,29 @@ SOURCES = ("worldsim/registry",)
 def test_a_stage_that_was_measured_is_not_measured_again_unless_it_is_another(tmp_path, monkeypatch):
     measured = []
 
-    def stage() -> list[Figure]:
+    def stage() -> dict[str, object]:
         measured.append(1)
-        return [Figure.at_most("latency", 1.5, 2.0, unit="ms", n=7, interval=(1.0, 2.0), baselines={"ping": 0.5}),
-                Figure.told("count", float(len(measured)))]  # fmt: skip
+        return {"figures": [
+            Figure.at_most("latency", 1.5, 2.0, unit="ms", n=7, interval=(1.0, 2.0), baselines={"ping": 0.5}),
+            Figure.told("count", float(len(measured))),
+        ]}  # fmt: skip
+
+    def figures(seed: int) -> list[Figure]:
+        return figures_from_json(kept_stages.kept(file, {"seed": seed}, SOURCES, stage)["figures"])
 
     file = tmp_path / "stages" / "answer.json"
-    first = _once(file, {"seed": 0}, SOURCES, stage)
-    kept = json.loads(file.read_text())
-    monkeypatch.setattr(bench_registry, "is_unchanged_since", lambda commit, sources: (commit, sources) == same)
-    same = (kept["commit"], SOURCES)
-    if kept["commit"] is not None:
-        assert _once(file, {"seed": 0}, SOURCES, stage) == first
+    first = figures(0)
+    assert (first[0].interval, first[0].baselines, first[1].value) == ((1.0, 2.0), {"ping": 0.5}, 1.0)
+    commit = json.loads(file.read_text())["commit"]
+    monkeypatch.setattr(kept_stages, "is_unchanged_since", lambda commit, sources: (commit, sources) == same)
+    same = (commit, SOURCES)
+    if commit is not None:
+        assert figures(0) == first
         assert len(measured) == 1
     before = len(measured)
-    assert _once(file, {"seed": 1}, SOURCES, stage)[1].value == before + 1.0
+    assert figures(1)[1].value == before + 1.0
     same = ("another", SOURCES)
-    assert _once(file, {"seed": 1}, SOURCES, stage)[1].value == before + 2.0
+    assert figures(1)[1].value == before + 2.0
 
 
 def test_an_instance_differs_from_its_card_by_no_more_than_its_spread_and_the_noise(cat_card):

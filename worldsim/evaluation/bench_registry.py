@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,8 @@ from worldsim.evaluation import bench_registry_endurance as endurance
 from worldsim.evaluation import bench_registry_speed as speed
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_registry_story import story
-from worldsim.evaluation.jsonable import dump_json, to_jsonable
-from worldsim.evaluation.provenance import git_commit, is_unchanged_since
+from worldsim.evaluation.kept_stages import figures_from_json, kept
 from worldsim.evaluation.registry_queries import cards_from_all_over, noisy_query, recall, retrieval
-from worldsim.evaluation.run_folder import atomic_write
 from worldsim.registry import open_stored
 from worldsim.registry.growth import grow
 from worldsim.types.query import Query
@@ -53,8 +52,8 @@ def bench_registry(options: BenchOptions) -> list[Figure]:
     """Return the figures, a stage after the other; those that time something come last, for a quiet machine."""
     quick = options.quick
     count = _QUICK if quick else _FULL
-    kept = options.out / "registry" if options.out is not None else None
-    folder = kept or Path(tempfile.mkdtemp(prefix="worldsim-bench-registry-"))
+    lasting = options.out / "registry" if options.out is not None else None
+    folder = lasting or Path(tempfile.mkdtemp(prefix="worldsim-bench-registry-"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         address = f"sqlite:///{options.data or folder / 'large.db'}"
@@ -107,25 +106,17 @@ def bench_registry(options: BenchOptions) -> list[Figure]:
             options.tell(f"bench registry: {name}")
             sources = _EVERYTHING if name in _OF_THE_WHOLE else _STORE
             mine = key | ({"minutes": minutes} if name == "soak" else {})
-            figures += _once(folder / "stages" / f"{name}.json", mine, sources, stages[name])
+            result = kept(folder / "stages" / f"{name}.json", mine, sources, partial(_result, stages[name]))
+            figures += figures_from_json(result["figures"])
         return figures
     finally:
-        if kept is None:
+        if lasting is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _once(file: Path, key: Mapping[str, object], sources: Sequence[str], stage: Stage) -> list[Figure]:
-    """Return the figures that `file` keeps of the same stage on the same `sources`, else measure and keep them."""
-    if file.is_file():
-        kept = json.loads(file.read_text())
-        if kept["key"] == key and kept["commit"] is not None and is_unchanged_since(kept["commit"], sources):
-            return [Figure(**(f | {"interval": None if f["interval"] is None else tuple(f["interval"])}))
-                    for f in kept["figures"]]  # fmt: skip
-    figures = stage()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(file) as out:
-        out.write(dump_json({"key": key, "commit": git_commit(), "figures": to_jsonable(figures)}).encode())
-    return figures
+def _result(stage: Stage) -> dict[str, object]:
+    """Run a stage; return what is kept of it."""
+    return {"figures": stage()}
 
 
 def _build(folder: Path, address: str, count: int, options: BenchOptions) -> list[Figure]:
