@@ -97,11 +97,13 @@ _LEAD = (
 def _results(seeds: Sequence[int], quick: bool, rows: Path | None) -> Iterator[Meeting | Quiet]:
     """Yield what two processes bring, as it comes."""
     with spawned_workers(2) as pool:
-        futures: list[Future[Meeting | Quiet]] = [pool.submit(_meet, seed, quick, rows) for seed in seeds]
-        for world in (AWAY,) if quick else (AWAY, HOME):
-            each = 1 if quick else _QUIET_A_SEED[world]
-            for index in range(each * len(seeds)):
-                futures.append(pool.submit(_wait, world, _QUIET_SEED + each * seeds[0] + index, quick, rows))
+        futures: list[Future[Meeting | Quiet]] = []
+        for seed in seeds:  # seed by seed, so that what an interrupted run keeps is whole for its first seeds
+            futures.append(pool.submit(_meet, seed, quick, rows))
+            for world in (AWAY,) if quick else (AWAY, HOME):
+                each = 1 if quick else _QUIET_A_SEED[world]
+                for index in range(each):
+                    futures.append(pool.submit(_wait, world, _QUIET_SEED + each * seed + index, quick, rows))
         try:
             for future in as_completed(futures):
                 yield future.result()
