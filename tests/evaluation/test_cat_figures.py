@@ -172,8 +172,8 @@ def test_finished_jobs_are_run_again_only_where_what_they_ran_on_has_changed(tmp
             done = CatRow(job.key, job.variant, job.intruder, True, score(job.seed, kind))
             lines.append(dump_json({"commit": commit, "alone": alone, "row": done}))
     (tmp_path / ROWS).write_text("\n".join([*lines, '{"commit": "0123a']), encoding="utf-8")
-    monkeypatch.setattr("worldsim.evaluation.bench_cat._PLAYED", ("LICENSE",))  # the rest may be at work in this tree
-    monkeypatch.setattr("worldsim.evaluation.bench_cat._SCORED", ("LICENSE",))
+    monkeypatch.setattr("worldsim.evaluation.bench_cat.PLAYED", ("LICENSE",))  # the rest may be at work in this tree
+    monkeypatch.setattr("worldsim.evaluation.bench_cat.SCORED", ("LICENSE",))
     ran = []
     monkeypatch.setattr("worldsim.evaluation.bench_cat._run", lambda jobs, processes, deadline: ran.extend(jobs) or [])
     told = []

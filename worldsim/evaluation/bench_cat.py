@@ -18,7 +18,7 @@ import numpy as np
 
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.cat_figures import BASELINES, cat_figures
-from worldsim.evaluation.cat_jobs import CatJob, CatRow, row_from_json, run_job
+from worldsim.evaluation.cat_jobs import PLAYED, SCORED, CatJob, CatRow, row_from_json, run_job
 from worldsim.evaluation.jsonable import dump_json
 from worldsim.evaluation.provenance import git_commit, is_unchanged_since
 from worldsim.evaluation.workers import spawned_workers
@@ -36,14 +36,6 @@ _QUICK_DEADLINE_S = 22.0  # nothing new is started after this; what runs then is
 _PROCESSES = 2
 _ALONE_SEEDS = 4
 _BASELINE_SEEDS = 20  # the first ones: no bar rests on a baseline, and each takes as long as ours
-# what decides a row; the rest of the evaluation only adds rows up
-_PLAYED = (
-    "worldsim", "agents", "scenarios", "assets", "constraints.txt", ":!worldsim/evaluation", ":!worldsim/commands",
-)  # fmt: skip
-_SCORED = tuple(
-    f"worldsim/evaluation/{name}.py"
-    for name in ("cat_jobs", "cat_scoring", "cat_trackers", "episode", "intruder", "model_names")
-)
 
 
 def bench_cat(options: BenchOptions) -> list[Figure]:
@@ -134,7 +126,7 @@ def _finished_before(out: Path | None, alone: bool) -> dict[str, CatRow]:
             kept = json.loads(line)
             commit = kept["commit"]
             if commit not in same:
-                same[commit] = is_unchanged_since(commit, _PLAYED) and is_unchanged_since(commit, _SCORED)
+                same[commit] = is_unchanged_since(commit, PLAYED) and is_unchanged_since(commit, SCORED)
             if same[commit] and kept.get("alone", False) == alone:
                 row = row_from_json(kept["row"])
                 found[row.key] = row

@@ -18,7 +18,18 @@ from worldsim.plugins import load_plugin
 from worldsim.registry import open_registry
 from worldsim.simulation.gym_env import WorldsimEnv
 
-__all__ = ["CatJob", "CatRow", "Variant", "played", "row_from_json", "run_job"]
+__all__ = ["PLAYED", "SCORED", "CatJob", "CatRow", "Variant", "played", "row_from_json", "run_job"]
+
+PLAYED = (
+    "worldsim", "agents", "scenarios", "assets", "constraints.txt", ":!worldsim/evaluation", ":!worldsim/commands",
+)  # fmt: skip
+"""Git's pathspecs of what decides how an episode goes; with `SCORED` it decides a row."""
+
+SCORED = tuple(
+    f"worldsim/evaluation/{name}.py"
+    for name in ("cat_jobs", "cat_scoring", "cat_trackers", "episode", "intruder", "model_names")
+)
+"""Git's pathspecs of what makes an episode into a row; the rest of the evaluation only adds rows up."""
 
 Variant = Literal["world_model", "surprise_off", "constant_velocity"]
 

@@ -16,7 +16,12 @@ __all__ = ["figures_from_json", "kept"]
 
 
 def kept(
-    file: Path | None, key: Mapping[str, object], sources: Sequence[str], stage: Callable[[], Mapping[str, object]]
+    file: Path | None,
+    key: Mapping[str, object],
+    sources: Sequence[str],
+    stage: Callable[[], Mapping[str, object]],
+    *,
+    also: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return what `file` keeps of a stage if it was made with the same key and sources, else run it and keep that.
 
@@ -25,10 +30,12 @@ def kept(
         key: what the stage depends on besides its sources.
         sources: git's pathspecs of the code that makes its result; what a changed tree made is never used again.
         stage: makes the result, a JSON-able mapping.
+        also: further sources, looked at apart, so that what `sources` leaves out does not leave out these.
     """
     if file is not None and file.is_file():
         old = json.loads(file.read_text())
-        if old["key"] == key and old["commit"] is not None and is_unchanged_since(old["commit"], sources):
+        same = old["key"] == key and old["commit"] is not None and is_unchanged_since(old["commit"], sources)
+        if same and (not also or is_unchanged_since(old["commit"], also)):
             return dict(old["result"])
     result = to_jsonable(stage())
     if file is not None:

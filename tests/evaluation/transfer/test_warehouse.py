@@ -8,6 +8,8 @@ import pytest
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.evaluation.cat_jobs import CatJob, CatRow
 from worldsim.evaluation.cat_scoring import EpisodeScore, ForecastScore
+from worldsim.evaluation.jsonable import dump_json, to_jsonable
+from worldsim.evaluation.transfer import warehouse
 from worldsim.evaluation.transfer.warehouse import Meeting, Quiet, warehouse_figures
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.mujoco_engine import MujocoPhysics
@@ -58,3 +60,16 @@ def test_what_mujoco_has_not_is_refused() -> None:
 def test_a_job_in_bullet_keeps_the_key_that_it_had_before_there_was_another_engine() -> None:
     assert CatJob("world_model", 3).key == "world_model/auto/3/40/0"
     assert CatJob("world_model", 3, engine="mujoco").key == "world_model/auto/3/40/0/mujoco"
+
+
+def test_a_finished_episode_is_taken_from_its_file_as_long_as_what_decides_it_is_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(warehouse, "PLAYED", ("LICENSE",))  # the rest may be at work in this tree
+    monkeypatch.setattr(warehouse, "SCORED", ("LICENSE",))
+    job = CatJob("world_model", 7, "none", duration_s=warehouse._QUIET_S, engine="mujoco")
+    text = {"key": {"job": job.key}, "commit": "HEAD", "result": {"duration_s": 420.0, "alarms_s": [3.0, 61.0, 90.0]}}
+    (tmp_path / "quiet-MuJoCo-7.json").write_text(dump_json(text))
+    assert warehouse._wait("MuJoCo", 7, False, tmp_path) == Quiet("MuJoCo", 1, 2, 60.0, 360.0)
+    rows = {world: row(8.2, 2.0) for world in ("PyBullet", "MuJoCo")}
+    text = {"key": {"seed": 3, "quick": False}, "commit": "HEAD", "result": rows}
+    (tmp_path / "meeting-3.json").write_text(dump_json(to_jsonable(text)))
+    assert warehouse._meet(3, False, tmp_path) == Meeting(rows)

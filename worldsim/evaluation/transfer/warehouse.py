@@ -2,8 +2,9 @@
 
 For each seed an episode is played in PyBullet; what the world model published there stays in its registry. With that
 registry it then plays the same seed in MuJoCo, an engine that shares no code with PyBullet and has softer contacts.
-Without an intruder it works for two minutes in each world. The first of them is its time to adapt; a false alarm is
-counted in the second.
+Without an intruder it works for several minutes in each world. The first of them is its time to adapt; a false alarm
+is counted in the others. With ``--out DIR`` every finished job is a file in ``DIR/rows``, and a run that was
+interrupted goes on where it stopped, as long as nothing that is played or scored has changed meanwhile.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.cat_figures import cat_figures, poisson_interval
-from worldsim.evaluation.cat_jobs import CatJob, CatRow, played
+from worldsim.evaluation.cat_jobs import PLAYED, SCORED, CatJob, CatRow, played, row_from_json
 from worldsim.evaluation.cat_scoring import score_episode
+from worldsim.evaluation.kept_stages import kept
 from worldsim.evaluation.transfer.page import write_page
 from worldsim.evaluation.workers import spawned_workers
 from worldsim.registry import open_registry
@@ -29,8 +32,9 @@ __all__ = ["Meeting", "Quiet", "transfer_warehouse", "warehouse_figures"]
 HOME, AWAY = "PyBullet", "MuJoCo"
 _ENGINES = {HOME: "bullet", AWAY: "mujoco"}
 SEEDS, QUICK_SEEDS = range(10), range(1)
-_QUIET_SEED, _QUIET_A_SEED = 20_000, 2
-_QUIET_S, _ADAPTING_S = 120.0, 60.0
+_QUIET_SEED = 20_000
+_QUIET_A_SEED = {AWAY: 2, HOME: 1}  # ten seeds count two hours in MuJoCo, and one in PyBullet, where `bench cat` does
+_QUIET_S, _ADAPTING_S = 420.0, 60.0
 _QUICK = {"duration_s": 12.0, "intruder_time_s": (2.0, 3.0)}
 _QUICK_ADAPTING_S = 4.0
 _SIDE_BY_SIDE = (
@@ -71,7 +75,8 @@ def transfer_warehouse(options: BenchOptions) -> list[Figure]:
     """Play all seeds in both worlds; figures of MuJoCo with PyBullet's beside them."""
     seeds = options.seeds_or(SEEDS, QUICK_SEEDS)
     meetings, quiet = [], []
-    for done in _results(seeds, options.quick):
+    rows = None if options.out is None else options.out / "rows"
+    for done in _results(seeds, options.quick, rows):
         if isinstance(done, Meeting):
             meetings.append(done)
         else:
@@ -89,14 +94,16 @@ _LEAD = (
 )
 
 
-def _results(seeds: Sequence[int], quick: bool) -> Iterator[Meeting | Quiet]:
+def _results(seeds: Sequence[int], quick: bool, rows: Path | None) -> Iterator[Meeting | Quiet]:
     """Yield what two processes bring, as it comes."""
     with spawned_workers(2) as pool:
-        futures: list[Future[Meeting | Quiet]] = [pool.submit(_meet, seed, quick) for seed in seeds]
-        each = 1 if quick else _QUIET_A_SEED
-        for index in range(each * len(seeds)):
+        futures: list[Future[Meeting | Quiet]] = []
+        for seed in seeds:  # seed by seed, so that what an interrupted run keeps is whole for its first seeds
+            futures.append(pool.submit(_meet, seed, quick, rows))
             for world in (AWAY,) if quick else (AWAY, HOME):
-                futures.append(pool.submit(_wait, world, _QUIET_SEED + each * seeds[0] + index, quick))
+                each = 1 if quick else _QUIET_A_SEED[world]
+                for index in range(each):
+                    futures.append(pool.submit(_wait, world, _QUIET_SEED + each * seed + index, quick, rows))
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -105,7 +112,14 @@ def _results(seeds: Sequence[int], quick: bool) -> Iterator[Meeting | Quiet]:
             raise
 
 
-def _meet(seed: int, quick: bool) -> Meeting | Quiet:
+def _meet(seed: int, quick: bool, rows: Path | None) -> Meeting | Quiet:
+    """Return one seed with an intruder in both worlds, from the file that keeps it or played now."""
+    file = None if rows is None else rows / f"meeting-{seed}.json"
+    found = kept(file, {"seed": seed, "quick": quick}, PLAYED, lambda: _played_meeting(seed, quick), also=SCORED)
+    return Meeting({world: row_from_json(row) for world, row in found.items()})
+
+
+def _played_meeting(seed: int, quick: bool) -> dict[str, CatRow]:
     """Play one seed with an intruder in PyBullet, then in MuJoCo with the registry as it was left."""
     torch.set_num_threads(1)
     registry = open_registry("builtin")
@@ -115,18 +129,26 @@ def _meet(seed: int, quick: bool) -> Meeting | Quiet:
         job = CatJob("world_model", seed, engine=engine, **(_QUICK if quick else {}))  # type: ignore[arg-type]
         score = score_episode(played(job, registry, seed, job.intruder))
         rows[world] = CatRow(job.key, job.variant, job.intruder, score.kind in kinds, score)
-    return Meeting(rows)
+    return rows
 
 
-def _wait(world: str, seed: int, quick: bool) -> Meeting | Quiet:
-    """Play one episode without an intruder; every alarm in it is a false one."""
-    torch.set_num_threads(1)
+def _wait(world: str, seed: int, quick: bool, rows: Path | None) -> Meeting | Quiet:
+    """Return one episode without an intruder, from the file that keeps it or played now; every alarm is a false one."""
     seconds, adapting_s = (_QUICK["duration_s"], _QUICK_ADAPTING_S) if quick else (_QUIET_S, _ADAPTING_S)
     job = CatJob("world_model", seed, "none", duration_s=seconds, engine=_ENGINES[world])  # type: ignore[arg-type]
-    log = played(job, open_registry("builtin"), seed, "none")
+    file = None if rows is None else rows / f"quiet-{world}-{seed}.json"
+    found = kept(file, {"job": job.key}, PLAYED, lambda: _played_quiet(job), also=SCORED)
+    early = sum(time_s <= adapting_s for time_s in found["alarms_s"])
+    counted_s = max(found["duration_s"] - adapting_s, 0.0)
+    return Quiet(world, early, len(found["alarms_s"]) - early, adapting_s, counted_s)
+
+
+def _played_quiet(job: CatJob) -> dict[str, object]:
+    """Play the job; its length and the times of its alarms, s."""
+    torch.set_num_threads(1)
+    log = played(job, open_registry("builtin"), job.seed, job.intruder)
     alarms = [event.time_s for event in log.events() if event.kind is EventKind.ALARM]
-    early = sum(time_s <= adapting_s for time_s in alarms)
-    return Quiet(world, early, len(alarms) - early, adapting_s, max(log.duration_s - adapting_s, 0.0))
+    return {"duration_s": log.duration_s, "alarms_s": alarms}
 
 
 def warehouse_figures(
