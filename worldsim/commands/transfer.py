@@ -13,7 +13,7 @@ from worldsim.errors import UnknownNameError
 
 __all__ = ["SUITES", "transfer"]
 
-_NAMES = ("cube-toss", "double-pendulum", "elbow-toss", "planar-drop", "recovery", "warehouse")
+_NAMES = ("agents", "cube-toss", "double-pendulum", "elbow-toss", "planar-drop", "recovery", "warehouse")
 SUITES = {name: f"transfer-{name}" for name in _NAMES}
 """Suite -> the benchmark that runs it."""
 
@@ -24,7 +24,11 @@ def transfer(
         bool, typer.Option("--quick", help="A smaller version; its figures are not the published ones.")
     ] = False,
     seeds: Annotated[
-        str | None, typer.Option("--seeds", metavar="A:B", help="Seeds A to B - 1 of `recovery` and `warehouse`.")
+        str | None,
+        typer.Option("--seeds", metavar="A:B", help="Seeds A to B - 1 of `agents`, `recovery` and `warehouse`."),
+    ] = None,
+    stages: Annotated[
+        str | None, typer.Option("--stages", metavar="A,B", help="Only these scenarios of `agents`.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Score the dev and test tosses of this file; nothing is fitted to it.")
@@ -36,4 +40,4 @@ def transfer(
     """Learn from the train split alone, score the held-out recordings; exit status 0 if every figure holds, else 3."""
     if suite not in SUITES:
         raise UnknownNameError("transfer suite", suite, SUITES)
-    bench(SUITES[suite], quick=quick, seeds=seeds, data=data, json=json, seed=seed, out=out)
+    bench(SUITES[suite], quick=quick, seeds=seeds, stages=stages, data=data, json=json, seed=seed, out=out)

@@ -38,6 +38,7 @@ BENCHMARKS: dict[str, str] = {
     "scale": "worldsim.evaluation.bench_scale:bench_scale",
     "scenarios": "worldsim.evaluation.bench_scenarios:bench_scenarios",
     "soak": "worldsim.evaluation.bench_soak:bench_soak",
+    "transfer-agents": "worldsim.evaluation.transfer.ranking:transfer_agents",
     "transfer-double-pendulum": "worldsim.evaluation.transfer.double_pendulum:transfer_double_pendulum",
     "transfer-elbow-toss": "worldsim.evaluation.transfer.elbow_toss:transfer_elbow_toss",
     "transfer-planar-drop": "worldsim.evaluation.transfer.planar_drop:transfer_planar_drop",
