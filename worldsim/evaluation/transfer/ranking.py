@@ -9,8 +9,9 @@ some scenarios are played.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,24 +20,23 @@ from scipy import stats
 
 from worldsim.contracts.agent import Agent
 from worldsim.contracts.scenario import Scenario
-from worldsim.evaluation.bench import BenchOptions, Figure, Interval
+from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_scenarios import Constant
 from worldsim.evaluation.ceiling import Shaken
+from worldsim.evaluation.statistics import Estimate, bootstrap
 from worldsim.evaluation.sweep import play_episode
 from worldsim.evaluation.transfer.page import write_page
+from worldsim.evaluation.transfer.warehouse import AWAY, ENGINES, HOME
 from worldsim.evaluation.workers import spawned_workers
 from worldsim.plugins import load_plugin
 from worldsim.simulation.gym_env import WorldsimEnv
 
 __all__ = ["POLICIES", "mean_maximum_rank_violation", "ranking_figures", "transfer_agents"]
 
-HOME, AWAY = "PyBullet", "MuJoCo"
-_ENGINES = {HOME: "bullet", AWAY: "mujoco"}
 SCENARIOS = ("Intercept", "PushT", "Sorting")
 """Moving targets, pushing, and unknown masses: what the two engines may disagree about."""
 SEEDS, QUICK_SEEDS = range(10), range(1)
 _QUICK_FRAMES = 40
-_RESAMPLES = 2000
 _LEAD = (
     "The same policies on the same seeds in two engines. A policy is chosen in simulation for its place among the "
     "others; here is how far that place holds in the other world."
@@ -76,13 +76,14 @@ def transfer_agents(options: BenchOptions) -> list[Figure]:
     seeds = tuple(options.seeds_or(SEEDS, QUICK_SEEDS))
     names = SCENARIOS[:1] if options.quick and options.stages is None else options.stages_of(SCENARIOS)
     frames = _QUICK_FRAMES if options.quick else 0
-    jobs = [_Job(name, policy, world, seeds, frames) for name in names for policy in POLICIES for world in _ENGINES]
+    jobs = [_Job(name, policy, world, seeds, frames) for name in names for policy in POLICIES for world in ENGINES]
     found: dict[tuple[str, str, str], Float[np.ndarray, " S"]] = {}
     with spawned_workers(2) as pool:
         for job, totals in zip(jobs, pool.map(_play, jobs), strict=True):
             found[job.scenario, job.policy, job.world] = totals
             options.tell(f"{job.scenario}, {job.policy}, {job.world}: return {totals.mean():.3g}")
-    rng, figures = np.random.default_rng(options.seed), list[Figure]()
+    rng = np.random.default_rng(options.seed)
+    figures: list[Figure] = []
     for name in names:
         here, there = (np.stack([found[name, policy, world] for policy in POLICIES]) for world in (HOME, AWAY))
         figures += ranking_figures(name, tuple(POLICIES), here, there, rng)
@@ -94,7 +95,7 @@ def transfer_agents(options: BenchOptions) -> list[Figure]:
 def _play(job: _Job) -> Float[np.ndarray, " S"]:
     """Return the dense return of each seed."""
     torch.set_num_threads(1)  # the tensors are small; a second thread only waits
-    env = WorldsimEnv(job.scenario, engine=_ENGINES[job.world], reward="dense")
+    env = WorldsimEnv(job.scenario, engine=ENGINES[job.world], reward="dense")
     try:
         agent = _policy(job.policy, env.scenario)
         return np.array([play_episode(env, agent, seed, max_frames=job.max_frames).total for seed in job.seeds])
@@ -127,28 +128,28 @@ def ranking_figures(
         real: the same in the other.
         rng: draws the resamples; a resample has the same seeds in both worlds and for all policies.
     """
-    picks = rng.integers(simulated.shape[1], size=(_RESAMPLES, simulated.shape[1]))
-    drawn = [(simulated[:, pick].mean(1), real[:, pick].mean(1)) for pick in picks]
-    here, there = simulated.mean(1), real.mean(1)
-    scale = float(np.ptp(there)) or 1.0
-    n = simulated.shape[1]
+    scale = float(np.ptp(real.mean(1))) or 1.0
+    seeds = np.arange(simulated.shape[1])
 
-    def interval(values: list[float]) -> Interval:
-        low, high = np.nanquantile(values, [0.025, 0.975])
-        return float(low), float(high)
+    def over_seeds(statistic: Callable[[Float[np.ndarray, " A"], Float[np.ndarray, " A"]], float]) -> Estimate:
+        def of_drawn(drawn: Float[np.ndarray, " S"]) -> float:
+            picked = drawn.astype(np.int64)
+            return statistic(simulated[:, picked].mean(1), real[:, picked].mean(1))
 
-    correlations = [_pearson(a, b) for a, b in drawn]
-    violations = [mean_maximum_rank_violation(a, b) / scale for a, b in drawn]
+        return bootstrap([seeds], of_drawn, rng)
+
+    def told(name: str, found: Estimate, **rest: Any) -> Figure:
+        return Figure.told(f"{scenario}: {name}", found.value, interval=found.interval, n=found.n, **rest)
+
+    alike = f"Pearson correlation of {len(policies)} policies' returns, {HOME} and {AWAY}"
+    misplaced = "mean maximum rank violation, as a share of the spread of returns"
     made = [
-        Figure.told(f"{scenario}: Pearson correlation of {len(policies)} policies' returns, {HOME} and {AWAY}",
-                    _pearson(here, there), interval=interval(correlations), n=n),
-        Figure.told(f"{scenario}: mean maximum rank violation, as a share of the spread of returns",
-                    mean_maximum_rank_violation(here, there) / scale, interval=interval(violations), n=n),
-    ]  # fmt: skip
-    for index, policy in enumerate(policies):
-        name = f"{scenario}: dense return in {AWAY}, {policy}"
-        made.append(Figure.told(name, float(there[index]), n=n, baselines={HOME: float(here[index])},
-                                interval=interval([b[index] for _, b in drawn])))  # fmt: skip
+        told(alike, over_seeds(_pearson)),
+        told(misplaced, over_seeds(lambda here, there: mean_maximum_rank_violation(here, there) / scale)),
+    ]
+    for policy, here, there in zip(policies, simulated, real, strict=True):
+        mean = bootstrap([there], lambda drawn: float(np.mean(drawn)), rng)
+        made.append(told(f"dense return in {AWAY}, {policy}", mean, baselines={HOME: float(here.mean())}))
     return made
 
 

@@ -27,10 +27,11 @@ from worldsim.evaluation.workers import spawned_workers
 from worldsim.registry import open_registry
 from worldsim.types.record import EventKind
 
-__all__ = ["Meeting", "Quiet", "transfer_warehouse", "warehouse_figures"]
+__all__ = ["AWAY", "ENGINES", "HOME", "Meeting", "Quiet", "transfer_warehouse", "warehouse_figures"]
 
 HOME, AWAY = "PyBullet", "MuJoCo"
-_ENGINES = {HOME: "bullet", AWAY: "mujoco"}
+ENGINES = {HOME: "bullet", AWAY: "mujoco"}
+"""World -> the engine that runs it."""
 SEEDS, QUICK_SEEDS = range(10), range(1)
 _QUIET_SEED = 20_000
 _QUIET_A_SEED = {AWAY: 2, HOME: 1}  # ten seeds count two hours in MuJoCo, and one in PyBullet, where `bench cat` does
@@ -125,7 +126,7 @@ def _played_meeting(seed: int, quick: bool) -> dict[str, CatRow]:
     registry = open_registry("builtin")
     kinds = {card.kind for card in registry.cards()}
     rows = {}
-    for world, engine in _ENGINES.items():
+    for world, engine in ENGINES.items():
         job = CatJob("world_model", seed, engine=engine, **(_QUICK if quick else {}))  # type: ignore[arg-type]
         score = score_episode(played(job, registry, seed, job.intruder))
         rows[world] = CatRow(job.key, job.variant, job.intruder, score.kind in kinds, score)
@@ -135,7 +136,7 @@ def _played_meeting(seed: int, quick: bool) -> dict[str, CatRow]:
 def _wait(world: str, seed: int, quick: bool, rows: Path | None) -> Meeting | Quiet:
     """Return one episode without an intruder, from the file that keeps it or played now; every alarm is a false one."""
     seconds, adapting_s = (_QUICK["duration_s"], _QUICK_ADAPTING_S) if quick else (_QUIET_S, _ADAPTING_S)
-    job = CatJob("world_model", seed, "none", duration_s=seconds, engine=_ENGINES[world])  # type: ignore[arg-type]
+    job = CatJob("world_model", seed, "none", duration_s=seconds, engine=ENGINES[world])  # type: ignore[arg-type]
     file = None if rows is None else rows / f"quiet-{world}-{seed}.json"
     found = kept(file, {"job": job.key}, PLAYED, lambda: _played_quiet(job), also=SCORED)
     early = sum(time_s <= adapting_s for time_s in found["alarms_s"])
@@ -167,7 +168,7 @@ def warehouse_figures(
             figure.name: figure
             for figure in cat_figures([meeting.rows[world] for meeting in meetings], [], rng, quick=True)
         }
-        for world in _ENGINES
+        for world in ENGINES
     }
     figures = [
         Figure.told(
@@ -181,8 +182,8 @@ def warehouse_figures(
         for name in _SIDE_BY_SIDE
     ]
     figures.append(_error_figure(meetings, rng))
-    late = {world: _rate([(q.late, q.counted_s) for q in quiet if q.world == world]) for world in _ENGINES}
-    early = {world: _rate([(q.early, q.adapting_s) for q in quiet if q.world == world]) for world in _ENGINES}
+    late = {world: _rate([(q.late, q.counted_s) for q in quiet if q.world == world]) for world in ENGINES}
+    early = {world: _rate([(q.early, q.adapting_s) for q in quiet if q.world == world]) for world in ENGINES}
     adapting_s = quiet[0].adapting_s if quiet else _ADAPTING_S
     rest = {"unit": "1/h", "interval": late[AWAY].interval, "n": late[AWAY].n, "baselines": {HOME: late[HOME].known}}
     name = f"false alarms per hour after {adapting_s:.0f} s of adaptation ({late[AWAY].hours:.2f} h)"
@@ -200,7 +201,7 @@ def _error_figure(meetings: Sequence[Meeting], rng: np.random.Generator) -> Figu
         world: np.array(
             [(m.rows[world].first.forecast.error_sum_m, m.rows[world].first.forecast.n) for m in meetings]
         ).reshape(-1, 2)
-        for world in _ENGINES
+        for world in ENGINES
     }
     mean = {world: float(each[:, 0].sum() / max(each[:, 1].sum(), 1.0)) for world, each in sums.items()}
     away = sums[AWAY]
