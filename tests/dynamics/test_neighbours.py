@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldsim.dynamics.neighbours import nearest_two, pairs_within
+from worldsim.dynamics.neighbours import all_pairs_within, nearest_two, pairs_within
 
 
 @pytest.mark.parametrize("sizes", [(70, 90), (700, 900)])  # all pairs, and trees
@@ -35,3 +35,13 @@ def test_the_two_nearest_are_those_of_all(n: int) -> None:
     table = np.linalg.norm(points[:, None] - others[None], axis=-1)
     assert np.array_equal(row, np.argsort(table, axis=1)[:, :2])
     assert np.allclose(distance, np.sort(table, axis=1)[:, :2], rtol=1e-12)
+
+
+def test_every_pair_of_one_crowd_is_found_once() -> None:
+    points = np.random.default_rng(2).uniform(-5.0, 5.0, (300, 3))
+    i, j, distance = all_pairs_within(points, 0.8)
+    table = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    expected = np.argwhere(np.triu(table <= 0.8, k=1))
+    order = np.lexsort((j, i))
+    assert np.array_equal(np.stack([i, j], axis=1)[order], expected)
+    assert np.allclose(distance, table[i, j], rtol=1e-12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from scipy import stats
 from tests.models.cards import model_of
 from worldsim.errors import CardError
 from worldsim.filtering.correct import correct, innovation
-from worldsim.filtering.density import Density
+from worldsim.filtering.density import Density, as_run
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.likelihood import gaussian_log_density, student_t_entropy, student_t_log_density
 from worldsim.filtering.predict import predict, white_acceleration
@@ -80,6 +82,60 @@ def test_correction_is_the_information_form_of_bayes_rule() -> None:
     p = torch.distributions.MultivariateNormal(torch.tensor(step), posterior.covariance[0])
     q = torch.distributions.MultivariateNormal(torch.zeros(20, dtype=DTYPE), density.covariance[0])
     assert float(surprise[0]) == pytest.approx(float(torch.distributions.kl_divergence(p, q)), rel=1e-6)
+
+
+def test_float32_loses_no_digits_where_the_sensor_is_far_surer_than_the_belief() -> None:
+    library = library_of("generic", std=0.3)
+    rng = np.random.default_rng(4)
+    root = rng.normal(size=(12, 12))
+    exact = density_of(library, 0, np.zeros((1, 3)), root @ root.T + 0.01 * np.eye(12))
+    noise = torch.diag(torch.tensor([1e-7] * 3 + [1e-6] * 3, dtype=DTYPE)).unsqueeze(0)
+    residual = torch.tensor(rng.normal(size=(1, 6)) * 0.05, dtype=DTYPE)
+    single = Density(
+        ObjectStates(*(t.float() for t in dataclasses.astuple(exact.states))),
+        exact.parameters.float(),
+        exact.covariance.float(),
+    )
+    expected, _ = correct(exact, residual, noise)
+    found, _ = correct(single, residual.float(), noise.float())
+    std = torch.diagonal(expected.covariance, dim1=1, dim2=2).sqrt()
+    off = (found.covariance.double() - expected.covariance).abs() / (std.unsqueeze(1) * std.unsqueeze(2))
+    assert float(off[:, :6].max()) < 1e-5  # the Joseph form, of the same numbers, is off by 9e-4
+    assert float(torch.linalg.eigvalsh(found.covariance.double()).min()) > 0.0
+    assert torch.equal(found.covariance, found.covariance.mT)
+
+
+def test_a_correction_in_place_and_with_a_root_at_hand_is_the_same() -> None:
+    library = library_of("generic", std=0.3)
+    density = density_of(library, 0, np.zeros((4, 3)), 0.02 * np.eye(12) + 0.01)
+    noise = 1e-3 * torch.eye(6, dtype=DTYPE).repeat(4, 1, 1)
+    seen = innovation(density, density.states.position + 0.01, density.states.orientation_xyzw, noise)
+    plain, gained = correct(density, seen.residual, noise)
+    part = density.copy()
+    again, gained_again = correct(part.select(slice(1, 3)), seen.residual[1:3], noise[1:3], seen.root[1:3], True)
+    assert torch.equal(again.covariance, plain.covariance[1:3])
+    assert torch.equal(part.covariance[1:3], plain.covariance[1:3])
+    assert torch.equal(part.covariance[[0, 3]], density.covariance[[0, 3]])
+    assert torch.equal(gained_again, gained[1:3])
+
+
+def test_rows_side_by_side_are_predicted_as_scattered_ones_are() -> None:
+    library = library_of("person", "generic", std=0.1)
+    position = np.arange(12.0).reshape(4, 3)
+    density = density_of(library, 0, position, 0.02 * np.eye(12) + 0.01)
+    around, one = Surroundings.empty(density.states.position), torch.ones(4, dtype=DTYPE)
+    together = predict(density, np.array([0, 0, 1, 1]), library, around, one, DT_S).density
+    order = [0, 2, 1, 3]
+    mixed = predict(density.select(torch.tensor(order)), np.array([0, 1, 0, 1]), library, around, one, DT_S).density
+    assert torch.equal(mixed.covariance[order], together.covariance)
+    assert torch.equal(mixed.states.position[order], together.states.position)
+
+
+@pytest.mark.parametrize(
+    ("index", "run"), [([3, 4, 5], slice(3, 6)), ([7], slice(7, 8)), ([], None), ([1, 3], None), ([2, 1, 3, 4], None)]
+)
+def test_rows_one_after_the_other_are_a_run(index: list[int], run: slice | None) -> None:
+    assert as_run(np.array(index, dtype=np.int64)) == run
 
 
 def test_student_t_has_the_covariance_it_is_given() -> None:

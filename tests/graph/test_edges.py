@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from worldsim.contracts import EdgePrior, Interaction, PairFrame
 from worldsim.graph.candidates import box_gap, candidate_pairs
@@ -104,17 +105,20 @@ def test_the_dead_leave_no_edges() -> None:
     assert len(without(table, np.array([2])).source) == 0
 
 
-def test_candidates_are_exactly_the_near_pairs_with_a_mover() -> None:
+@pytest.mark.parametrize("crowd", [False, True])  # of things of like size, most of which move
+def test_candidates_are_exactly_the_near_pairs_with_a_mover(crowd: bool) -> None:
     rng = np.random.default_rng(3)
     n = 60
     position = rng.uniform(-4, 4, (n, 3))
     yaw = rng.uniform(-3, 3, n)
     orientation = np.stack([np.zeros(n), np.zeros(n), np.sin(yaw / 2), np.cos(yaw / 2)], axis=1)
-    extent = rng.uniform(0.2, 0.8, (n, 3))
-    extent[:3] = (9.0, 0.2, 3.0)  # walls
-    movable = rng.random(n) < 0.5
+    extent = rng.uniform(0.6, 0.8, (n, 3)) if crowd else rng.uniform(0.2, 0.8, (n, 3))
+    movable = rng.random(n) < (0.8 if crowd else 0.5)
+    if not crowd:
+        extent[:3] = (9.0, 0.2, 3.0)  # walls
     movable[:3] = False
     pairs, gap = candidate_pairs(position, orientation, extent, movable, 0.1)
+    assert len(pairs) > 3
     every = np.array([(i, j) for i in range(n) for j in range(i + 1, n) if movable[i] or movable[j]])
     all_gaps = box_gap(position, orientation, extent, every)
     radius, (i, j) = 0.5 * np.linalg.norm(extent, axis=1), every.T
@@ -122,6 +126,20 @@ def test_candidates_are_exactly_the_near_pairs_with_a_mover() -> None:
     expected = every[(all_gaps < 0.1) & (spheres < 0.1)]
     assert {tuple(p) for p in pairs} == {tuple(p) for p in expected}
     assert (gap < 0.1).all()
+
+
+def test_the_gap_of_two_boxes_is_the_best_separation_along_their_face_normals() -> None:
+    rng = np.random.default_rng(5)
+    position, extent = rng.uniform(-2, 2, (20, 3)), rng.uniform(0.2, 1.5, (20, 3))
+    turn = Rotation.random(20, rng)
+    pairs = np.array([(i, j) for i in range(20) for j in range(i)])
+    signs = np.array(np.meshgrid(*[(-0.5, 0.5)] * 3)).reshape(3, 8).T
+    corners = np.einsum("nab,nkb->nka", turn.as_matrix(), signs * extent[:, None]) + position[:, None]
+    expected = []
+    for i, j in pairs:
+        along = [np.stack([corners[i] @ n, corners[j] @ n]) for n in [*turn.as_matrix()[i].T, *turn.as_matrix()[j].T]]
+        expected.append(max(max(b.min() - a.max(), a.min() - b.max()) for a, b in along))
+    assert np.allclose(box_gap(position, turn.as_quat(), extent, pairs), expected, atol=1e-12)
 
 
 def test_the_export_is_a_multigraph_with_a_key_a_kind() -> None:

@@ -39,6 +39,14 @@ def pairs_within(
     return i[order], j[order], distance[order]
 
 
+def all_pairs_within(
+    points: Float[np.ndarray, "N 3"], reach_m: float
+) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+    """Return (i, j, distance in m) of every pair of points, i < j, that is within `reach_m`, in no order."""
+    i, j = _tree(points).query_pairs(reach_m, output_type="ndarray").T
+    return i, j, np.linalg.norm(points[i] - points[j], axis=1)
+
+
 def nearest_two(
     points: Float[np.ndarray, "N d"], others: Float[np.ndarray, "M d"]
 ) -> tuple[Float[np.ndarray, "N 2"], Int[np.ndarray, "N 2"]]:

@@ -24,7 +24,7 @@ _SMALL_RAD = 1e-3  # below it the series beats the closed form, even in float32
 
 def advance_transition(
     linear: Float[Tensor, "N 3 U"],
-    angular: Float[Tensor, "N 3 U"],
+    angular: Float[Tensor, "N 3 U"] | float,
     angular_velocity_after: Float[Tensor, "N 3"],
     dt_s: float,
 ) -> Float[Tensor, "N 12 U"]:
@@ -32,7 +32,8 @@ def advance_transition(
 
     Args:
         linear: of the new linear velocity with respect to the U = 12 + P tangent coordinates.
-        angular: of the new angular velocity.
+        angular: of the new angular velocity; a number where it is that share of the old one and depends on nothing
+            else.
         angular_velocity_after: the new angular velocity itself, rad/s, world frame.
         dt_s: step, s.
 
@@ -41,11 +42,15 @@ def advance_transition(
     turn = angular_velocity_after * dt_s
     out = linear.new_zeros(linear.shape[0], TANGENT_DIM, linear.shape[-1])
     out[:, POSITION] = linear * dt_s
-    out[:, POSITION, POSITION] += torch.eye(3, dtype=out.dtype, device=out.device)
-    out[:, ROTATION] = left_jacobian(turn) @ angular * dt_s
-    out[:, ROTATION, ROTATION] += quaternion.to_matrix(quaternion.exp(turn))
+    torch.diagonal(out[:, POSITION, POSITION], dim1=1, dim2=2).add_(1.0)
+    out[:, ROTATION, ROTATION] = quaternion.to_matrix(quaternion.exp(turn))
     out[:, LINEAR] = linear
-    out[:, ANGULAR] = angular
+    if isinstance(angular, float):
+        out[:, ROTATION, ANGULAR] = left_jacobian(turn) * angular * dt_s
+        torch.diagonal(out[:, ANGULAR, ANGULAR], dim1=1, dim2=2).fill_(angular)
+    else:
+        out[:, ROTATION] += left_jacobian(turn) @ angular * dt_s
+        out[:, ANGULAR] = angular
     return out
 
 

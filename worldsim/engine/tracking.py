@@ -18,7 +18,7 @@ from worldsim.engine.sight import in_view
 from worldsim.engine.state import EngineState
 from worldsim.filtering.blocks import each_block
 from worldsim.filtering.correct import POSE_DIM, Innovation, correct, innovation
-from worldsim.filtering.density import Density, local
+from worldsim.filtering.density import Density, as_run, local
 from worldsim.filtering.mixture import with_state_of
 from worldsim.filtering.predict import predict
 from worldsim.hypotheses.trial import faded
@@ -33,7 +33,7 @@ from worldsim.types.states import ObjectStates
 
 _GRIP_M, _GRIP_RAD = 4e-3, 1e-2  # play of a carried thing in its grip, a frame
 _GRIP_SPEED = 0.1
-_CHANGE_OF_MIND, _PUSHED, _OUT_OF_THE_BLUE = 0.05, 0.1, 1e-5  # probabilities a frame
+_MANOEUVRE, _OUT_OF_THE_BLUE = 0.1, 1e-5  # probabilities a frame
 _PUSH_REACH_M = 0.5  # between hulls: somebody that near may push it, directly or through another thing
 _WAKE_NIS = 27.9  # chi-square with 6 degrees of freedom: once in 10,000 frames by chance
 _WAKE_M, _WAKE_RAD = 0.05, 0.1  # a thing that has begun to move may be this far from where it slept
@@ -167,6 +167,7 @@ class Matched:
         detection: [C] index into the frame's usable detections, -1 where none.
         visible: [C]; unassigned: indices of unclaimed detections.
         slots, which: tensors of the matched slots and of their detections.
+        run: the slots as a slice, None where they do not lie side by side.
     """
 
     detection: Int[np.ndarray, " C"]
@@ -174,6 +175,13 @@ class Matched:
     unassigned: Int[np.ndarray, " n"]
     slots: Int[Tensor, " n"]
     which: Int[Tensor, " n"]
+    run: slice | None
+
+    def rows(self, part: slice) -> Int[Tensor, " m"] | slice:
+        """Return the slots of a part of the matches, as a slice where they are one."""
+        if self.run is None:
+            return self.slots[part]
+        return slice(self.run.start + part.start, self.run.start + part.stop)
 
 
 def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
@@ -198,7 +206,7 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
     unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[detection >= 0])
     seen &= ~state.deferred  # nothing is made of it in this step, so it is no miss
     slots = np.flatnonzero((detection >= 0) & ~state.deferred)
-    return Matched(detection, seen, unassigned, state.index(slots), state.index(detection[slots]))
+    return Matched(detection, seen, unassigned, state.index(slots), state.index(detection[slots]), as_run(slots))
 
 
 def _manoeuvre(state: EngineState, dt_s: float) -> Float[np.ndarray, " C"]:
@@ -212,55 +220,75 @@ def _manoeuvre(state: EngineState, dt_s: float) -> Float[np.ndarray, " C"]:
 
 @dataclass(frozen=True, slots=True)
 class Surprised:
-    """Surprise of the matched slots, and of the own body last where there is one.
+    """Surprise of the n matched slots.
 
     Attributes:
-        innovation, pose: of the n matched slots.
+        innovation, pose: of each.
+        noise: [n, 6, 6] of the sensor that saw each pose.
         appearance_nats: [n] surprisal of size and look; appearance_excess_nats: minus its expectation.
     """
 
     innovation: Innovation
     pose: PoseSurprise
+    noise: Float[Tensor, "n 6 6"]
     appearance_nats: Float[Tensor, " n"]
     appearance_excess_nats: Float[Tensor, " n"]
+
+    @classmethod
+    def cat(cls, parts: list[Surprised]) -> Surprised:
+        """Stack the rows of several."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            Innovation(*(torch.cat(t) for t in zip(*(_tensors(p.innovation) for p in parts), strict=True))),
+            PoseSurprise(*(torch.cat(t) for t in zip(*(_tensors(p.pose) for p in parts), strict=True))),
+            torch.cat([p.noise for p in parts]),
+            torch.cat([p.appearance_nats for p in parts]),
+            torch.cat([p.appearance_excess_nats for p in parts]),
+        )
+
+
+def _tensors(value: Innovation | PoseSurprise) -> list[Tensor]:
+    return [getattr(value, field.name) for field in dataclasses.fields(value)]
 
 
 def surprise(state: EngineState, predicted: Predicted, matched: Matched, frame: Frame) -> Surprised:
     """Weigh each match against the prediction, before anything is corrected."""
-    sensor, belief, slots, which = state.settings.sensor, state.belief, matched.slots, matched.which
-    seen = innovation(
-        predicted.density.poses(slots),
-        frame.position[which],
-        frame.orientation_xyzw[which],
-        sensor.pose_noise(frame.covariance[which]),
-    )
-    extent = belief.extent_m[slots]
-    size_variance = belief.extent_variance_m2[slots] + sensor.extent_variance(extent)
-    look_variance = belief.appearance_variance[slots] + sensor.appearance_variance()
-    size = frame.extent_m[which] - extent
-    look = frame.appearance[which] - belief.appearance[slots]
-    nats = appearance_surprisal(size, size_variance, look, look_variance)
-    excess = 0.5 * ((size**2 / size_variance - 1.0).sum(-1) + (look**2 / look_variance - 1.0).sum(-1))
-    return Surprised(seen, pose_surprise(seen, _manoeuvre_probability(state, slots)), nats, excess)
+    sensor, belief, density = state.settings.sensor, state.belief, predicted.density
+    manoeuvre = _manoeuvre_probability(state, matched.slots)
+
+    def surprised(part: slice) -> Surprised:
+        slots, which = matched.rows(part), matched.which[part]
+        noise = sensor.pose_noise(frame.covariance[which])
+        seen = innovation(density.poses(slots), frame.position[which], frame.orientation_xyzw[which], noise)
+        extent = belief.extent_m[slots]
+        size_variance = belief.extent_variance_m2[slots] + sensor.extent_variance(extent)
+        look_variance = belief.appearance_variance[slots] + sensor.appearance_variance()
+        size = frame.extent_m[which] - extent
+        look = frame.appearance[which] - belief.appearance[slots]
+        nats = appearance_surprisal(size, size_variance, look, look_variance)
+        excess = 0.5 * ((size**2 / size_variance - 1.0).sum(-1) + (look**2 / look_variance - 1.0).sum(-1))
+        return Surprised(seen, pose_surprise(seen, manoeuvre[part]), noise, nats, excess)
+
+    return Surprised.cat(each_block(len(matched.slots), state.device, state.dtype, surprised))
 
 
 def _manoeuvre_probability(state: EngineState, slots: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Return how probable a jump is that no dynamics foresees: of a mover's own will, or by a mover beside it."""
-    position = state.belief.position.cpu().numpy()
-    radius = 0.5 * state.belief.extent_m.norm(dim=-1).cpu().numpy()
-    models = state.model_index
+    belief, models, mine = state.belief, state.model_index, slots.cpu().numpy()
     willing = state.awake & state.library.moves[models] & ~state.passive[models]
-    movers, mine = np.flatnonzero(willing), slots.cpu().numpy()
-    probability = np.where(willing[mine], _CHANGE_OF_MIND, _OUT_OF_THE_BLUE)
-    if len(movers):
+    probability = np.where(willing[mine], _MANOEUVRE, _OUT_OF_THE_BLUE)
+    movers, pushable = np.flatnonzero(willing), np.flatnonzero(state.library.moves[models[mine]] & ~willing[mine])
+    if len(movers) and len(pushable):
         # by pairs that are near, not by all pairs: what it costs follows the crowding and not the square of the number
+        position = belief.position.cpu().numpy()
+        radius = 0.5 * belief.extent_m.norm(dim=-1).cpu().numpy()
+        things = mine[pushable]
         row, near, distance = pairs_within(
-            position[mine], radius[mine] + radius[movers].max() + _PUSH_REACH_M, position[movers]
+            position[things], radius[things] + radius[movers].max() + _PUSH_REACH_M, position[movers]
         )
-        gap = distance - radius[movers[near]] - radius[mine[row]]
-        pushed = np.zeros(len(mine), dtype=bool)
-        pushed[row[gap < _PUSH_REACH_M]] = True
-        probability = np.where(pushed & state.library.moves[models[mine]], _PUSHED, probability)
+        gap = distance - radius[movers[near]] - radius[things[row]]
+        probability[pushable[row[gap < _PUSH_REACH_M]]] = _MANOEUVRE
     return torch.as_tensor(probability, dtype=state.dtype, device=state.device)
 
 
@@ -275,24 +303,29 @@ def correct_all(
     belief, slots = state.belief, matched.slots
     learned = belief.existence.new_zeros(belief.capacity)
     density = predicted.density
-    noise = state.settings.sensor.pose_noise(frame.covariance[matched.which])
     nis = surprised.innovation.nis
     awake = belief.awake[slots]
     moves = torch.as_tensor(state.library.moves, device=state.device)[belief.model_index[slots]]
     startled = ~awake & moves & (nis > _WAKE_NIS)
     fade = torch.where(awake, (nis / _FADE_FROM).clamp(1.0, _FADE_LIMIT), torch.ones_like(nis))
-    residual = surprised.innovation.residual
+    residual, root = surprised.innovation.residual, surprised.innovation.root
     odd = np.flatnonzero(((fade > 1.0) | startled).cpu().numpy())  # the few whose prior is widened first
 
     def corrected(part: slice) -> None:
-        prior = density.select(slots[part])
+        mine = matched.rows(part)
+        prior = density.select(mine)
         few = state.index(odd[(odd >= part.start) & (odd < part.stop)])
         if len(few):
             wide = faded(density.select(slots[few]), fade[few])
             wide = lifecycle.startled(wide, startled[few], _WAKE_M, _WAKE_RAD)
             prior.covariance.index_copy_(0, few - part.start, wide.covariance)
-        rows, gained = correct(prior, residual[part], noise[part])
-        density.write(slots[part], rows)
+            again = Innovation.of(residual[few], wide.covariance[:, :POSE_DIM, :POSE_DIM] + surprised.noise[few])
+            root.index_copy_(0, few, again.root)
+        rows, gained = correct(prior, residual[part], surprised.noise[part], root[part], overwrite=True)
+        if isinstance(mine, slice):
+            density.write_mean(mine, rows)
+        else:
+            density.write(mine, rows)
         learned.index_copy_(0, slots[part], gained)
 
     each_block(len(slots), state.device, state.dtype, corrected)

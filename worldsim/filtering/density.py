@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -31,28 +32,22 @@ class Density:
         """Return the number of rows N."""
         return len(self.states)
 
-    def select(self, index: Int[Tensor, " n"]) -> Density:
-        """Return the rows at `index`."""
+    def select(self, index: Int[Tensor, " n"] | slice) -> Density:
+        """Return the rows at `index`: copies of them, or views where it is a slice."""
+        if isinstance(index, slice):
+            return Density(_part(self.states, index), self.parameters[index], self.covariance[index])
         return Density(
             self.states.select(index), self.parameters.index_select(0, index), self.covariance.index_select(0, index)
         )
 
-    def poses(self, index: Int[Tensor, " n"]) -> Density:
-        """Return the rows at `index` with the covariance of the pose alone, [n, 6, 6]."""
-        pose = self.covariance[:, :6, :6].index_select(0, index)
-        return Density(self.states.select(index), self.parameters.index_select(0, index), pose)
+    def poses(self, index: Int[Tensor, " n"] | slice) -> Density:
+        """Return the rows at `index` with the covariance of the pose alone, [n, 6, 6]; views where it is a slice."""
+        pose = Density(self.states, self.parameters, self.covariance[:, :6, :6])
+        return pose.select(index)
 
     def rows(self, start: int, end: int) -> Density:
         """Return the rows from `start` to `end`, as views."""
-        s, part = self.states, slice(start, end)
-        states = ObjectStates(
-            s.position[part],
-            s.orientation_xyzw[part],
-            s.linear_velocity[part],
-            s.angular_velocity[part],
-            s.extent_m[part],
-        )
-        return Density(states, self.parameters[part], self.covariance[part])
+        return self.select(slice(start, end))
 
     def copy(self) -> Density:
         """Return the same rows in tensors of their own."""
@@ -66,16 +61,20 @@ class Density:
         )
         return Density(states, self.parameters.clone(), self.covariance.clone())
 
-    def write(self, index: Int[Tensor, " n"], rows: Density) -> None:
+    def write(self, index: Int[Tensor, " n"] | slice, rows: Density) -> None:
         """Overwrite the rows at `index` by `rows`: of tensors that are nobody else's, such as a `copy`'s."""
+        self.write_mean(index, rows)
+        _put(self.covariance, index, rows.covariance)
+
+    def write_mean(self, index: Int[Tensor, " n"] | slice, rows: Density) -> None:
+        """Overwrite the means at `index`, where the covariances were worked on in place."""
         s, r = self.states, rows.states
-        s.position.index_copy_(0, index, r.position)
-        s.orientation_xyzw.index_copy_(0, index, r.orientation_xyzw)
-        s.linear_velocity.index_copy_(0, index, r.linear_velocity)
-        s.angular_velocity.index_copy_(0, index, r.angular_velocity)
-        s.extent_m.index_copy_(0, index, r.extent_m)
-        self.parameters.index_copy_(0, index, rows.parameters)
-        self.covariance.index_copy_(0, index, rows.covariance)
+        _put(s.position, index, r.position)
+        _put(s.orientation_xyzw, index, r.orientation_xyzw)
+        _put(s.linear_velocity, index, r.linear_velocity)
+        _put(s.angular_velocity, index, r.angular_velocity)
+        _put(s.extent_m, index, r.extent_m)
+        _put(self.parameters, index, rows.parameters)
 
     def put(self, index: Int[Tensor, " n"], rows: Density) -> Density:
         """Return a copy in which the rows at `index` are `rows`."""
@@ -100,6 +99,33 @@ class Density:
             torch.cat([p.parameters for p in parts]),
             torch.cat([p.covariance for p in parts]),
         )
+
+
+def as_run(index: Int[np.ndarray, " n"]) -> slice | None:
+    """Return the slice that is `index`, None where it is not one row after the other.
+
+    Rows that lie side by side need not be gathered and scattered, which costs as much as half of what is done to them.
+    """
+    if len(index) == 0 or int(index[-1]) - int(index[0]) != len(index) - 1 or (np.diff(index) != 1).any():
+        return None
+    return slice(int(index[0]), int(index[-1]) + 1)
+
+
+def _part(s: ObjectStates, part: slice) -> ObjectStates:
+    return ObjectStates(
+        s.position[part],
+        s.orientation_xyzw[part],
+        s.linear_velocity[part],
+        s.angular_velocity[part],
+        s.extent_m[part],
+    )
+
+
+def _put(target: Tensor, index: Int[Tensor, " n"] | slice, rows: Tensor) -> None:
+    if isinstance(index, slice):
+        target[index].copy_(rows)
+    else:
+        target.index_copy_(0, index, rows)
 
 
 def retract(

@@ -21,7 +21,7 @@ from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics import ContactBodies, resolve_contacts
 from worldsim.dynamics.motion import GRAVITY_M_S2
 from worldsim.filtering.blocks import each_block
-from worldsim.filtering.density import Density, local, retract
+from worldsim.filtering.density import Density, as_run, local, retract
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.types.belief import TANGENT_DIM
@@ -79,10 +79,10 @@ def predict(
         mine = rows[members]
 
         def ahead(part: slice, model: ObjectModel = model, mine: Int[np.ndarray, " m"] = mine) -> None:
-            index = torch.as_tensor(mine[part], device=device)
-            end, touched = _predict_class(
+            index, run = torch.as_tensor(mine[part], device=device), as_run(mine[part])
+            end, touched = _predict_class(  # which overwrites the covariances that it is given
                 model,
-                density.select(index),
+                density.select(index) if run is None else out.select(run),
                 torch.as_tensor(model_index[mine[part]], device=device),
                 library,
                 surroundings.select(index),
@@ -90,7 +90,10 @@ def predict(
                 dt_s,
                 linearisation,
             )
-            out.write(index, end)
+            if run is None:
+                out.write(index, end)
+            else:
+                out.write_mean(run, end)
             touching.index_copy_(0, index, touched)
 
         each_block(len(mine), device, density.parameters.dtype, ahead)
@@ -151,8 +154,7 @@ def _predict_class(
     else:
         mean, touched = advance_class(model, rows.states, natural, model_index, library, surroundings, dt_s)
     noise = model.process_noise(rows.states, natural[:, : len(model.parameter_names)], dt_s) * noise_scale.unsqueeze(-1)
-    covariance = carry(rows.covariance, slope)
-    covariance[:, :TANGENT_DIM, :TANGENT_DIM] += white_acceleration(noise, dt_s)
+    covariance = add_white_acceleration(carry(rows.covariance, slope), noise, dt_s)
     torch.diagonal(covariance, dim1=1, dim2=2)[:, :TANGENT_DIM].add_(_impact_noise(rows, mean, touched, dt_s))
     return Density(mean, rows.parameters, covariance), touched
 
@@ -191,8 +193,8 @@ def _derivative(
     if slope is None or count == 0:
         return slope
     is_log = library.is_log.index_select(0, model_index)[:, :count]
-    stretch = torch.where(is_log, natural[:, :count], 1.0).unsqueeze(1)
-    return torch.cat([slope[:, :, :TANGENT_DIM], slope[:, :, TANGENT_DIM:] * stretch], dim=-1)
+    slope[:, :, TANGENT_DIM:] *= torch.where(is_log, natural[:, :count], 1.0).unsqueeze(1)
+    return slope
 
 
 def _differences(
@@ -238,15 +240,24 @@ def _impact_noise(
     return torch.cat([both * (0.5 * dt_s) ** 2, both], dim=-1)
 
 
-def white_acceleration(density: Float[Tensor, "N 6"], dt_s: float) -> Float[Tensor, "N 12 12"]:
-    """Return the covariance that white acceleration noise of a given density adds in one step.
+def add_white_acceleration(
+    covariance: Float[Tensor, "N X X"], density: Float[Tensor, "N 6"], dt_s: float
+) -> Float[Tensor, "N X X"]:
+    """Add to a covariance, in place, what white acceleration noise of a given density adds in one step; return it.
 
     Source: Bar-Shalom, Li and Kirubarajan 2001, eq. 6.2.2-12, once for position and velocity, once for rotation and
-    angular velocity; axes are independent.
+    angular velocity; axes are independent, so only three diagonals change.
     """
-    linear, angular = density[:, :3], density[:, 3:]
-    pose = torch.diag_embed(torch.cat([linear, angular], dim=-1))
-    cube, square = dt_s**3 / 3.0, dt_s**2 / 2.0
-    top = torch.cat([pose * cube, pose * square], dim=-1)
-    bottom = torch.cat([pose * square, pose * dt_s], dim=-1)
-    return torch.cat([top, bottom], dim=-2)
+    half = TANGENT_DIM // 2
+    across = density * (dt_s**2 / 2.0)
+    own = torch.diagonal(covariance, dim1=1, dim2=2)
+    own[:, :half].add_(density, alpha=dt_s**3 / 3.0)
+    own[:, half:TANGENT_DIM].add_(density, alpha=dt_s)
+    torch.diagonal(covariance, offset=half, dim1=1, dim2=2)[:, :half].add_(across)
+    torch.diagonal(covariance, offset=-half, dim1=1, dim2=2)[:, :half].add_(across)
+    return covariance
+
+
+def white_acceleration(density: Float[Tensor, "N 6"], dt_s: float) -> Float[Tensor, "N 12 12"]:
+    """Return what `add_white_acceleration` adds."""
+    return add_white_acceleration(density.new_zeros(len(density), TANGENT_DIM, TANGENT_DIM), density, dt_s)

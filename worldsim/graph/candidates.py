@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 
-from worldsim.dynamics.neighbours import pairs_within
+from worldsim.dynamics.neighbours import all_pairs_within, pairs_within
 
 
 def candidate_pairs(
@@ -39,6 +39,12 @@ def _near_spheres(
     they are long. What it costs follows the pairs that are found, not the pairs that there are.
     """
     octave = np.floor(np.log2(np.maximum(radius, 1e-6))).astype(np.int64)
+    if 2 * len(rows) > len(position) and (octave == octave[0]).all():  # one crowd: each pair is found once
+        a, b, distance = all_pairs_within(position, 2.0 * float(radius.max()) + reach_m)
+        movable = np.zeros(len(position), dtype=bool)
+        movable[rows] = True
+        kept = (distance - radius[a] - radius[b] < reach_m) & (movable[a] | movable[b])
+        return np.stack([a[kept], b[kept]], axis=1)[np.lexsort((b[kept], a[kept]))]
     found: list[Int[np.ndarray, "E 2"]] = []
     for size in np.unique(octave):
         members = np.flatnonzero(octave == size)
@@ -62,9 +68,13 @@ def box_gap(
     if len(pairs) == 0:
         return np.zeros(0)
     axes = Rotation.from_quat(orientation_xyzw).as_matrix()
+    half = 0.5 * extent_m
     i, j = pairs[:, 0], pairs[:, 1]
-    normals = np.concatenate([axes[i], axes[j]], axis=2)  # [E, 3, 6], columns are face normals
-    centre = np.abs(np.einsum("ea,eak->ek", position[j] - position[i], normals))
-    reach_i = np.einsum("eab,eak,eb->ekb", axes[i], normals, 0.5 * extent_m[i])
-    reach_j = np.einsum("eab,eak,eb->ekb", axes[j], normals, 0.5 * extent_m[j])
-    return (centre - np.abs(reach_i).sum(-1) - np.abs(reach_j).sum(-1)).max(axis=1)
+    away = (position[j] - position[i])[:, None, :]
+    shared = axes[i].transpose(0, 2, 1) @ axes[j]  # [E, 3, 3] the axes of j seen from i
+    np.abs(shared, out=shared)
+    reach_j = (shared @ half[j][:, :, None])[..., 0]  # of j along the axes of i
+    reach_i = (half[i][:, None, :] @ shared)[:, 0]  # of i along the axes of j
+    by_i = np.abs((away @ axes[i])[:, 0]) - half[i] - reach_j
+    by_j = np.abs((away @ axes[j])[:, 0]) - half[j] - reach_i
+    return np.maximum(by_i.max(axis=1), by_j.max(axis=1))

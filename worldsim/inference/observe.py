@@ -78,7 +78,7 @@ def read(
     """
     detections = observation.detections if rows is None else observation.detections.select(rows)
     usable = detections.finite_rows()
-    kept = detections.select(usable)
+    kept = detections if usable.all() else detections.select(usable)
     source = np.flatnonzero(usable)
     ego = observation.ego
     ego_ok = ego is None or _ego_usable(ego)

@@ -39,7 +39,7 @@ def surroundings(
         own_command: its command (forward speed m/s, yaw rate rad/s).
     """
     position = belief.position
-    nearest, known = nearest_mover(position, movers)
+    nearest, known = nearest_mover(position, movers, belief.alive.cpu().numpy())
     command = position.new_zeros(belief.capacity, COMMAND_DIM)
     commanded = torch.zeros(belief.capacity, dtype=torch.bool, device=position.device)
     if own_slot is not None:
@@ -58,20 +58,20 @@ def surroundings(
 
 
 def nearest_mover(
-    position: Float[Tensor, "C 3"], movers: Bool[np.ndarray, " C"]
+    position: Float[Tensor, "C 3"], movers: Bool[np.ndarray, " C"], alive: Bool[np.ndarray, " C"]
 ) -> tuple[Int[Tensor, " C"], Bool[Tensor, " C"]]:
-    """Return the slot of the mover nearest to each slot (itself apart), and whether it is near enough to matter."""
-    here = position.detach().cpu().numpy()
-    index = np.arange(len(here))
-    slots = np.flatnonzero(movers)
-    known = np.zeros(len(here), dtype=bool)
+    """Return the slot of the mover nearest to each living slot (itself apart), and whether it is near enough to matter.
+
+    Where there is none it is the slot itself.
+    """
+    here, slots = np.flatnonzero(alive), np.flatnonzero(movers)
+    index, known = np.arange(len(alive)), np.zeros(len(alive), dtype=bool)
     if len(slots) > 1:
-        flat = here[:, :2]
-        distance, order = nearest_two(flat, flat[slots])
-        first_is_self = slots[order[:, 0]] == index
-        pick = np.where(first_is_self, 1, 0)
-        index = slots[order[np.arange(len(here)), pick]]
-        known = distance[np.arange(len(here)), pick] < _STIMULUS_REACH_M
+        flat = position.detach().cpu().numpy()[:, :2]
+        distance, order = nearest_two(flat[here], flat[slots])
+        pick = np.where(slots[order[:, 0]] == here, 1, 0)[:, None]
+        index[here] = slots[np.take_along_axis(order, pick, axis=1)[:, 0]]
+        known[here] = np.take_along_axis(distance, pick, axis=1)[:, 0] < _STIMULUS_REACH_M
     return torch.as_tensor(index, device=position.device), torch.as_tensor(known, device=position.device)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics.motion import advance
-from worldsim.dynamics.transition import ANGULAR, advance_transition, outer
+from worldsim.dynamics.transition import advance_transition, outer
 from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
@@ -90,9 +90,7 @@ class Generic(ObjectModel):
         linear[:, 2, 2], linear[:, 2, 8] = -stiffness * dt_s, 1.0 - drag_v * dt_s
         linear[:, 2, 15] = -(state.position[:, 2] - height) * dt_s
         linear[:, 2, 16], linear[:, 2, 17] = stiffness * dt_s, -vz * dt_s
-        angular = torch.zeros_like(linear)
-        angular[:, :, ANGULAR] = torch.eye(3, dtype=speed.dtype, device=speed.device)
-        return advance_transition(linear, angular, state.angular_velocity, dt_s)
+        return advance_transition(linear, 1.0, state.angular_velocity, dt_s)
 
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
         """Return the densities ``noise_h`` (horizontal), ``noise_v`` (vertical) and a broad one for turning."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics.motion import advance, horizontal, noise_density, standing_velocity
-from worldsim.dynamics.transition import ANGULAR, advance_transition, outer, standing_transition
+from worldsim.dynamics.transition import advance_transition, outer, standing_transition
 from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
@@ -114,9 +114,7 @@ class Person(ObjectModel):
         linear[:, :2, 13] = -dt_s * velocity * (gain / relaxation).unsqueeze(-1)
         linear[:, :2, 14] = dt_s * away * (push / strength).unsqueeze(-1)
         linear[:, :2, 15] = dt_s * away * (push * distance / reach**2).unsqueeze(-1)
-        angular = torch.zeros_like(linear)
-        angular[:, :, ANGULAR] = _SPIN_KEPT * torch.eye(3, dtype=speed.dtype, device=speed.device)
-        return advance_transition(linear, angular, state.angular_velocity * _SPIN_KEPT, dt_s)
+        return advance_transition(linear, _SPIN_KEPT, state.angular_velocity * _SPIN_KEPT, dt_s)
 
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
         """Return the density of changes of mind, and of turning on the spot."""

@@ -28,7 +28,7 @@ class WorldBelief:
         object_id: [C] int64, -1 where not alive. Ids are never reused.
         model_index: [C] int64 into `model_ids`.
         position, orientation_xyzw, linear_velocity, angular_velocity: as in `ObjectStates`, means.
-        joint_covariance: [C, X, X], X = 12 + P, float64, kept by the Joseph form.
+        joint_covariance: [C, X, X], X = 12 + P, float64 (docs/decisions/0003).
         parameters: [C, P] means in transformed coordinates, padded with 0.
         extent_m, extent_variance_m2: [C, 3] belief of the size.
         appearance, appearance_variance: [C, A] belief of the appearance.
