@@ -14,7 +14,19 @@ from jaxtyping import Float
 from worldsim.contracts.interaction import Interaction
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
-from worldsim.engine import attention, checkpoint, doubt, foresight, population, relations, reports, slumber, tracking
+from worldsim.engine import (
+    attention,
+    checkpoint,
+    correction,
+    doubt,
+    foresight,
+    population,
+    relations,
+    reports,
+    slumber,
+    surprisal,
+    tracking,
+)
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.engine.start import initial_state, starter_models
 from worldsim.engine.state import EngineState
@@ -125,11 +137,11 @@ class WorldModel:
         attention.attend(state, frame)
         predicted = tracking.predict_all(state, frame.time_s)
         matched = tracking.match(state, predicted, frame)
-        surprised = tracking.surprise(state, predicted, matched, frame)
-        gained = tracking.correct_all(state, predicted, matched, surprised, frame)
+        surprised = surprisal.surprise(state, predicted, matched, frame)
+        gained = correction.correct_all(state, predicted, matched, surprised, frame)
         self._refuse(frame)
-        shares = tracking.excess_by_channel(predicted, matched, surprised)
-        tracking.accumulate_surprise(state, matched, surprised, shares)
+        shares = surprisal.excess_by_channel(predicted, matched, surprised)
+        surprisal.accumulate_surprise(state, matched, surprised, shares)
         population.update_existence(state, matched, surprised)
         population.watch(state, matched, predicted.dt_s)
         doubt.weigh_trials(state, predicted, matched, frame)

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from worldsim.engine.correction import own_states
 from worldsim.engine.state import EngineState
-from worldsim.engine.tracking import Matched, Surprised, own_states
+from worldsim.engine.surprisal import Surprised
+from worldsim.engine.tracking import Matched
 from worldsim.graph.edges import without
 from worldsim.inference import lifecycle
 from worldsim.inference import slots as slot_table

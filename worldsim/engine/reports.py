@@ -10,7 +10,8 @@ from torch import Tensor
 
 from worldsim.engine import doubt, relations
 from worldsim.engine.state import EngineState
-from worldsim.engine.tracking import Matched, Predicted, Surprised
+from worldsim.engine.surprisal import Surprised
+from worldsim.engine.tracking import Matched, Predicted
 from worldsim.errors import ObservationError
 from worldsim.filtering.correct import POSE_DIM
 from worldsim.inference.observe import Frame

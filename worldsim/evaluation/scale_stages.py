@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.engine import doubt, population, relations, reports, tracking
+from worldsim.engine import correction, doubt, population, relations, reports, surprisal, tracking
 
 __all__ = ["STAGES", "StageTimes", "stage_times"]
 
 STAGES: tuple[tuple[ModuleType, str, str], ...] = (
     (tracking, "predict_all", "predict"),
     (tracking, "match", "associate"),
-    (tracking, "surprise", "surprise"),
-    (tracking, "correct_all", "correct"),
+    (surprisal, "surprise", "surprise"),
+    (correction, "correct_all", "correct"),
     (population, "watch", "watch"),
     (population, "start_objects", "births"),
     (relations, "infer_graph", "graph"),
