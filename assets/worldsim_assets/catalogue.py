@@ -28,8 +28,8 @@ GREEN: Colour = (0.16, 0.62, 0.30)
 
 def catalogue() -> tuple[Asset, ...]:
     """Return every shipped asset."""
-    goods = (crate(), parcel(), pallet(), barrel(), ball(), trolley(), t_block())
-    building = (shelf(), pillar(), station(), door(), floor())
+    goods = (crate(), open_crate(), parcel(), pallet(), barrel(), ball(), trolley(), t_block())
+    building = (shelf(), pillar(), station(), bench(), door(), floor())
     return (robot(), agv(), drone(), *CREATURES, *goods, *building)
 
 
@@ -94,6 +94,18 @@ def crate() -> Asset:
     for x in (-0.225, 0.225):
         parts.append(Part("box", (0.05, 0.4, 0.35), (x, 0.0, 0.0), WOOD_DARK))
     return Asset("crate", (Link("base", tuple(parts), 12.0, (0.5, 0.4, 0.35)),))
+
+
+def open_crate() -> Asset:
+    """Return the crate without a lid, 0.60 x 0.45 x 0.34 m: a floor of 20 mm and four walls of 15 mm that collide."""
+    floor_m, wall_m = 0.02, 0.015
+    parts = [Part("box", (0.60, 0.45, floor_m), (0.0, 0.0, -0.17 + floor_m / 2.0), WOOD, solid=True)]
+    for side in (-1.0, 1.0):
+        across, along = side * (0.30 - wall_m / 2.0), side * (0.225 - wall_m / 2.0)
+        parts.append(Part("box", (wall_m, 0.45, 0.34), (across, 0.0, 0.0), WOOD_DARK, solid=True))
+        parts.append(Part("box", (0.60, wall_m, 0.34), (0.0, along, 0.0), WOOD_DARK, solid=True))
+        parts.append(Part("box", (0.604, wall_m + 0.004, 0.04), (0.0, along, 0.15), BARREL_BLUE))
+    return Asset("open_crate", (Link("base", tuple(parts), 6.0, (0.60, 0.45, 0.34), (0.0, 0.0, -0.04)),))
 
 
 def parcel() -> Asset:
@@ -212,6 +224,15 @@ def station() -> Asset:
         Part("box", (0.30, 0.04, 0.16), (-0.2, -0.2, 0.17), DARK),
     )
     return Asset("station", (Link("base", parts, 80.0, (0.9, 0.6, 0.5)),))
+
+
+def bench() -> Asset:
+    """Return the packing bench, 1.1 x 0.7 x 0.5 m: a top on four legs that collide, with room below it."""
+    parts = [Part("box", (1.1, 0.7, 0.03), (0.0, 0.0, 0.235), WHITE, solid=True)]
+    for x in (-0.52, 0.52):
+        for y in (-0.32, 0.32):
+            parts.append(Part("box", (0.05, 0.05, 0.47), (x, y, -0.015), STEEL, solid=True))
+    return Asset("bench", (Link("base", tuple(parts), 30.0, (1.1, 0.7, 0.5)),))
 
 
 def door() -> Asset:

@@ -19,6 +19,7 @@ from worldsim.simulation.registration import environment_id
 NAMES = sorted({point.name for point in entry_points(group="worldsim.scenarios")})
 SMALL = {
     "Billiards": {"bodies": 3, "launched": 2},
+    "Containers": {"containers": 1, "put_in": 1, "taken_out": 0, "benches": 0},
     "ForceLab": {"bodies": 3},
     "Stacks": {"stacks": 2, "tallest": 2, "pushed": 1, "dropped": 1},
     "Warehouse": {"intruder": "none"},

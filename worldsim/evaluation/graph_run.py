@@ -26,6 +26,7 @@ __all__ = [
     "calibration",
     "judge",
     "named_graph",
+    "stated_and_happened",
     "write_graph",
 ]
 
@@ -115,12 +116,18 @@ class Calibration:
 
 def calibration(judged: Sequence[JudgedFrame], kind: str) -> Calibration:
     """Return how honest the probabilities of one kind were (an error of NaN where no edge was listed or there)."""
-    probability, outcome = _outcomes(judged, kind)
+    probability, outcome = stated_and_happened(judged, kind)
     error = expected_calibration_error(probability, outcome) if len(probability) else float("nan")
     return Calibration(error, reliability_curve(probability, outcome), len(probability))
 
 
-def _outcomes(judged: Sequence[JudgedFrame], kind: str) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+def stated_and_happened(
+    judged: Sequence[JudgedFrame], kind: str
+) -> tuple[Float[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """Return the stated probability of every listed or true edge of one kind, frame by frame, and whether it was there.
+
+    A true edge that was not listed was stated with 0.
+    """
     probability: list[float] = []
     outcome: list[bool] = []
     for frame in judged:

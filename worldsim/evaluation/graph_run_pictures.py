@@ -23,7 +23,14 @@ from worldsim.types.truth import WorldTruth
 
 __all__ = ["draw_accuracy", "draw_graph", "draw_reliability", "draw_still"]
 
-COLOURS = {"support": "#3cc4d8", "contact": "#e3b04b", "attach": "#a98bef", "spring": "#4fcf83", "charge": "#f07fb0"}
+COLOURS = {
+    "support": "#3cc4d8",
+    "contact": "#e3b04b",
+    "attach": "#a98bef",
+    "containment": "#f2f5f9",
+    "spring": "#4fcf83",
+    "charge": "#f07fb0",
+}
 """Kind -> colour of its edges, in plots and pictures."""
 
 _OTHER = "#93a1b2"

@@ -15,7 +15,7 @@ from worldsim.types.truth import WorldTruth
 __all__ = ["Edge", "EdgeScore", "graph_scores", "names_of_objects", "ordered_edges", "true_edges"]
 
 _SAME_THING_M = 0.5  # a belief farther from every true body than this is of none of them
-_DIRECTED = frozenset({InteractionKind.SUPPORT})
+_DIRECTED = frozenset({InteractionKind.SUPPORT, InteractionKind.CONTAINMENT})
 
 Edge = tuple[str, str]
 
@@ -108,6 +108,8 @@ def true_edges(truth: WorldTruth, kind: InteractionKind, known: set[str]) -> set
         edges = truth.supports
     elif kind is InteractionKind.ATTACH:
         edges = truth.attachments
+    elif kind is InteractionKind.CONTAINMENT:
+        edges = truth.containments
     else:
         edges = ((a, b) for a, b, _ in truth.contacts)
     return ordered_edges(((a, b) for a, b in edges if a in known and b in known), kind)

@@ -55,6 +55,28 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Cavity:
+    """The room inside a container, a box along its axes: what has its centre in there is contained.
+
+    Attributes:
+        centre_m: from the centre of the container's bounding box, body frame.
+        extent_m: full edge lengths.
+    """
+
+    centre_m: Vector
+    extent_m: Vector
+
+    def __post_init__(self) -> None:
+        """Check the edges.
+
+        Raises:
+            ConfigurationError: one is not positive.
+        """
+        if not all(edge > 0.0 for edge in self.extent_m):
+            raise ConfigurationError(f"Cavity: extent_m is {self.extent_m}, expected three positive lengths in m.")
+
+
+@dataclass(frozen=True, slots=True)
 class BodySpec:
     """One body of a scene.
 
@@ -79,6 +101,7 @@ class BodySpec:
         appearance: [A] descriptor of how it looks (see `worldsim.simulation.appearance`).
         mount: the joint by which a primitive hangs on the world; None for a loose one.
         solid: False for what blocks the view and lets everything through (a strip curtain).
+        cavity: the room inside, of a container; None for what holds nothing. Only the truth tells of it.
     """
 
     name: str
@@ -100,6 +123,7 @@ class BodySpec:
     appearance: tuple[float, ...] | None = None
     solid: bool = True
     mount: Mount | None = None
+    cavity: Cavity | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers.

@@ -21,7 +21,7 @@ from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.simulation.sensors import Detector
 from worldsim.simulation.sight import line_of_sight
 from worldsim.simulation.task import Task, TaskStep
-from worldsim.simulation.truths import look_of, with_contacts
+from worldsim.simulation.truths import look_of, with_contacts, with_containments
 from worldsim.types.observation import APPEARANCE_DIM, Observation, Viewpoints
 from worldsim.types.truth import WorldTruth
 
@@ -174,6 +174,8 @@ class StagedPhysics(Physics, SceneBuilder):
         self._rows = np.array(self._listed, dtype=np.int64)
         self._listed_names = tuple(self._names[i] for i in self._listed)
         self._intruders = [driver for driver in self._drivers if driver.is_intruder]
+        listed = [self.specs[i] for i in self._listed]
+        self._cavities = {spec.name: spec.cavity for spec in listed if spec.cavity is not None}
         self._listed_kinds = tuple(self._kinds[i] for i in self._listed)
         self._is_listed = frozenset(self._listed)
         self._eyes = np.array([camera.position for camera in self._cameras], dtype=np.float64).reshape(-1, 3)
@@ -435,7 +437,8 @@ class StagedPhysics(Physics, SceneBuilder):
             )
         ego = self._index[self.ego] if self.ego is not None else -1
         brief = {*self._touched, *((ego, self._index[name]) for name in self._bumped)}
-        self._truth = with_contacts(truth, self.engine.contacts(), brief, self._names, self._is_listed)
+        truth = with_contacts(truth, self.engine.contacts(), brief, self._names, self._is_listed)
+        self._truth = with_containments(truth, self._cavities) if self._cavities else truth
         self._truth_complete = True
         return self._truth
 

@@ -1,8 +1,8 @@
-"""Parts of the truth of a frame: how bodies look, who touches and who carries whom."""
+"""Parts of the truth of a frame: how bodies look, who touches, who carries whom, and what lies in what."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from worldsim.errors import ConfigurationError
 from worldsim.simulation.engine import Contact
-from worldsim.simulation.scene import BodySpec
+from worldsim.simulation.geometry import rotation_matrix
+from worldsim.simulation.scene import BodySpec, Cavity
 from worldsim.types.observation import APPEARANCE_DIM
 from worldsim.types.truth import WorldTruth
 
@@ -49,6 +50,24 @@ def with_contacts(
             found.setdefault((a, b) if a < b else (b, a), 0.0)
     listing = tuple((a, b, force) for (a, b), force in sorted(found.items()))
     return replace(truth, contacts=listing, supports=tuple(sorted(supports)))
+
+
+def with_containments(truth: WorldTruth, cavities: Mapping[str, Cavity]) -> WorldTruth:
+    """Return `truth` with who lies in whom, from exact poses: a content's centre is within a container's cavity.
+
+    Args:
+        truth: without them.
+        cavities: name of a container -> its cavity.
+    """
+    found = []
+    for name, cavity in cavities.items():
+        row = truth.names.index(name)
+        x, y, z, w = (float(v) for v in truth.orientation_xyzw[row])
+        from_centre = (truth.position - truth.position[row]) @ rotation_matrix((x, y, z, w))
+        inside = (np.abs(from_centre - cavity.centre_m) < 0.5 * np.asarray(cavity.extent_m)).all(axis=1)
+        inside[row] = False
+        found += [(name, truth.names[i]) for i in np.flatnonzero(inside) if truth.names[i] not in truth.absent]
+    return replace(truth, containments=tuple(sorted(found)))
 
 
 def look_of(spec: BodySpec) -> Float[np.ndarray, " A"]:

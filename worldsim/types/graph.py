@@ -19,13 +19,15 @@ class InteractionKind(enum.StrEnum):
     SUPPORT = "support"
     CONTACT = "contact"
     ATTACH = "attach"
+    CONTAINMENT = "containment"
 
 
 @dataclass(frozen=True, slots=True)
 class InteractionGraph:
     """E directed edges ``source -> target`` between objects, each with the probability that it exists.
 
-    For `support`, the source carries the target. Symmetric kinds are listed once, source id < target id.
+    For `support`, the source carries the target; for `containment`, the target lies in the source. Symmetric kinds are
+    listed once, source id < target id.
 
     Attributes:
         source: [E] object ids.

@@ -30,6 +30,7 @@ class WorldTruth:
         viewpoints: where the sensors are.
         absent: names of bodies that are not in the scene now (an intruder before it enters, or after it left).
         forces: (first, second, kind, strength) of every force between two bodies that is switched on, SI units.
+        containments: (container, content) pairs of names: the content's centre is in the container's cavity.
     """
 
     time_s: float
@@ -51,3 +52,4 @@ class WorldTruth:
     viewpoints: Viewpoints = field(default_factory=Viewpoints.everywhere)
     absent: frozenset[str] = frozenset()
     forces: tuple[tuple[str, str, str, float], ...] = ()
+    containments: tuple[tuple[str, str], ...] = ()

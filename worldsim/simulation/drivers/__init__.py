@@ -5,6 +5,7 @@ from worldsim.simulation.drivers.crane import Crane
 from worldsim.simulation.drivers.driver import Actuator, Bulk, Driver, SceneView
 from worldsim.simulation.drivers.drone import Drone
 from worldsim.simulation.drivers.followers import Followers
+from worldsim.simulation.drivers.hoist import Hoist, Trip
 from worldsim.simulation.drivers.intruder import Entry, Intruder
 from worldsim.simulation.drivers.launch import Launch
 from worldsim.simulation.drivers.leaves import Leaf, LeafPush, Leaves
@@ -25,6 +26,7 @@ __all__ = [
     "Drone",
     "Entry",
     "Followers",
+    "Hoist",
     "Intruder",
     "Launch",
     "Leaf",
@@ -39,6 +41,7 @@ __all__ = [
     "Runaway",
     "SceneView",
     "Thrown",
+    "Trip",
     "Tug",
     "Worker",
 ]
