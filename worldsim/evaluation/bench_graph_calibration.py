@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from worldsim.evaluation.bench import Figure
 from worldsim.evaluation.bench_graph_scoring import Score
 from worldsim.evaluation.statistics import Estimate, bootstrap
 
 BINS = 10
-LEVEL = 0.9
 COVERAGE = (0.85, 0.95)
 CALIBRATED_FROM = 10
 """Frames seen, from which on calibration is promised."""
@@ -97,11 +94,6 @@ def _sums(score: Score) -> tuple[np.ndarray, ...]:
         np.bincount(place, weights=weights, minlength=scenes * BINS).reshape(scenes, BINS)
         for weights in (np.ones(place.shape), said.ravel(), right.ravel())
     ]
-    inside = score.strength_error.abs() <= _half_width()
     owner = score.strength_scene.numpy()
-    held = np.bincount(owner, weights=inside.double().numpy(), minlength=scenes)
+    held = np.bincount(owner, weights=score.strength_inside.double().numpy(), minlength=scenes)
     return (*bins, held, np.bincount(owner, minlength=scenes).astype(np.float64))
-
-
-def _half_width() -> Tensor:
-    return torch.special.ndtri(torch.tensor(0.5 + 0.5 * LEVEL, dtype=torch.float64))

@@ -59,7 +59,7 @@ def _figures(layer: str, kind: str, after_s: float, bar: float, options: BenchOp
     by_scene = bootstrap([found.by_scene], lambda sample: float(np.mean(sample)), rng)
     words = f"{kind}s in PyBullet, 60 Hz, noise 0.5 mm: pairs right after {after_s:g} s, {BODIES} balls"
     rest = {"interval": by_scene.interval, "n": by_scene.n, "baselines": beside}
-    inside = (found.strength_error.abs() < 1.645).double().numpy()
+    inside = found.strength_inside.double().numpy()
     covered = bootstrap([inside], lambda sample: float(np.mean(sample)), rng)
     return [
         Figure.at_least(words, by_scene.value, bar, **rest),

@@ -21,6 +21,9 @@ LAWS: dict[str, type[Spring] | type[Charge]] = {"spring": Spring, "charge": Char
 SETTINGS = JointSettings(substep_s=SUBSTEP_S, arena_half_m=ARENA_HALF_M)
 """The filter's defaults, and how the data were made."""
 
+LEVEL = 0.9
+"""Of the intervals of strengths."""
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -30,7 +33,7 @@ class Score:
         correct: [S, P] whether all layers of the pair were right.
         confidence: [S, P, L] probability of the state that was said, of each layer.
         right: [S, P, L] whether it was right.
-        strength_error: [M] of all edges that are there, over their stated standard deviation.
+        strength_inside: [M] of all edges that are there, whether the true strength lies in its interval.
         strength_scene: [M] the scene of each.
         state: [S, n, n, L, Z] probabilities (receiver, sender).
     """
@@ -38,7 +41,7 @@ class Score:
     correct: Bool[Tensor, "S P"]
     confidence: Float[Tensor, "S P L"]
     right: Bool[Tensor, "S P L"]
-    strength_error: Float[Tensor, " M"]
+    strength_inside: Bool[Tensor, " M"]
     strength_scene: Int[Tensor, " M"]
     state: Float[Tensor, "S n n L Z"]
 
@@ -98,22 +101,22 @@ def score(scenes: Scenes, posterior: EdgePosterior, *, after: bool = False) -> S
     upper = torch.triu_indices(size, size, 1)
     here = state[:, upper[0], upper[1]]
     right = here.argmax(-1) == truth[:, upper[0], upper[1]]
-    return Score(right.all(-1), here.amax(-1), right, *_strength_errors(scenes, posterior, layers), state)
+    return Score(right.all(-1), here.amax(-1), right, *_strengths_inside(scenes, posterior, layers), state)
 
 
-def _strength_errors(scenes: Scenes, posterior: EdgePosterior, layers: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _strengths_inside(scenes: Scenes, posterior: EdgePosterior, layers: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     size, count = scenes.size, len(scenes)
     neighbour = posterior.slots.neighbour
     receiver = torch.arange(len(neighbour))[:, None].expand_as(neighbour)
     scene, row, column = receiver // size, receiver % size, neighbour % size
     once = row < column
-    errors, owners = [], []
+    inside, owners = [], []
+    low, high = posterior.strength_interval(LEVEL)
     for index, (name, layer) in enumerate(zip(scenes.edges, layers, strict=True)):
         scale = scenes.strength[name]
         scale = scale if isinstance(scale, Tensor) else torch.full((count, size, size), scale, dtype=torch.float64)
         true = (layer * scale)[scene, row, column]
         there = once & (true != 0.0)
-        error = (posterior.strength[..., index] - true) / posterior.strength_std[..., index]
-        errors.append(error[there])
+        inside.append(((low[..., index] <= true) & (true <= high[..., index]))[there])
         owners.append(scene[there])
-    return torch.cat(errors), torch.cat(owners)
+    return torch.cat(inside), torch.cat(owners)

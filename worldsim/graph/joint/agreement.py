@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from worldsim.graph.joint.alike import CommonMean, StrengthMixture
 from worldsim.graph.joint.messages import Messages, combined, deliver, extrinsic, sweep, with_messages
 from worldsim.graph.joint.slots import Pairs, Slots
 from worldsim.graph.joint.states import Sites, SlotMarginals, enumerate_states
@@ -35,12 +36,14 @@ class Agreement:
         likelihood: of the states of each slot, the other slots integrated out.
         strengths: of the classes.
         log_evidence: [G] of each scene; None where the nodes agreed by messages.
+        mixture: of the strengths of a scene taken together; None where the nodes agreed by messages.
     """
 
     prior: Sites
     likelihood: Messages
     strengths: ClassStrengths
     log_evidence: Float[Tensor, " G"] | None = None
+    mixture: StrengthMixture | None = None
 
     @property
     def log_likelihood(self) -> Float[Tensor, "N d S"]:
@@ -51,7 +54,11 @@ class Agreement:
     def with_tilt(self, tilt: Float[Tensor, "N d S"]) -> SlotMarginals:
         """Return the posterior of each slot with `tilt` added to the log prior of its states."""
         prior = replace(self.prior, log_weight=self.prior.log_weight + tilt)
-        return combined(prior, self.likelihood, Messages.silent(self.prior.mean))
+        found = combined(prior, self.likelihood, Messages.silent(self.prior.mean))
+        if self.mixture is None:
+            return found
+        mean, variance = self.mixture.moments()
+        return replace(found, mean=mean, variance=variance, mixture=self.mixture)
 
 
 def pooled(evidence: Evidence, pairs: Pairs, group: Int[Tensor, " N"], kinds: int) -> Evidence:
@@ -110,22 +117,30 @@ def agree_by_scene(task: Task, pairs: Pairs, strengths: ClassStrengths, rounds: 
             found, marginals, _, _ = _scene_round(total, tilt, used, found, kinds, narrow)
         best = found.where(marginals.log_evidence > evidence, best)
         evidence = torch.maximum(marginals.log_evidence, evidence)
-    learned, marginals, prior, told = _scene_round(total, tilt, used, best, kinds, task.beam)
+    common = CommonMean(best.mean, best.prior_mean, best.prior_variance)
+    learned, marginals, prior, told = _scene_round(total, tilt, used, best, kinds, task.beam, common)
+    assert marginals.mixture is not None
     place = (group[:, None], column)
     likelihood = Messages(told.log_weight[place], told.precision[place], told.information[place])
     sites = Sites(prior.log_weight[place], prior.mean[place], prior.variance[place])
-    return Agreement(sites, likelihood, learned, marginals.log_evidence)
+    return Agreement(sites, likelihood, learned, marginals.log_evidence, marginals.mixture.at(place))
 
 
 def _scene_round(
-    total: Evidence, tilt: Tensor, used: Tensor, strengths: ClassStrengths, kinds: int, beam: int
+    total: Evidence,
+    tilt: Tensor,
+    used: Tensor,
+    strengths: ClassStrengths,
+    kinds: int,
+    beam: int,
+    common: CommonMean | None = None,
 ) -> tuple[ClassStrengths, SlotMarginals, Sites, Messages]:
     """Enumerate once and learn from it; return also the prior that was used and what the evidence says."""
     groups, width = used.shape
     scene = torch.arange(groups, device=used.device)
     prior = strengths.sites(scene, width)
     sites = replace(prior, log_weight=prior.log_weight + tilt)
-    marginals = enumerate_states(total[0], total[1], sites, beam)
+    marginals = enumerate_states(total[0], total[1], sites, beam, common)
     told = extrinsic(sites, marginals)
     shape = (groups, width, kinds, sites.mean.shape[-1])
     share = marginals.log_weight.exp().view(shape)

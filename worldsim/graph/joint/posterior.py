@@ -15,6 +15,9 @@ from worldsim.graph.joint.slots import Slots
 from worldsim.graph.joint.states import SlotMarginals
 from worldsim.types import InteractionGraph
 
+BISECTIONS = 60
+"""Halvings of a bracket when a quantile is sought: from 1 to below what float64 tells apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class EdgePosterior:
@@ -25,6 +28,7 @@ class EdgePosterior:
         slots: the candidate pairs.
         state: [N, K, Q, S] probability of absent, present, and (signed kinds) present with a negative strength.
         strength, strength_std: [N, K, Q] of the coefficient given that the edge is there, SI units of the kind.
+        mixture: [N, K, Q, M] share, mean and variance of the M Gaussians that the strength is a mixture of.
         noise_index: [N] which noise scale of the bank the node's scene is read with.
         frames: number of frames seen.
     """
@@ -34,6 +38,7 @@ class EdgePosterior:
     state: Float[Tensor, "N K Q S"]
     strength: Float[Tensor, "N K Q"]
     strength_std: Float[Tensor, "N K Q"]
+    mixture: tuple[Float[Tensor, "N K Q M"], Float[Tensor, "N K Q M"], Float[Tensor, "N K Q M"]]
     noise_index: Int[Tensor, " N"]
     frames: int
 
@@ -51,14 +56,38 @@ class EdgePosterior:
         strength = (there * mean).sum(-1)
         # about the mean: on clean data a strength is known to 1e-8, and a difference of squares would be rounding
         spread = (there * (variance + (mean - strength[..., None]).square())).sum(-1)
-        return cls(
-            tuple(law.kind for law in laws), slots, state, strength, spread.clamp_min(1e-30).sqrt(), bank, frames
-        )
+        std = spread.clamp_min(1e-30).sqrt()
+        if edge.mixture is None:
+            mixture = (there, mean, variance)
+        else:
+            each = (edge.mixture.share, edge.mixture.mean, edge.mixture.variance)
+            share, means, variances = (part.view(*shape, -1)[..., 1:, :] for part in each)
+            mixture = ((there[..., None] * share).flatten(-2), means.flatten(-2), variances.flatten(-2))
+        return cls(tuple(law.kind for law in laws), slots, state, strength, std, mixture, bank, frames)
 
     @property
     def probability(self) -> Float[Tensor, "N K Q"]:
         """Return the probability that the edge is there."""
         return self.state[..., 1:].sum(-1)
+
+    def strength_interval(self, level: float = 0.9) -> tuple[Float[Tensor, "N K Q"], Float[Tensor, "N K Q"]]:
+        """Return both ends of the central interval of each strength, given that the edge is there.
+
+        Args:
+            level: probability that it holds, in (0, 1).
+        """
+        share, mean, variance = self.mixture
+        std = variance.clamp_min(1e-60).sqrt()
+        ends = []
+        for tail in (0.5 - 0.5 * level, 0.5 + 0.5 * level):
+            own = mean + std * torch.special.ndtri(torch.full_like(mean, tail))
+            low, high = own.amin(-1), own.amax(-1)  # a mixture's quantile lies among those of its parts
+            for _ in range(BISECTIONS):
+                middle = 0.5 * (low + high)
+                below = (share * torch.special.ndtr((middle[..., None] - mean) / std)).sum(-1) < tail
+                low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+            ends.append(0.5 * (low + high))
+        return ends[0], ends[1]
 
     def dense(self, group_size: int, groups: int) -> Float[Tensor, "G n n Q S"]:
         """Return state probabilities as matrices of `groups` equal scenes (receiver, sender); small scenes only."""

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from worldsim.graph.joint.alike import Branches, CommonMean, StrengthMixture, alike_strengths
 from worldsim.graph.joint.evidence import stable_cholesky
 
 UNMEASURED = 1e-7
@@ -57,21 +58,27 @@ class SlotMarginals:
         log_weight: [N, d, S] normalised log probability of each state, -inf where no kept branch holds it.
         mean, variance: [N, d, S] of the coefficient given the state.
         log_evidence: [N] log of the likelihood's mean over the prior, up to the likelihood's own constant.
+        mixture: of the strengths, their common mean integrated out; None where that was not asked for.
     """
 
     log_weight: Float[Tensor, "N d S"]
     mean: Float[Tensor, "N d S"]
     variance: Float[Tensor, "N d S"]
     log_evidence: Float[Tensor, " N"]
+    mixture: StrengthMixture | None = None
 
     @property
     def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the fields, in their order."""
+        """Return the fields but the mixture, in their order."""
         return (self.log_weight, self.mean, self.variance, self.log_evidence)
 
 
 def enumerate_states(
-    precision: Float[Tensor, "N d d"], information: Float[Tensor, "N d"], sites: Sites, beam: int
+    precision: Float[Tensor, "N d d"],
+    information: Float[Tensor, "N d"],
+    sites: Sites,
+    beam: int,
+    common: CommonMean | None = None,
 ) -> SlotMarginals:
     """Return the posterior of every slot under the Gaussian likelihood (`precision`, `information`).
 
@@ -82,20 +89,36 @@ def enumerate_states(
         precision, information: of the likelihood, without any prior.
         sites: prior of each state.
         beam: number of combinations kept.
+        common: what is known of the mean strengths; given that, `mixture` is worked out (`alike_strengths`).
     """
     count, slots = information.shape
     block = max(BLOCK // (beam * slots * slots), 1)  # nodes are told apart by nothing but their own evidence
     parts = [
-        _enumerated(precision[rows], information[rows], Sites(*(part[rows] for part in sites.parts)), beam)
+        _enumerated(
+            precision[rows],
+            information[rows],
+            Sites(*(part[rows] for part in sites.parts)),
+            beam,
+            None if common is None else common.rows(rows),
+        )
         for rows in (slice(start, start + block) for start in range(0, count, block))
     ]
     if len(parts) == 1:
         return parts[0]
-    return SlotMarginals(*(torch.cat(each) for each in zip(*(part.parts for part in parts), strict=True)))
+    log_weight, mean, variance, log_evidence = (
+        torch.cat(each) for each in zip(*(part.parts for part in parts), strict=True)
+    )
+    mixtures = [part.mixture for part in parts if part.mixture is not None]
+    mixture = StrengthMixture.joined(mixtures) if mixtures else None
+    return SlotMarginals(log_weight, mean, variance, log_evidence, mixture)
 
 
 def _enumerated(
-    precision: Float[Tensor, "N d d"], information: Float[Tensor, "N d"], sites: Sites, beam: int
+    precision: Float[Tensor, "N d d"],
+    information: Float[Tensor, "N d"],
+    sites: Sites,
+    beam: int,
+    common: CommonMean | None,
 ) -> SlotMarginals:
     slots = sites.mean.shape[1]
     base = 4.0 * (sites.variance + sites.mean.square()).amax(-1)  # wider than any state, so the swap is proper
@@ -115,8 +138,8 @@ def _enumerated(
     log_weight, assigned = _tree(mean, covariance, swap, (ranked.log_weight, measured.gather(1, order)), beam)
     back = order.argsort(-1)
     assigned = assigned.gather(2, back[:, None].expand_as(assigned))
-    mean, variance = _moments(precision, information, sites, assigned)
-    found = _marginals(mean, variance, log_weight, assigned, sites)
+    branches, variance = _moments(precision, information, sites, (log_weight, assigned))
+    found = _marginals(branches.mean, variance, log_weight, assigned, sites)
     prior = sites.log_weight - torch.logsumexp(sites.log_weight, -1, keepdim=True)
     seen = measured[..., None]
     return SlotMarginals(
@@ -124,6 +147,7 @@ def _enumerated(
         torch.where(seen, found.mean, sites.mean),
         torch.where(seen, found.variance, sites.variance),
         found.log_evidence + whole,
+        None if common is None else alike_strengths(precision, branches, common, sites.mean.shape[-1]),
     )
 
 
@@ -185,9 +209,11 @@ def _best(log_weight: Float[Tensor, "N M"], beam: int) -> tuple[Tensor, Tensor]:
     return torch.where(equal, kept.new_tensor(-torch.inf), kept), place[:, :beam]
 
 
-def _moments(precision: Tensor, information: Tensor, sites: Sites, assigned: Tensor) -> tuple[Tensor, Tensor]:
-    """Return means and variances [N, H, d] of the coefficients in each kept branch."""
-    state = assigned.long()
+def _moments(
+    precision: Tensor, information: Tensor, sites: Sites, kept: tuple[Tensor, Tensor]
+) -> tuple[Branches, Tensor]:
+    """Return the kept branches (log weights, states) with their Gaussians, and the variances [N, H, d] of these."""
+    log_weight, state = kept[0], kept[1].long()
     variance = sites.variance[:, None].expand(-1, state.shape[1], -1, -1).gather(-1, state[..., None])[..., 0]
     centre = sites.mean[:, None].expand(-1, state.shape[1], -1, -1).gather(-1, state[..., None])[..., 0]
     factor = stable_cholesky(precision[:, None] + torch.diag_embed(1.0 / variance))
@@ -196,7 +222,8 @@ def _moments(precision: Tensor, information: Tensor, sites: Sites, assigned: Ten
     root = torch.linalg.solve_triangular(
         factor, torch.eye(told.shape[-1], dtype=told.dtype, device=told.device), upper=False
     )
-    return mean, root.square().sum(-2)
+    log_root = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return Branches(log_weight, state, mean, log_root, centre, variance), root.square().sum(-2)
 
 
 def _swaps(sites: Sites, base: Float[Tensor, "N d"]) -> tuple[Tensor, Tensor, Tensor]:
