@@ -71,6 +71,13 @@ class SB3Agent(LearningAgent):
         """Return an untrained policy of the shape that `make_learner` trains."""
 
     @classmethod
+    def network(cls) -> dict[str, Any]:
+        """Return the shape of actor and critic, as Stable-Baselines3's ``policy_kwargs``."""
+        from worldsim_agents.set_policy import SetExtractor
+
+        return {"features_extractor_class": SetExtractor}
+
+    @classmethod
     def train(cls, env: Any, steps: int, seed: int, on_step: Callable[[int], None] | None = None) -> Self:
         """Learn from `steps` frames of `env`.
 
@@ -177,7 +184,7 @@ class PPOAgent(SB3Agent):
             VecNormalize(vector, norm_obs=False),
             n_steps=max(1, batches * _BATCH // vector.num_envs),
             batch_size=_BATCH,
-            policy_kwargs=_network(),
+            policy_kwargs=cls.network(),
             seed=seed,
             device="cpu",
         )
@@ -187,7 +194,7 @@ class PPOAgent(SB3Agent):
         """Return an untrained actor and critic."""
         from stable_baselines3.ppo import MultiInputPolicy
 
-        return MultiInputPolicy(observation_space, action_space, _no_schedule, **_network())
+        return MultiInputPolicy(observation_space, action_space, _no_schedule, **cls.network())
 
 
 class SACAgent(SB3Agent):
@@ -209,7 +216,7 @@ class SACAgent(SB3Agent):
             env,
             buffer_size=min(steps, _REPLAY_FRAMES),
             learning_starts=min(_RANDOM_FRAMES, steps // 10),
-            policy_kwargs=_network(),
+            policy_kwargs=cls.network(),
             seed=seed,
             device="cpu",
         )
@@ -219,7 +226,7 @@ class SACAgent(SB3Agent):
         """Return an untrained actor and its critics."""
         from stable_baselines3.sac import MultiInputPolicy
 
-        return MultiInputPolicy(observation_space, action_space, _no_schedule, **_network())
+        return MultiInputPolicy(observation_space, action_space, _no_schedule, **cls.network())
 
 
 def _monitored(make_env: Callable[[], Any]) -> Monitor[Any, Any]:
@@ -238,12 +245,6 @@ def _monitored(make_env: Callable[[], Any]) -> Monitor[Any, Any]:
         raise ConfigurationError(f"a learned policy reads {missing}, which the environment's observation lacks.")
     wanted += [name for name in given if name.startswith(_TASK)]
     return Monitor(FilterObservation(env, filter_keys=wanted))
-
-
-def _network() -> dict[str, Any]:
-    from worldsim_agents.set_policy import SetExtractor
-
-    return {"features_extractor_class": SetExtractor}
 
 
 def _no_schedule(_: float) -> float:
