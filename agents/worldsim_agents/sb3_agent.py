@@ -37,8 +37,9 @@ _OWN = {"ego_position": 3, "ego_orientation_xyzw": 4, "ego_linear_velocity": 3, 
 _TASK = "task_"
 """A policy reads every field of this beginning: what a task tells is as long as the task says."""
 _ACTION_DIM = 3
-_BATCH = 64
-_REPLAY_FRAMES = 20_000  # one takes about 20 kB
+_BATCH, _ROLLOUT_BATCHES = 64, 32
+_REPLAY_FRAMES = 100_000  # one takes about 20 kB
+_RANDOM_FRAMES = 10_000
 
 
 class SB3Agent(LearningAgent):
@@ -68,6 +69,13 @@ class SB3Agent(LearningAgent):
     @abc.abstractmethod
     def make_policy(cls, observation_space: spaces.Dict, action_space: spaces.Box) -> BasePolicy:
         """Return an untrained policy of the shape that `make_learner` trains."""
+
+    @classmethod
+    def network(cls) -> dict[str, Any]:
+        """Return the shape of actor and critic, as Stable-Baselines3's ``policy_kwargs``."""
+        from worldsim_agents.set_policy import SetExtractor
+
+        return {"features_extractor_class": SetExtractor}
 
     @classmethod
     def train(cls, env: Any, steps: int, seed: int, on_step: Callable[[int], None] | None = None) -> Self:
@@ -154,7 +162,12 @@ class SB3Agent(LearningAgent):
 
 
 class PPOAgent(SB3Agent):
-    """Proximal policy optimisation (Schulman et al. 2017)."""
+    """Proximal policy optimisation (Schulman et al. 2017).
+
+    Trained as RL Baselines3 Zoo trains it where nothing was tuned (``mujoco-defaults`` in its ``ppo.yml``):
+    Stable-Baselines3's own settings, with rewards scaled by the running spread of the return. Observations are not
+    scaled: `SetExtractor` reads metres and unit vectors.
+    """
 
     algorithm = "ppo"
 
@@ -162,14 +175,16 @@ class PPOAgent(SB3Agent):
     def make_learner(cls, env: Env[Any, Any] | VecEnv, steps: int, seed: int) -> BaseAlgorithm:
         """Return PPO with rollouts short enough that `steps` hold several."""
         from stable_baselines3 import PPO
+        from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
-        batches = int(np.clip(steps // 4 // _BATCH, 1, 16))  # whole ones, a rollout over all environments
+        batches = int(np.clip(steps // 4 // _BATCH, 1, _ROLLOUT_BATCHES))  # whole ones, over all environments
+        vector = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
         return PPO(
             "MultiInputPolicy",
-            env,
-            n_steps=batches * _BATCH // getattr(env, "num_envs", 1),
+            VecNormalize(vector, norm_obs=False),
+            n_steps=max(1, batches * _BATCH // vector.num_envs),
             batch_size=_BATCH,
-            policy_kwargs=_network(),
+            policy_kwargs=cls.network(),
             seed=seed,
             device="cpu",
         )
@@ -179,26 +194,29 @@ class PPOAgent(SB3Agent):
         """Return an untrained actor and critic."""
         from stable_baselines3.ppo import MultiInputPolicy
 
-        return MultiInputPolicy(observation_space, action_space, _no_schedule, **_network())
+        return MultiInputPolicy(observation_space, action_space, _no_schedule, **cls.network())
 
 
 class SACAgent(SB3Agent):
-    """Soft actor-critic (Haarnoja et al. 2018)."""
+    """Soft actor-critic (Haarnoja et al. 2018).
+
+    Trained as RL Baselines3 Zoo trains it where nothing was tuned (``mujoco-defaults`` in its ``sac.yml``):
+    Stable-Baselines3's own settings, one update a frame, after 10,000 frames at random (a tenth of a short training).
+    """
 
     algorithm = "sac"
 
     @classmethod
     def make_learner(cls, env: Env[Any, Any] | VecEnv, steps: int, seed: int) -> BaseAlgorithm:
-        """Return SAC with a replay memory that fits into a few hundred megabytes."""
+        """Return SAC with a replay memory that fits into two gigabytes."""
         from stable_baselines3 import SAC
 
         return SAC(
             "MultiInputPolicy",
             env,
             buffer_size=min(steps, _REPLAY_FRAMES),
-            batch_size=_BATCH,
-            train_freq=4,
-            policy_kwargs=_network(),
+            learning_starts=min(_RANDOM_FRAMES, steps // 10),
+            policy_kwargs=cls.network(),
             seed=seed,
             device="cpu",
         )
@@ -208,7 +226,7 @@ class SACAgent(SB3Agent):
         """Return an untrained actor and its critics."""
         from stable_baselines3.sac import MultiInputPolicy
 
-        return MultiInputPolicy(observation_space, action_space, _no_schedule, **_network())
+        return MultiInputPolicy(observation_space, action_space, _no_schedule, **cls.network())
 
 
 def _monitored(make_env: Callable[[], Any]) -> Monitor[Any, Any]:
@@ -227,12 +245,6 @@ def _monitored(make_env: Callable[[], Any]) -> Monitor[Any, Any]:
         raise ConfigurationError(f"a learned policy reads {missing}, which the environment's observation lacks.")
     wanted += [name for name in given if name.startswith(_TASK)]
     return Monitor(FilterObservation(env, filter_keys=wanted))
-
-
-def _network() -> dict[str, Any]:
-    from worldsim_agents.set_policy import SetExtractor
-
-    return {"features_extractor_class": SetExtractor}
 
 
 def _no_schedule(_: float) -> float:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["SB3Learner", "vector_environment"]
 
 _TENSORS, _STATE = "learner.safetensors", "learner.json"
+_SPREAD = "rewards/spread"
+"""Mean, variance and count of the discounted returns by which rewards are scaled, where the method scales them."""
 _ROW_FIELDS = ("actions", "rewards", "dones", "timeouts")
 
 
@@ -124,6 +126,10 @@ class SB3Learner(Learner):
         memory = self._memory()
         if memory is not None:
             tensors |= {f"memory/{name}": torch.from_numpy(rows) for name, rows in _rows(memory, memory.size()).items()}
+        scaling = self.algorithm.get_vec_normalize_env()
+        if scaling is not None:
+            spread = scaling.ret_rms
+            tensors[_SPREAD] = torch.tensor([float(spread.mean), float(spread.var), spread.count], dtype=torch.float64)
         tensors["random/torch"] = torch.get_rng_state()
         save_file({name: value.detach().cpu().clone() for name, value in tensors.items()}, folder / _TENSORS)
         state = {
@@ -175,6 +181,10 @@ class SB3Learner(Learner):
             for name, rows in _rows(memory, filled).items():
                 rows[:] = tensors[f"memory/{name}"].numpy()
             memory.pos, memory.full = int(state["memory"]["at"]), bool(state["memory"]["full"])
+        scaling = self.algorithm.get_vec_normalize_env()
+        if scaling is not None:
+            mean, var, scaling.ret_rms.count = tensors[_SPREAD].tolist()
+            scaling.ret_rms.mean, scaling.ret_rms.var = np.array(mean), np.array(var)
         self._episodes = [TrainingEpisode(**episode) for episode in state["episodes"]]
         steps = int(state["steps"])
         self.algorithm.num_timesteps = steps

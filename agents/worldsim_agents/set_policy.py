@@ -8,7 +8,7 @@ from jaxtyping import Float
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-__all__ = ["SetExtractor"]
+__all__ = ["FlatExtractor", "SetExtractor"]
 
 _ROW_KEYS = ("position", "orientation_xyzw", "extent_m", "appearance")
 _PLACE, _TURN = "_position", "_orientation_xyzw"  # how a task's field ends that is a place, or an orientation
@@ -54,6 +54,21 @@ class SetExtractor(BaseFeaturesExtractor):
         velocity, yaw_rate = _turned(o["ego_linear_velocity"], heading), o["ego_angular_velocity"][:, 2:]
         own = torch.cat([velocity, yaw_rate, heading, *told], dim=-1)
         return torch.cat([answers.amax(dim=1), self.own(own)], dim=-1)
+
+
+class FlatExtractor(BaseFeaturesExtractor):
+    """Reads all fields of an observation, one after the other, by one layer."""
+
+    def __init__(self, observation_space: spaces.Dict, features_dim: int = 64) -> None:
+        """Build a layer of `features_dim` units."""
+        super().__init__(observation_space, features_dim)
+        self.names = sorted(observation_space.spaces)
+        self.layer = nn.Linear(sum(spaces.flatdim(observation_space[name]) for name in self.names), features_dim)
+
+    def forward(self, observations: dict[str, Tensor]) -> Float[Tensor, "B F"]:
+        """Return the features of a batch of B observations."""
+        flat = torch.cat([observations[name].flatten(1) for name in self.names], dim=-1)
+        return torch.tanh(self.layer(flat))
 
 
 def _heading(orientation_xyzw: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 2"]:

@@ -24,6 +24,7 @@ _ALIVE = ((0.35, 0.70, 1.3, 2.1, 0.6, 1.0), (0.65, 1.00, 0.45, 0.75, 0.2, 0.5), 
 _BALL_M, _ROUND = 0.5, 0.85  # smaller than that, and as wide as long: a ball, which may be rolled over
 _SEEN_TIMES = 3  # of what stands, before it is believed
 _BODY_M = 0.40  # half the robot's width and a margin, for what stands
+_CORE_M = 0.20  # less than half the robot's width: its middle gets no nearer to what stands, whatever is commanded
 _ROOM_M = 0.90  # between the robot's middle and that of who walks
 _REPLAN_S = 1.0
 _HORIZON_S, _STEP_S = 2.0, 0.2
@@ -133,11 +134,14 @@ class Walker(Agent):
         points = torch.from_numpy(way).float()
         left = self._route.distance_to_go(points).numpy()
         left = np.where(np.linalg.norm(way - goal, axis=-1) < 0.3, 0.0, left)
-        cost = left.min(axis=1) + 0.3 * left[:, -1] + 0.3 * self._off_course(way[:, -1], yaw[:, -1])
-        cost += 0.02 * np.abs(pairs[:, 1]) + 0.4 * (pairs[:, 0] < 0.0)
         blocking = self._route.obstacles.blocking
+        gap = np.full(left.shape, math.inf)
         if len(blocking):
             gap = blocking.signed_distance(points).amin(dim=-1).numpy()
+        left = _until_blocked(left, gap)
+        cost = left.min(axis=1) + 0.3 * left[:, -1] + 0.3 * self._off_course(way[:, -1], yaw[:, -1])
+        cost += 0.02 * np.abs(pairs[:, 1]) + 0.4 * (pairs[:, 0] < 0.0)
+        if len(blocking):
             cost += (np.maximum(_BODY_M - gap, 0.0) / _BODY_M * (6.0 / (0.5 + times))).max(axis=1)
         if len(self._place):
             people = self._place[None] + times[:, None, None] * self._velocity[None]  # [T, N, 2]
@@ -155,6 +159,16 @@ class Walker(Agent):
         points = torch.from_numpy(np.stack([place, place + reach * ahead])).float()
         there, on = self._route.distance_to_go(points).numpy()
         return np.asarray(np.clip(1.0 - (there - on) / reach, 0.0, 2.0))
+
+
+def _until_blocked(left: Float[np.ndarray, "S T"], gap: Float[np.ndarray, "S T"]) -> Float[np.ndarray, "S T"]:
+    """Return the distance to go, m, as it stays from where a way comes to stand before something: no way is through it.
+
+    A way that begins there, by an error of the map, is taken as it is.
+    """
+    through = np.maximum.accumulate((gap < _CORE_M) & (gap[:, :1] >= _CORE_M), axis=1)
+    last = np.maximum(np.argmax(through, axis=1) - 1, 0)
+    return np.where(through, np.take_along_axis(left, last[:, None], axis=1), left)
 
 
 def _alive(seen: Detections) -> np.ndarray:

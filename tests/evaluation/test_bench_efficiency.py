@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from worldsim.errors import DataError
-from worldsim.evaluation.baselines import load_baseline, record_baseline, recorded_baselines
+from worldsim.errors import ConfigurationError, DataError
+from worldsim.evaluation.baselines import load_baseline, record_seed, recorded_baselines, recorded_seeds
 from worldsim.evaluation.bench import BenchOptions
 from worldsim.evaluation.bench_efficiency import SCENARIOS_BAR, efficiency_figures, reaches
 from worldsim.evaluation.statistics import Estimate
@@ -23,7 +23,8 @@ def recorded(folder, scenario="Intercept", agent="ppo", level=1.0):
         for s in range(2)
     ]
     file = folder / f"{scenario}-{agent}.json"
-    record_baseline(file, TrainOptions(scenario, agent, steps=100, seeds=2), results, "worldsim train ...")
+    for result in results:
+        record_seed(file, TrainOptions(scenario, agent, steps=100, seeds=2), result, "worldsim train ...")
     return file
 
 
@@ -33,11 +34,24 @@ def test_what_is_recorded_is_read_again_with_its_versions_and_seeds(tmp_path):
     assert (found.scenario, found.agent, found.steps, found.success) == ("Intercept", "ppo", 100, 0.5)
     np.testing.assert_array_equal(np.stack(found.returns), [[1.0, 2.0], [1.0, 3.0]])
     body = json.loads(file.read_text())
-    assert {"command", "commit", "versions", "machine", "options", "seeds"} == set(body)
+    assert {"command", "options", "seeds"} == set(body)
     assert [seed["seed"] for seed in body["seeds"]] == [0, 1]
+    assert all({"commit", "versions", "machine", "evaluations"} <= set(seed) for seed in body["seeds"])
+    assert found.curves[1] == ((0, (0.0,)), (100, (1.0, 3.0)))
     file.write_text("{}")
     with pytest.raises(DataError, match="no recorded baseline"):
         load_baseline(file)
+
+
+def test_a_record_is_gone_on_with_by_more_seeds_and_by_no_other_training(tmp_path):
+    file = recorded(tmp_path)
+    more = TrainOptions("Intercept", "ppo", steps=100, seeds=5)
+    assert {seed: result.evaluations[-1].returns for seed, result in recorded_seeds(file, more).items()} == {
+        0: (1.0, 2.0), 1: (1.0, 3.0),
+    }  # fmt: skip
+    assert recorded_seeds(tmp_path / "none.json", more) == recorded_seeds(None, more) == {}
+    with pytest.raises(ConfigurationError, match="another training: steps 100, now 200"):
+        recorded_seeds(file, TrainOptions("Intercept", "ppo", steps=200))
 
 
 def test_an_interval_is_reached_by_both_ends():
@@ -75,3 +89,7 @@ def test_a_training_records_itself_where_it_is_asked_to(tmp_path):
     assert done.returncode == 0, done.stderr
     assert load_baseline(file).steps == 64
     assert json.loads(file.read_text())["command"].startswith("worldsim train Intercept --agent ppo")
+    before = file.read_bytes()
+    again = subprocess.run([sys.executable, "-m", "worldsim", *command], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert file.read_bytes() == before

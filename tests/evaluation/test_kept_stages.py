@@ -10,7 +10,8 @@ import pytest
 
 from worldsim.evaluation import kept_stages
 from worldsim.evaluation.bench import Figure
-from worldsim.evaluation.kept_stages import figures_from_json, kept
+from worldsim.evaluation.kept_stages import figures_from_json, kept, kept_jobs
+from worldsim.evaluation.ray_workers import in_turn
 
 
 def _stage(made: list[int]) -> dict[str, object]:
@@ -39,3 +40,25 @@ def test_figures_come_back_as_they_were() -> None:
     share, nothing = figures_from_json(kept(None, {}, (), lambda: _stage([]))["figures"])
     assert share == Figure.at_least("share", 0.5, 0.4, interval=(0.3, 0.7), n=4)
     assert math.isnan(nothing.value)
+
+
+def test_an_interrupted_row_of_jobs_goes_on_with_the_first_that_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_stages, "git_commit", lambda: "a1b2c3")
+    monkeypatch.setattr(kept_stages, "is_unchanged_since", lambda *_: True)
+    played: list[int] = []
+    power = iter([True, True, False, True, True])
+
+    def half(job: int) -> dict[str, float]:
+        if not next(power):
+            raise InterruptedError
+        played.append(job)
+        return {"half": job / 2.0}
+
+    play = kept_jobs(in_turn, tmp_path, dict)
+    with pytest.raises(InterruptedError):
+        play(half, [1, 2, 3, 4])
+    assert play(half, [1, 2, 3, 4]) == [{"half": 0.5}, {"half": 1.0}, {"half": 1.5}, {"half": 2.0}]
+    assert played == [1, 2, 3, 4]
+    assert kept_jobs(in_turn, None, dict) is in_turn

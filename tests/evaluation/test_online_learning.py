@@ -34,6 +34,24 @@ def test_a_registry_keeps_its_cards_from_run_to_run(tmp_path):
 def test_composition_is_told_beside_what_was_learned_there_and_nothing():
     told = []
     figures = composition_figures(BenchOptions(quick=True, tell=told.append))
-    assert [figure.bar for figure in figures] == [None, None, None, f">= {SHARE_BAR}"]
+    assert [figure.bar for figure in figures] == [None] * 5 + [f">= {SHARE_BAR}"]
     assert all(figure.interval is not None for figure in figures)
+    assert sum("one network of" in name for name in figures[-1].baselines) == 2
     assert len(told) == 5
+
+
+@pytest.mark.slow
+def test_who_moves_in_a_park_is_learned_published_and_known_to_the_next_run(tmp_path):
+    url, calm = f"sqlite:///{tmp_path}/park.db", (("people", 1), ("balls", 0), ("duration_s", 9.0))
+    learn_job(LearningJob("Park", "random", 0, 160, 0, _registry(url), calm))
+    learned = {card.model_id: card for card in generic_registry(url).cards() if card.model_id != GENERIC_CARD}
+    assert learned
+    assert any(card.shape.extent_m[2] > 1.4 for card in learned.values())  # somebody who walks
+    learn_job(LearningJob("Park", "random", 1, 160, 0, url, calm))
+    again = {card.model_id for card in generic_registry(url).cards() if card.model_id != GENERIC_CARD}
+    assert set(learned) <= again
+
+
+def _registry(url: str) -> str:
+    generic_registry(url)
+    return url

@@ -13,7 +13,7 @@ from worldsim.commands.options import Json, Out, Ray, Seed, emit, print_table
 from worldsim.commands.run import Observation, ObservationMode, Scenario
 
 if TYPE_CHECKING:
-    from worldsim.evaluation.training import OnStep, TrainOptions
+    from worldsim.evaluation.training import OnStep, SeedResult, TrainOptions
 
 __all__ = ["train"]
 
@@ -38,7 +38,10 @@ def train(  # noqa: PLR0913 - one option a part of the training
     ] = 0.0,
     observation: Observation = ObservationMode.DETECTIONS,
     record: Annotated[
-        Path | None, typer.Option("--record", help="Write the evaluations of every seed into this file, as a baseline.")
+        Path | None,
+        typer.Option(
+            "--record", help="Write each seed's evaluations into this file; what it holds is not trained again."
+        ),
     ] = None,
     ray: Ray = None,
     json: Json = False,
@@ -89,7 +92,7 @@ def _run(
 
     import numpy as np
 
-    from worldsim.evaluation.baselines import record_baseline
+    from worldsim.evaluation.baselines import record_seed, recorded_seeds
     from worldsim.evaluation.play import PlayOptions, learning_agent
     from worldsim.evaluation.ray_workers import ray_workers
     from worldsim.evaluation.run_folder import RunFolder, read_run
@@ -98,7 +101,12 @@ def _run(
     from worldsim.evaluation.training_page import render_training_page, training_metrics
 
     learning_agent(PlayOptions(options.scenario, options.agent))
-    config = dataclasses.asdict(options)
+    config, known = dataclasses.asdict(options), recorded_seeds(record, options)
+
+    def keep(result: SeedResult) -> None:
+        if record is not None:
+            record_seed(record, options, result, shlex.join(["worldsim", *sys.argv[1:]]))
+
     if resume:
         _check_resumed(out, config, options.seed)
     with (
@@ -106,15 +114,16 @@ def _run(
         _progress(options) as on_step,
     ):
         if ray is None:
-            results = train_seeds(options, folder, resume=resume, on_step=on_step)
+            results = train_seeds(options, folder, resume=resume, on_step=on_step, known=known, on_result=keep)
         else:
             with ray_workers(ray) as play_all:
-                results = train_population(play_all, options, folder, resume=resume)
+                results = train_population(play_all, options, folder, resume=resume, known=known)
+            for result in results:
+                if result.seed not in known:
+                    keep(result)
         bottom = floors(options)
         metrics = training_metrics(results, bottom, np.random.default_rng(options.seed))
         folder.write_metrics(metrics)
-        if record is not None:
-            record_baseline(record, options, results, shlex.join(["worldsim", *sys.argv[1:]]))
         page = render_training_page(
             f"{options.agent} on {options.scenario}",
             results,

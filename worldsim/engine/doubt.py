@@ -23,6 +23,7 @@ from worldsim.types.record import EventKind
 
 _STUBBORN_NOISE, _STUBBORN_PAUSE_S = 3.0, 8.0  # of an object whose kind was confirmed after an alarm
 _BLOWN_UP_M_S = 5.0  # faster than anything goes here: a wrong model has bounced it off something
+_STRANGER_SPEED_M_S, _STRANGER_STILL = 0.3, 0.5  # it went so fast once, and stood for no more of its time
 _RETRY_FRAMES = 20  # between two calls to a registry on this machine that did not answer
 
 
@@ -53,6 +54,9 @@ def decide(state: EngineState, now_s: float) -> None:
     _publish_learned(state, now_s)
     for slot in np.flatnonzero(_alarming(state, now_s)):
         _alarm(state, int(slot), now_s)
+    if state.settings.loop.ask_about_strangers:
+        for slot in np.flatnonzero(_strange(state)):
+            _ask(state, int(slot), now_s)
     if state.waiting and (state.enquiries is not None or state.frames % _RETRY_FRAMES == 0):
         for object_id in sorted(state.waiting):
             found = state.belief.slot_of(object_id)
@@ -77,6 +81,20 @@ def _alarming(state: EngineState, now_s: float) -> Bool[np.ndarray, " C"]:
         busy.add(state.own_id)
     recent = {i for i, t in state.verdict_s.items() if now_s - t < loop.retest_s}
     return up & ~np.isin(state.ids, list(busy | recent))
+
+
+def _strange(state: EngineState) -> Bool[np.ndarray, " C"]:
+    """Return who moves by the broad model alone, was watched for long enough, and was never asked about."""
+    loop, ledger, broad = state.settings.loop, state.ledger, state.broad
+    seen = np.maximum(ledger.hits, 1)
+    moves = (ledger.speed_max > _STRANGER_SPEED_M_S) & (ledger.still_sum / seen < _STRANGER_STILL)
+    sure = state.belief.existence.cpu().numpy() > loop.confirm_existence
+    found = state.awake & ledger.settled & sure & moves & (ledger.hits >= loop.learn_min_frames)
+    found &= broad[np.where(state.alive, state.model_index, 0)] & np.isnan(ledger.learning_since_s)
+    asked = {*state.trials, *state.waiting, *state.verdict_s}
+    if state.own_id is not None:
+        asked.add(state.own_id)
+    return found & ~np.isin(state.ids, list(asked))
 
 
 def _alarm(state: EngineState, slot: int, now_s: float) -> None:

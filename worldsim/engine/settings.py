@@ -44,6 +44,8 @@ class LoopSettings:
         candidates: how many models are asked of the registry.
         learn_s: for how long a new model is learned before it is published, s.
         learn_min_frames: frames seen that a published model needs at least.
+        ask_about_strangers: ask the registry about what moves and is explained by nothing but the broad model, though
+            no model has failed on it: for a world model that starts with few, and learns the rest.
         retest_s: how long after a verdict the same object may not alarm again, s.
         death_existence: existence probability below which an object is dropped.
         tentative_s: for how long an object not yet recognised may go unseen before it is taken for clutter, s.
@@ -70,6 +72,7 @@ class LoopSettings:
     candidates: int = 8
     learn_s: float = 3.0
     learn_min_frames: int = 30
+    ask_about_strangers: bool = False
     retest_s: float = 1.0
     death_existence: float = 0.02
     tentative_s: float = 0.3

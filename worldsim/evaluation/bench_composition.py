@@ -2,80 +2,124 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from worldsim.evaluation.bench import BenchOptions, Figure
-from worldsim.evaluation.online_learning import Learned, LearningJob, generic_registry, learn_job
+from worldsim.evaluation.composition import ComposedJob, Monolith, MonolithJob, composed_job, monolith_job
+from worldsim.evaluation.kept_stages import kept_jobs
+from worldsim.evaluation.online_learning import Learned, LearningJob, learn_job
 from worldsim.evaluation.ray_workers import JobMap, job_map
 from worldsim.evaluation.statistics import bootstrap, interquartile_mean
+from worldsim.evaluation.sweep import Score
 
 __all__ = ["composition_figures"]
 
 AGENT, TOGETHER, APART = "hierarchical", "HousePark", ("House", "Park")
 SHARE_BAR = 0.95
-_FRAMES, _QUICK_FRAMES = 2400, 10  # in each of the two; as many together where both meet
+_FRAMES, _QUICK_FRAMES = 1200, 20  # in each of the two, a minute; as many together where both meet
 _EPISODES = 3  # held-out ones a run
 _QUICK_S = 0.5
+_UNITS = (
+    1,
+    64,
+)  # of the network: the smallest there is, which has more numbers than the models, and one of a usual size
+COMPOSED, THERE, BLANK = "composed", "learned there", "nothing learned"
 
 
 def composition_figures(options: BenchOptions) -> list[Figure]:
-    """Return the score with composed models over that with models learned there, and over that with none learned.
+    """Return the score with composed models over that with models learned there, beside that with none and a network's.
 
     Every run begins at the generic start. `composed`: one run in the house and another in the park, each with a world
     model of its own, one registry for the two; what they publish is all that passes to the third place. `learned
-    there`: one run, as long as both. `nothing learned`: the generic start.
+    there`: one run, as long as both. `nothing learned`: the generic start. The network learns as many frames, of house
+    and park in turns or there. With ``--out`` every run is kept in that folder, and an interrupted measurement goes on.
     """
-    seeds = options.seeds_or(range(10), range(1))
-    rng = np.random.default_rng(options.seed)
-    with tempfile.TemporaryDirectory(prefix="worldsim-composition-") as folder, job_map(options.ray) as play_all:
-        there = [_job(TOGETHER, seed, 2, "", options) for seed in seeds]
-        blank = [_job(TOGETHER, seed, 0, "", options) for seed in seeds]
-        found = {
-            "composed": _composed(seeds, Path(folder), options, play_all),
-            "learned there": _run(there, "learned there", options, play_all),
-            "nothing learned": _run(blank, "nothing learned", options, play_all),
-        }
+    seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
+    with job_map(options.ray) as play_all:
+        models = _models(seeds, options, play_all)
+        networks = _networks(seeds, options, play_all)
+    found: dict[str, Sequence[Learned | Monolith]] = {**models, **networks}
     values = {who: [np.array([s.total for s in run.scores]) for run in runs] for who, runs in found.items()}
-    means = {who: interquartile_mean(np.concatenate(strata)) for who, strata in values.items()}
-    share = _ratio(values["composed"], values["learned there"], rng)
-    n = len(seeds) * (1 if options.quick else _EPISODES)
+    n = sum(len(stratum) for stratum in values[COMPOSED])
     figures = []
     for who, strata in values.items():
         mean = bootstrap(strata, interquartile_mean, rng)
-        success = float(np.mean([s.success for run in found[who] for s in run.scores]))
+        beside: dict[str, float | None] = {"success": _success(found[who])}
+        if who in models:
+            published = [len(run.models) - 1 for run in models[who]]
+            beside["models learned, a run"] = float(np.mean(published))
         name = f"composition: dense return in {TOGETHER}, {who} (IQM)"
-        figures.append(Figure.told(name, mean.value, interval=mean.interval, n=n, baselines={"success": success}))
+        figures.append(Figure.told(name, mean.value, interval=mean.interval, n=n, baselines=beside))
+    share = _ratio(values[COMPOSED], values[THERE], rng)
     name = "composition: return with composed models over that with models learned there"
-    beside = {"nothing learned": means["nothing learned"] / means["learned there"]}
-    return [*figures, Figure.at_least(name, share[0], SHARE_BAR, interval=share[1:], n=n, baselines=beside)]
+    level = interquartile_mean(np.concatenate(values[THERE]))
+    others = {who: interquartile_mean(np.concatenate(values[who])) / level for who in (BLANK, *networks)}
+    return [*figures, Figure.at_least(name, share[0], SHARE_BAR, interval=share[1:], n=n, baselines=others)]
 
 
-def _job(scenario: str, seed: int, parts: int, registry: str, options: BenchOptions) -> LearningJob:
-    """Return a run of so many parts of learning, scored on held-out episodes if it is where both meet."""
-    frames = parts * (_QUICK_FRAMES if options.quick else _FRAMES)
-    episodes = 0 if scenario != TOGETHER else 1 if options.quick else _EPISODES
+def _models(seeds: range, options: BenchOptions, play_all: JobMap) -> dict[str, list[Learned]]:
+    """Return the runs of the agent that learns models of things."""
+    folder = None if options.out is None else options.out / "episodes"
+    frames = _QUICK_FRAMES if options.quick else _FRAMES
+    play = kept_jobs(play_all, folder, _learned)
+    composed = [ComposedJob(_job(seed, 0, options), APART, frames) for seed in seeds]
+    found = {COMPOSED: play(composed_job, composed)}
+    for who, learned_from in ((THERE, len(APART) * frames), (BLANK, 0)):
+        found[who] = play(learn_job, [_job(seed, learned_from, options) for seed in seeds])
+    for who, runs in found.items():
+        published = float(np.mean([len(run.models) - 1 for run in runs]))
+        options.tell(f"agents: composition, {who}: {len(runs)} runs, {published:.1f} models learned in a run")
+    return found
+
+
+def _networks(seeds: range, options: BenchOptions, play_all: JobMap) -> dict[str, list[Monolith]]:
+    """Return the runs of one network on the flat observation, of house and park in turns and of where both meet."""
+    folder: Path | None = None if options.out is None else options.out / "episodes"
+    play = kept_jobs(play_all, folder, lambda row: Monolith(row["weights"], _scores(row["scores"])))
+    frames, episodes = len(APART) * (_QUICK_FRAMES if options.quick else _FRAMES), _episodes(options)
+    found = {}
+    for units in _UNITS[:1] if options.quick else _UNITS:
+        for where, learned_from in (("apart", APART), ("there", (TOGETHER,))):
+            jobs = [
+                MonolithJob(learned_from, TOGETHER, seed, frames, episodes, units, _arguments(options))
+                for seed in seeds
+            ]
+            runs: list[Monolith] = play(monolith_job, jobs)
+            who = f"one network of {runs[0].weights} numbers, learned {where}"
+            found[who] = runs
+            options.tell(f"agents: composition, {who}: {_success(runs):.2f} of the episodes")
+    return found
+
+
+def _job(seed: int, frames: int, options: BenchOptions) -> LearningJob:
+    """Return a run of so many frames of learning where both meet, scored there on held-out episodes."""
+    return LearningJob(TOGETHER, AGENT, seed, frames, _episodes(options), scenario_arguments=_arguments(options))
+
+
+def _episodes(options: BenchOptions) -> int:
+    return 1 if options.quick else _EPISODES
+
+
+def _arguments(options: BenchOptions) -> tuple[tuple[str, Any], ...]:
     short = (("duration_s", _QUICK_S),) if options.quick else ()
-    return LearningJob(scenario, AGENT, seed, frames, episodes, registry, (("reward", "dense"), *short))
+    return (("reward", "dense"), *short)
 
 
-def _composed(seeds: range, folder: Path, options: BenchOptions, play_all: JobMap) -> list[Learned]:
-    """Return the runs where both meet, with what two separate runs published."""
-    urls = {seed: f"sqlite:///{folder}/{seed}.db" for seed in seeds}
-    for url in urls.values():
-        generic_registry(url)
-    for scenario in APART:
-        _run([_job(scenario, seed, 1, url, options) for seed, url in urls.items()], scenario, options, play_all)
-    return _run([_job(TOGETHER, seed, 0, url, options) for seed, url in urls.items()], "composed", options, play_all)
+def _success(runs: Sequence[Learned | Monolith]) -> float:
+    return float(np.mean([score.success for run in runs for score in run.scores]))
 
 
-def _run(jobs: list[LearningJob], what: str, options: BenchOptions, play_all: JobMap) -> list[Learned]:
-    done: list[Learned] = play_all(learn_job, jobs)
-    models = float(np.mean([len(run.models) for run in done]))
-    options.tell(f"agents: composition, {what}: {len(done)} runs, {models:.1f} models in a registry in the end")
-    return done
+def _scores(rows: Sequence[Mapping[str, Any]]) -> tuple[Score, ...]:
+    return tuple(Score(**row) for row in rows)
+
+
+def _learned(row: Mapping[str, Any]) -> Learned:
+    curve = tuple((before, Score(**score)) for before, score in row["curve"])
+    return Learned(row["seed"], row["frames"], curve, _scores(row["scores"]), tuple(row["models"]))
 
 
 def _ratio(ours: list[np.ndarray], theirs: list[np.ndarray], rng: np.random.Generator) -> tuple[float, float, float]:

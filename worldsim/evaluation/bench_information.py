@@ -6,6 +6,7 @@ import numpy as np
 
 from worldsim.contracts.scenario import Scenario
 from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.kept_stages import kept_jobs
 from worldsim.evaluation.ray_workers import job_map
 from worldsim.evaluation.statistics import paired_bootstrap
 from worldsim.evaluation.sweep import EpisodeJob, Score, play_job
@@ -30,16 +31,20 @@ def scenarios_with_outcomes() -> dict[str, type[Scenario]]:
 
 
 def information_figures(options: BenchOptions) -> list[Figure]:
-    """Return the agent's return with information gain less without it, a scenario at a time, and what that comes to."""
+    """Return the agent's return with information gain less without it, a scenario at a time, and what that comes to.
+
+    With ``--out`` every episode is kept in that folder, and an interrupted measurement goes on.
+    """
     seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
     figures, better, worse = [], 0, 0
+    folder = None if options.out is None else options.out / "episodes"
     names = [name for name in scenarios_with_outcomes() if not options.quick or name in QUICK]
     for name in names:
         played: dict[Drives, list[Score]] = {}
         for drives in (ON, OFF):
             jobs = [_job(name, drives, seed) for seed in seeds]
             with job_map(options.ray) as play_all:
-                played[drives] = play_all(play_job, jobs)
+                played[drives] = kept_jobs(play_all, folder, lambda row: Score(**row))(play_job, jobs)
             done = sum(score.success for score in played[drives])
             options.tell(f"agents: {name}, information gain {'on' if drives is ON else 'off'}: {done} successes")
         on, off = (np.array([score.total for score in played[drives]]) for drives in (ON, OFF))

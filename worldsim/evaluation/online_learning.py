@@ -1,8 +1,8 @@
 """Agents that learn their models as they act: one world model over many episodes, from the generic start or another.
 
 The generic start is a registry with one card, ``generic/unknown``: nothing is known of any kind of thing, the own body
-included. What the world model learns of a kind it publishes in that registry, where later episodes, and other runs,
-find it.
+included. The world model asks its registry about whatever moves and has no model of its own, learns those that nobody
+knows, and publishes them there, where later episodes, and other runs, find them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 
 from worldsim.contracts.agent import Agent
 from worldsim.contracts.registry import Registry
+from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.evaluation.play import construct
 from worldsim.evaluation.sweep import Score, play_episode
 from worldsim.evaluation.training import HELD_OUT_SEED
@@ -99,7 +100,8 @@ def learn(job: LearningJob, registry: Registry) -> Learned:
     env = WorldsimEnv(job.scenario, **dict(job.scenario_arguments))
     made: Any = load_plugin("worldsim.agents", job.agent, Agent)
     try:
-        world_model = WorldModel(registry=registry, device="cpu", seed=job.seed)
+        curious = WorldModelSettings(loop=LoopSettings(ask_about_strangers=True))
+        world_model = WorldModel(registry=registry, settings=curious, device="cpu", seed=job.seed)
         maker: Any = functools.partial(made, **job.agent_arguments)
         agent = construct(maker, world_model, 3, env.scenario.preferences())
         curve: list[tuple[int, Score]] = []

@@ -18,7 +18,7 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,13 @@ class _History:
 
 
 def train_seeds(
-    options: TrainOptions, folder: RunFolder, *, resume: bool, on_step: OnStep | None = None
+    options: TrainOptions,
+    folder: RunFolder,
+    *,
+    resume: bool,
+    on_step: OnStep | None = None,
+    known: Mapping[int, SeedResult] | None = None,
+    on_result: Callable[[SeedResult], None] | None = None,
 ) -> list[SeedResult]:
     """Train every seed, from its newest checkpoint where `resume` says so; save what each learned.
 
@@ -163,6 +169,8 @@ def train_seeds(
         folder: of the run.
         resume: go on from checkpoints; a seed without one begins.
         on_step: called with the number of the training and the frames it has done.
+        known: seed -> what it came to, of seeds that need not be trained.
+        on_result: called with what a seed came to, as soon as it ends.
 
     Raises:
         ConfigurationError: the agent does not learn, or an option cannot work.
@@ -171,11 +179,16 @@ def train_seeds(
     made = check_training(options)
     results = []
     for number in range(options.seeds):
+        if known is not None and options.seed + number in known:
+            results.append(known[options.seed + number])
+            continue
         told = None if on_step is None else functools.partial(on_step, number)
         place = folder.path / f"seed-{options.seed + number}"
         if not resume and place.exists():
             shutil.rmtree(place)
         results.append(train_seed(options, made, options.seed + number, place, told))
+        if on_result is not None:
+            on_result(results[-1])
     keep_best(results, folder)
     return results
 
@@ -194,8 +207,11 @@ def check_training(options: TrainOptions) -> type[LearningAgent]:
 
 
 def keep_best(results: list[SeedResult], folder: RunFolder) -> None:
-    """Copy the policy of the seed that was evaluated best to the top of the run folder."""
-    best = max(results, key=_last_mean)
+    """Copy the policy of the seed that was evaluated best, of those trained here, to the top of the run folder."""
+    here = [result for result in results if (folder.path / f"seed-{result.seed}").is_dir()]
+    if not here:
+        return
+    best = max(here, key=_last_mean)
     for file in sorted((folder.path / f"seed-{best.seed}").glob("policy.*")):
         shutil.copyfile(file, folder.path / file.name)
 

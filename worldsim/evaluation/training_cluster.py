@@ -35,7 +35,12 @@ class _Trained:
 
 
 def train_population(
-    play_all: JobMap, options: TrainOptions, folder: RunFolder, *, resume: bool = False
+    play_all: JobMap,
+    options: TrainOptions,
+    folder: RunFolder,
+    *,
+    resume: bool = False,
+    known: Mapping[int, SeedResult] | None = None,
 ) -> list[SeedResult]:
     """Train every seed as a job of its own; the numbers are those of `worldsim.evaluation.training.train_seeds`.
 
@@ -47,20 +52,23 @@ def train_population(
         options: what to train.
         folder: of the run.
         resume: go on from checkpoints in `folder`; a seed without one begins.
+        known: seed -> what it came to, of seeds that need not be trained.
 
     Raises:
         ConfigurationError: the agent does not learn, or an option cannot work.
         DataError: a checkpoint cannot be read.
     """
     check_training(options)
-    places = {seed: folder.path / f"seed-{seed}" for seed in range(options.seed, options.seed + options.seeds)}
+    seeds, found = range(options.seed, options.seed + options.seeds), dict(known or {})
+    places = {seed: folder.path / f"seed-{seed}" for seed in seeds if seed not in found}
     jobs = [_SeedJob(options, seed, _read(place) if resume else {}) for seed, place in places.items()]
     trained: list[_Trained] = play_all(_train, jobs)
     for place, done in zip(places.values(), trained, strict=True):
         if place.exists():
             shutil.rmtree(place)
         _write(done.files, place)
-    results = [done.result for done in trained]
+    found |= {done.result.seed: done.result for done in trained}
+    results = [found[seed] for seed in seeds]
     keep_best(results, folder)
     return results
 

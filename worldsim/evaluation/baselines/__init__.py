@@ -1,13 +1,15 @@
 """Scores of long trainings by others' methods, recorded once by ``worldsim train ... --record`` and kept as data.
 
-Each file beside this one is ``SCENARIO-AGENT.json``: the command, commit, versions and machine, and for every seed all
-its evaluations on held-out episodes. They are baselines: nothing of ours is fitted to them.
+Each file beside this one is ``SCENARIO-AGENT.json``: the command, what was trained, and for every seed all its
+evaluations on held-out episodes, with the commit, the versions and the machine that made them. A seed is written as
+soon as it ends, and the same command goes on with the first that is missing. They are baselines: nothing of ours is
+fitted to them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from worldsim.errors import DataError
+from worldsim.errors import ConfigurationError, DataError
 from worldsim.evaluation.jsonable import dump_json, to_jsonable
 from worldsim.evaluation.provenance import git_commit, machine, versions
-from worldsim.evaluation.training import SeedResult, TrainOptions
+from worldsim.evaluation.run_folder import atomic_write
+from worldsim.evaluation.training import Evaluation, SeedResult, TrainOptions
 
-__all__ = ["Baseline", "load_baseline", "record_baseline", "recorded_baselines"]
+__all__ = ["Baseline", "load_baseline", "record_seed", "recorded_baselines", "recorded_seeds"]
 
 _FOLDER = Path(__file__).parent
+_OF_THE_RUN = ("seeds", "seed", "checkpoint_every")  # options that may differ between the seeds of one record
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Baseline:
         steps: frames that each seed learned from.
         returns: of the last evaluation, an array a seed.
         success: share of its episodes that succeeded, all seeds together.
+        curves: a seed's (frames before it, returns) of every evaluation.
     """
 
     scenario: str
@@ -41,27 +46,60 @@ class Baseline:
     steps: int
     returns: tuple[Float[np.ndarray, " n"], ...]
     success: float
+    curves: tuple[tuple[tuple[int, tuple[float, ...]], ...], ...] = ()
 
 
-def record_baseline(file: Path, options: TrainOptions, results: Sequence[SeedResult], command: str) -> None:
-    """Write what a training came to into `file`, with what is needed to do it again."""
-    body = {
-        "command": command,
-        "commit": git_commit(),
-        "versions": versions(),
-        "machine": machine(),
-        "options": to_jsonable(options),
-        "seeds": [
-            {"seed": r.seed, "steps": r.steps, "restarts": r.restarts, "evaluations": to_jsonable(r.evaluations)}
-            for r in results
-        ],
-    }
+def record_seed(file: Path, options: TrainOptions, result: SeedResult, command: str) -> None:
+    """Write what one seed of a training came to into `file`, beside the seeds that it holds of the same training.
+
+    Raises:
+        ConfigurationError: it holds another training.
+        DataError: it holds something else.
+    """
+    rows = _rows(file, options)
+    made_by = {"commit": git_commit(), "versions": versions(), "machine": machine()}
+    known = {"seed": result.seed, "steps": result.steps, "restarts": result.restarts}
+    rows[result.seed] = {**known, "evaluations": to_jsonable(result.evaluations), **made_by}
+    body = {"command": command, "options": _what(options), "seeds": [rows[seed] for seed in sorted(rows)]}
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(dump_json(body, indent=1) + "\n", encoding="utf-8")
+    with atomic_write(file) as out:
+        out.write((dump_json(body, indent=1) + "\n").encode())
+
+
+def recorded_seeds(file: Path | None, options: TrainOptions) -> dict[int, SeedResult]:
+    """Return seed -> what `file` holds of it, none where there is no file yet (errors as `record_seed`)."""
+    found = {}
+    for seed, row in ({} if file is None else _rows(file, options)).items():
+        evaluations = [
+            Evaluation(e["step"], tuple(e["returns"]), e["success"], e["frames"]) for e in row["evaluations"]
+        ]
+        found[seed] = SeedResult(seed, row["steps"], row["restarts"], (), tuple(evaluations))
+    return found
+
+
+def _rows(file: Path, options: TrainOptions) -> dict[int, dict[str, Any]]:
+    if not file.is_file():
+        return {}
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"))
+        held, rows = body["options"], {int(row["seed"]): dict(row) for row in body["seeds"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} holds no recorded baseline ({type(error).__name__}: {error}).") from error
+    asked = _what(options)
+    wrong = {name: (held.get(name), value) for name, value in asked.items() if held.get(name) != value}
+    if wrong:
+        told = ", ".join(f"{name} {then!r}, now {now!r}" for name, (then, now) in wrong.items())
+        raise ConfigurationError(f"--record: {file} holds another training: {told}. Name another file.")
+    return rows
+
+
+def _what(options: TrainOptions) -> dict[str, Any]:
+    """Return what all seeds of a record have in common."""
+    return {name: value for name, value in to_jsonable(options).items() if name not in _OF_THE_RUN}
 
 
 def load_baseline(file: Path) -> Baseline:
-    """Return what `record_baseline` wrote.
+    """Return what `record_seed` wrote.
 
     Raises:
         DataError: the file holds no such record.
@@ -72,7 +110,12 @@ def load_baseline(file: Path) -> Baseline:
         returns = tuple(np.array(e["returns"], dtype=np.float64) for e in last)
         options = body["options"]
         success = float(np.mean([e["success"] for e in last]))
-        return Baseline(str(options["scenario"]), str(options["agent"]), int(options["steps"]), returns, success)
+        curves = tuple(
+            tuple((int(e["step"]), tuple(map(float, e["returns"]))) for e in seed["evaluations"])
+            for seed in body["seeds"]
+        )
+        named = str(options["scenario"]), str(options["agent"]), int(options["steps"])
+        return Baseline(*named, returns, success, curves)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(f"{file} holds no recorded baseline ({type(error).__name__}: {error}).") from error
 
