@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from worldsim.contracts import EdgePrior, Interaction, PairFrame
 from worldsim.graph.candidates import box_gap, candidate_pairs
-from worldsim.graph.edges import EdgeTable, after_waiting, as_graph, infer, without
+from worldsim.graph.edges import EdgeTable, Evidence, after_waiting, as_graph, infer, without
 from worldsim.interactions.attach import Attach
 from worldsim.interactions.contact import Contact
 from worldsim.interactions.support import Support
@@ -40,7 +40,7 @@ def frame_of(
 def after(kind: Interaction, frame: PairFrame, frames: int) -> float:
     table = EdgeTable.empty()
     for _ in range(frames):
-        table = infer(table, 0, kind, np.array([[1, 2]]), frame)
+        table = infer(table, [Evidence(0, kind, np.array([[1, 2]]), frame)])
     graph = as_graph(table, (kind.kind,), (1, 2), ("a", "b"))
     return float(graph.probability[0]) if len(graph) else 0.0  # all but excluded edges are not listed
 
@@ -94,14 +94,16 @@ def test_permuting_the_candidates_changes_no_edge() -> None:
         return PairFrame(states, states, states, states, value, value, 0.05, value)
 
     order = rng.permutation(20)
-    a = infer(EdgeTable.empty(), 0, Listener(), ids, frame(np.arange(20)))
-    b = infer(EdgeTable.empty(), 0, Listener(), ids[order], frame(order))
+    a = infer(EdgeTable.empty(), [Evidence(0, Listener(), ids, frame(np.arange(20)))])
+    b = infer(EdgeTable.empty(), [Evidence(0, Listener(), ids[order], frame(order))])
     assert np.array_equal(a.keys(), b.keys())
     assert np.allclose(a.log_odds, b.log_odds)
 
 
 def test_the_dead_leave_no_edges() -> None:
-    table = infer(EdgeTable.empty(), 0, Contact(), np.array([[1, 2]]), frame_of((0, 0, 0.25), (0.5, 0, 0.25)))
+    table = infer(
+        EdgeTable.empty(), [Evidence(0, Contact(), np.array([[1, 2]]), frame_of((0, 0, 0.25), (0.5, 0, 0.25)))]
+    )
     assert len(without(table, np.array([2])).source) == 0
 
 
@@ -143,7 +145,9 @@ def test_the_gap_of_two_boxes_is_the_best_separation_along_their_face_normals() 
 
 
 def test_the_export_is_a_multigraph_with_a_key_a_kind() -> None:
-    table = infer(EdgeTable.empty(), 0, Contact(), np.array([[1, 2]]), frame_of((0, 0, 0.25), (0.5, 0, 0.25)))
+    table = infer(
+        EdgeTable.empty(), [Evidence(0, Contact(), np.array([[1, 2]]), frame_of((0, 0, 0.25), (0.5, 0, 0.25)))]
+    )
     graph = as_graph(table, ("contact",), (1, 2, 3), ("a", "b", "c")).to_networkx(threshold=0.0)
     assert set(graph.nodes) == {1, 2, 3}
     assert list(graph.edges(keys=True)) == [(1, 2, "contact")]

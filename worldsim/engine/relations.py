@@ -11,7 +11,7 @@ from worldsim.contracts.interaction import PairFrame
 from worldsim.dynamics import quaternion
 from worldsim.engine.state import EngineState
 from worldsim.graph.candidates import candidate_pairs
-from worldsim.graph.edges import as_graph, infer
+from worldsim.graph.edges import Evidence, as_graph, infer
 from worldsim.inference import slots as slot_table
 from worldsim.types.graph import InteractionGraph
 
@@ -50,6 +50,7 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
     pairs = slots[pairs] if len(pairs) else pairs
     std = _position_std_m(state)
     grip = _grip(state) if state.own_slot is not None and state.hold > 0.0 else None
+    evidence = []
     for kind, interaction in due:
         near = pairs[gap < interaction.reach_m]
         every = dt_s * _STANDING_EVERY
@@ -63,7 +64,9 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
             near, ids = np.where(swap[:, None], near[:, ::-1], near), np.sort(ids, axis=1)
         order = np.lexsort((ids[:, 1], ids[:, 0]))
         span_s = dt_s if interaction.reads_motion else every
-        state.edges = infer(state.edges, kind, interaction, ids[order], _frame(state, near[order], span_s, std, grip))
+        frame = _frame(state, near[order], span_s, std, grip)
+        evidence.append(Evidence(kind, interaction, ids[order], frame))
+    state.edges = infer(state.edges, evidence)
 
 
 def _position_std_m(state: EngineState) -> Float[Tensor, " C"]:

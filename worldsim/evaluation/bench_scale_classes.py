@@ -23,7 +23,7 @@ from worldsim.filtering.density import Density
 from worldsim.filtering.library import PARAMETER_DIM, LoadedModels
 from worldsim.filtering.predict import predict
 from worldsim.filtering.surroundings import Surroundings
-from worldsim.graph.edges import EdgeTable, infer
+from worldsim.graph.edges import EdgeTable, Evidence, infer
 from worldsim.interactions.attach import Attach
 from worldsim.interactions.avoid import Avoid
 from worldsim.interactions.contact import Contact
@@ -129,8 +129,7 @@ def _carried_edges(budget: _Budget, rng: np.random.Generator) -> Figure:
     table, whole, evidence = EdgeTable.empty(), [], []
     for _ in range(budget.rounds + 1):  # the first fills the table
         inside[0], started = 0.0, time.perf_counter()
-        for kind, interaction in enumerate(kinds):
-            table = infer(table, kind, interaction, pairs, frame)
+        table = infer(table, [Evidence(kind, made, pairs, frame) for kind, made in enumerate(kinds)])
         whole.append(1e3 * (time.perf_counter() - started))
         evidence.append(1e3 * inside[0])
     taken = np.column_stack([whole, evidence])[1:]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from worldsim.contracts.interaction import EdgePrior, Interaction, PairFrame
 from worldsim.types.graph import InteractionGraph
@@ -66,50 +67,70 @@ def after_waiting(log_odds: Float[np.ndarray, " E"], prior: EdgePrior, dt_s: flo
     return np.log(p) - np.log1p(-p)
 
 
-def infer(
-    table: EdgeTable,
-    kind: int,
-    interaction: Interaction,
-    ids: Int[np.ndarray, "E 2"],
-    frame: PairFrame,
-) -> EdgeTable:
-    """Return the table after one frame of evidence on one kind's candidate pairs.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one frame says about one kind's candidate pairs.
 
-    Pairs that are new start at the prior; pairs of this kind that are no longer candidates only wait, and are
-    dropped once they are unlikely.
+    Attributes:
+        kind: index into the filter's kinds.
+        interaction: the kind.
+        ids: [E, 2] object ids of the pairs, source first, sorted.
+        frame: the pairs as they are and were.
     """
-    mine = table.kind == kind
-    old = EdgeTable(table.source[mine], table.target[mine], table.kind[mine], table.log_odds[mine])
-    waited = after_waiting(old.log_odds, interaction.prior, frame.dt_s)
-    kinds = np.full(len(ids), kind, dtype=np.int64)
-    candidate_keys = edge_keys(ids[:, 0], ids[:, 1], kinds)
-    old_keys = old.keys()
-    place = np.searchsorted(old_keys, candidate_keys)
-    place_ok = np.minimum(place, max(len(old_keys) - 1, 0))
-    known = (
-        (place < len(old_keys)) & (old_keys[place_ok] == candidate_keys) if len(old_keys) else np.zeros(len(ids), bool)
-    )
-    start = np.full(len(ids), interaction.prior.log_odds)
-    start[known] = waited[place_ok[known]]
-    found = interaction.log_evidence(frame) if len(ids) else frame.source_std_m
-    evidence = found.detach().cpu().numpy().astype(np.float64)
-    fresh = np.clip(start + evidence, -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT)
-    kept = ~np.isin(old_keys, candidate_keys) & (waited > _FORGET_LOG_ODDS)
-    others = ~mine
+
+    kind: int
+    interaction: Interaction
+    ids: Int[np.ndarray, "E 2"]
+    frame: PairFrame
+
+
+def infer(table: EdgeTable, evidence: Sequence[Evidence]) -> EdgeTable:
+    """Return the table after one frame, of which every kind is looked at once at most.
+
+    Pairs that are new start at the prior; pairs of a kind that are no longer its candidates only wait, and are
+    dropped once they are unlikely. Kinds that were not looked at stay as they are.
+    """
+    looked_at = np.isin(table.kind, [e.kind for e in evidence])
+    parts = [_rows(table, ~looked_at), *(_updated(_rows(table, table.kind == e.kind), e) for e in evidence)]
     joined = EdgeTable(
-        np.concatenate([table.source[others], old.source[kept], ids[:, 0]]),
-        np.concatenate([table.target[others], old.target[kept], ids[:, 1]]),
-        np.concatenate([table.kind[others], old.kind[kept], kinds]),
-        np.concatenate([table.log_odds[others], waited[kept], fresh]),
+        np.concatenate([p.source for p in parts]),
+        np.concatenate([p.target for p in parts]),
+        np.concatenate([p.kind for p in parts]),
+        np.concatenate([p.log_odds for p in parts]),
     )
-    order = np.argsort(joined.keys(), kind="stable")
-    return EdgeTable(joined.source[order], joined.target[order], joined.kind[order], joined.log_odds[order])
+    return _rows(joined, np.argsort(joined.keys(), kind="stable"))  # once for all kinds: each part is in order already
+
+
+def _updated(old: EdgeTable, seen: Evidence) -> EdgeTable:
+    """Return one kind's rows after a frame: those that only waited, then the candidates."""
+    prior, ids = seen.interaction.prior, seen.ids
+    waited = after_waiting(old.log_odds, prior, seen.frame.dt_s)
+    kinds = np.full(len(ids), seen.kind, dtype=np.int64)
+    candidates, old_keys = edge_keys(ids[:, 0], ids[:, 1], kinds), old.keys()
+    start, waiting = np.full(len(ids), prior.log_odds), np.ones(len(old_keys), dtype=bool)
+    if len(old_keys):
+        place = np.searchsorted(old_keys, candidates).clip(max=len(old_keys) - 1)
+        known = old_keys[place] == candidates
+        start[known] = waited[place[known]]
+        waiting[place[known]] = False
+    found = seen.interaction.log_evidence(seen.frame) if len(ids) else seen.frame.source_std_m
+    fresh = np.clip(start + found.detach().cpu().numpy().astype(np.float64), -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT)
+    kept = waiting & (waited > _FORGET_LOG_ODDS)
+    return EdgeTable(
+        np.concatenate([old.source[kept], ids[:, 0]]),
+        np.concatenate([old.target[kept], ids[:, 1]]),
+        np.concatenate([old.kind[kept], kinds]),
+        np.concatenate([waited[kept], fresh]),
+    )
+
+
+def _rows(table: EdgeTable, index: Bool[np.ndarray, " E"] | Int[np.ndarray, " n"]) -> EdgeTable:
+    return EdgeTable(table.source[index], table.target[index], table.kind[index], table.log_odds[index])
 
 
 def without(table: EdgeTable, dead: Int[np.ndarray, " n"]) -> EdgeTable:
     """Return the table without the edges of objects that are gone."""
-    keep = ~(np.isin(table.source, dead) | np.isin(table.target, dead))
-    return EdgeTable(table.source[keep], table.target[keep], table.kind[keep], table.log_odds[keep])
+    return _rows(table, ~(np.isin(table.source, dead) | np.isin(table.target, dead)))
 
 
 def as_graph(
