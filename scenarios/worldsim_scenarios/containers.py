@@ -11,9 +11,9 @@ import numpy as np
 from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError
 from worldsim.simulation.drivers import Hoist, Push, Pushes, Trip
-from worldsim.simulation.scene import BodySpec, CameraSpec, Cavity, SceneBuilder, Vector
+from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.types.planning import Preferences
-from worldsim_scenarios.stock import bulk_of, floor, furnish, let_watch, on_top, onlooker
+from worldsim_scenarios.stock import bulk_of, floor, furnish, let_watch, on_top, onlooker, open_crate
 
 if TYPE_CHECKING:
     from worldsim.contracts.physics import Physics
@@ -47,8 +47,6 @@ CAMERA_RANGE_M = 60.0
 CONTENTS = ("parcel", "parcel", "ball")
 """What a small thing is drawn from."""
 NOMINAL_M = {"parcel": 0.35, "ball": 0.32}
-CRATE_FLOOR_M, CRATE_WALL_M = 0.02, 0.015
-"""Of the open crate at scale 1; its room inside is what they leave."""
 MOVES = ("carried", "pushed", "still")
 """What becomes of a crate, in turn: lifted and carried over; pushed to and fro on a pallet; left where it is."""
 
@@ -151,7 +149,7 @@ class Containers(Scenario):
         ground = on_top(pallet) if pallet is not None else 0.0005
         at = (x - 0.2 if pallet is not None else x, y, ground)
         turn = 0.0 if pallet is not None else _drawn(rng, "turn_rad")
-        crate = _open_crate(f"crate_{number}", at, turn, rng)
+        crate = open_crate(f"crate_{number}", at, turn, rng, _drawn(rng, "crate_size"))
         fewest = 1 if hand == "taken_out" else 0
         count = int(rng.integers(fewest, min(self.contents, MOST_CONTENTS - (hand == "put_in")) + 1))
         slots = [int(i) for i in rng.permutation(MOST_CONTENTS)]
@@ -201,14 +199,6 @@ class _Lane:
 
 def _drawn(rng: np.random.Generator, name: str) -> float:
     return float(rng.uniform(*VARIATION[name]))
-
-
-def _open_crate(name: str, at: Vector, yaw_rad: float, rng: np.random.Generator) -> BodySpec:
-    """Return an open crate that stands at `at`; who sees its box takes it for a crate."""
-    spec = furnish(name, "open_crate", at, yaw_rad, rng, scale=_drawn(rng, "crate_size"))
-    x, y, z = spec.extent_m
-    wall, bottom = 2.0 * CRATE_WALL_M * spec.scale, CRATE_FLOOR_M * spec.scale
-    return replace(spec, kind="crate", cavity=Cavity((0.0, 0.0, 0.5 * bottom), (x - wall, y - wall, z - bottom)))
 
 
 def _small(name: str, at: Vector, rng: np.random.Generator) -> BodySpec:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from worldsim.errors import UnknownNameError
 from worldsim.simulation.drivers import Bulk, Robot
-from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector, yaw_quaternion
+from worldsim.simulation.scene import BodySpec, CameraSpec, Cavity, SceneBuilder, Vector, yaw_quaternion
 from worldsim_assets import appearance, urdf_path
 
 SIZE_VARIATION = 0.03
@@ -118,6 +118,18 @@ def furnish(
         rolling_friction=nominal.rolling_friction * size,
         appearance=worn(tinted(appearance(kind), colour), rng),
     )
+
+
+CRATE_FLOOR_M, CRATE_WALL_M = 0.02, 0.015
+"""Of the open crate at scale 1; its room inside is what they leave."""
+
+
+def open_crate(name: str, at: Vector, yaw_rad: float, rng: np.random.Generator, scale: float) -> BodySpec:
+    """Return an open crate that stands at `at`, with its room; who sees its box takes it for a crate."""
+    spec = furnish(name, "open_crate", at, yaw_rad, rng, scale=scale)
+    x, y, z = spec.extent_m
+    wall, bottom = 2.0 * CRATE_WALL_M * scale, CRATE_FLOOR_M * scale
+    return replace(spec, kind="crate", cavity=Cavity((0.0, 0.0, 0.5 * bottom), (x - wall, y - wall, z - bottom)))
 
 
 def plain(

@@ -56,6 +56,14 @@ def test_it_starts_anew_when_things_appear() -> None:
     assert watch.see(one_more) == {}
 
 
+def test_what_bears_another_or_is_borne_is_left_out_for_good() -> None:
+    watch = ForceWatch()
+    for number, things in enumerate(_moving(48)):
+        said = watch.see(dataclasses.replace(things, borne=frozenset({12}) if number == 3 else frozenset()))
+    assert {pair for pair, p in said["spring"].items() if p > 0.5} == set(SPRINGS)
+    assert all(12 not in pair for pair in said["spring"])
+
+
 def test_things_that_touch_are_struck_and_others_are_not() -> None:
     things = _moving(1)[0]
     near = things.position.copy()

@@ -21,6 +21,7 @@ SMALL = {
     "Billiards": {"bodies": 3, "launched": 2},
     "Containers": {"containers": 1, "put_in": 1, "taken_out": 0, "benches": 0},
     "ForceLab": {"bodies": 3},
+    "Mixed": {"bodies": 4, "springs": 1, "magnets": 1},
     "Stacks": {"stacks": 2, "tallest": 2, "pushed": 1, "dropped": 1},
     "Warehouse": {"intruder": "none"},
 }

@@ -2,8 +2,8 @@
 
 Stages: the relational-inference sets (test splits), change, strangers, unknown laws, symmetry and cost of the joint
 filter (`bench_graph_nri`); springs, magnets and welds in PyBullet (`bench_graph_lab`, `bench_graph_welds`); support in
-`Stacks` (`bench_graph_support`); what lies in what in `Containers` (`bench_graph_containment`); collisions in
-`Billiards` (`bench_graph_collisions`); joints (`bench_joints`).
+`Stacks` (`bench_graph_support`); what lies in what in `Containers` (`bench_graph_containment`); a kind that the library
+lacks in `Mixed` (`bench_graph_mixed`); collisions in `Billiards` (`bench_graph_collisions`); joints (`bench_joints`).
 ``--stages A,B`` runs some of them. With ``--out DIR`` each is kept, and counts as long as the code that made it is
 unchanged.
 """
@@ -22,6 +22,7 @@ from worldsim.evaluation.bench_graph_collisions import collision_figures
 from worldsim.evaluation.bench_graph_containment import containment_figures
 from worldsim.evaluation.bench_graph_data import read_scenes
 from worldsim.evaluation.bench_graph_lab import magnet_figures, spring_figures
+from worldsim.evaluation.bench_graph_mixed import mixed_figures
 from worldsim.evaluation.bench_graph_nri import (
     CLEAN_BARS,
     ECE_BARS,
@@ -85,6 +86,7 @@ _STAGES: dict[str, _Stage] = {name: (_NRI, _of_set(name)) for name in CLEAN_BARS
     "welds": (_WELDS, _plain(weld_figures)),
     "support": (_LIVE, _plain(support_figures)),
     "containment": (_LIVE, _plain(containment_figures)),
+    "mixed": (_LIVE, _plain(mixed_figures)),
     "collisions": (_LIVE, _plain(collision_figures)),
     "joints": (_LIVE, _plain(bench_joints)),
 }

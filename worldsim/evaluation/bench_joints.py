@@ -127,7 +127,7 @@ def _angle_deg(first: np.ndarray, second: np.ndarray) -> float:
     return math.degrees(math.atan2(float(np.linalg.norm(np.cross(first, second))), abs(float(first @ second))))
 
 
-def _share(hits: int, n: int) -> Interval | None:
+def exact_share(hits: int, n: int) -> Interval | None:
     """Return the exact 95 % interval of a share (Clopper and Pearson)."""
     if n == 0:
         return None
@@ -144,7 +144,7 @@ def _figures(verdicts: list[_Verdict], rng: np.random.Generator) -> list[Figure]
         right, theirs = sum(v.answer == v.truth for v in mine), sum(v.baseline.kind == v.truth for v in mine)
         n = max(len(mine), 1)
         told = {"least squares + BIC": theirs / n}
-        rest = {"interval": _share(right, len(mine)), "n": len(mine), "baselines": told}
+        rest = {"interval": exact_share(right, len(mine)), "n": len(mine), "baselines": told}
         figures.append(Figure.at_least(f"kind right after 2 s of motion, {words}", right / n, TYPE_BAR, **rest))
     axes = [v for v in joints if math.isfinite(v.axis_error_deg)]
     errors = np.array([v.axis_error_deg for v in axes])
@@ -154,7 +154,7 @@ def _figures(verdicts: list[_Verdict], rng: np.random.Generator) -> list[Figure]
     figures.append(
         Figure.at_least(
             "axis within 3 degrees", good / len(errors), TYPE_BAR,
-            interval=_share(good, len(errors)), n=len(errors), baselines=told,
+            interval=exact_share(good, len(errors)), n=len(errors), baselines=told,
         )
     )  # fmt: skip
     for words, q in (("median", 0.5), ("95th percentile", 0.95)):
@@ -162,12 +162,12 @@ def _figures(verdicts: list[_Verdict], rng: np.random.Generator) -> list[Figure]
         value = float(np.quantile(errors, q))
         figures.append(Figure.told(f"axis error, {words}", value, unit="deg", n=len(errors), baselines=told))
     covered = [v.coverage for v in axes]
-    interval = _share(int(sum(covered)), len(covered))
+    interval = exact_share(int(sum(covered)), len(covered))
     words = "axes inside their 90 % cones"
     figures.append(Figure.told(words, float(np.mean(covered)), interval=interval, n=len(covered)))
     false = sum(1.0 - v.probability[0] > SAID_FROM for v in free)
     told = {"least squares + BIC": sum(v.baseline.kind != FREE for v in free) / max(len(free), 1)}
-    rest = {"interval": _share(int(false), len(free)), "n": len(free), "baselines": told}
+    rest = {"interval": exact_share(int(false), len(free)), "n": len(free), "baselines": told}
     figures.append(Figure.at_most("false joints among free pairs", false / max(len(free), 1), FALSE_BAR, **rest))
     return [*figures, _calibration(verdicts, rng)]
 

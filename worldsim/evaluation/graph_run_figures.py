@@ -21,7 +21,7 @@ STILL, PAGE = "graph.png", "report.html"
 _FILM_CAPTION = (
     "Things where they truly are, and the edges between them: a full line was found by the world model, a dashed one "
     "was invented, a dotted red one was missed; the stronger the line, the surer the world model. Cyan: what carries "
-    "what. Yellow: what touches. White: what lies in what. Where things stand on one another, the scene is seen "
+    "what. Yellow: what touches. Blue: what lies in what. Where things stand on one another, the scene is seen "
     "aslant, else from above."
 )
 

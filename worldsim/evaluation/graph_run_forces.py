@@ -20,6 +20,7 @@ from worldsim.graph.candidates import candidate_pairs
 from worldsim.graph.joint import EdgePosterior, JointGraphFilter, JointSettings, nearest
 from worldsim.interactions.charge import Charge
 from worldsim.interactions.spring import Spring
+from worldsim.types.graph import InteractionGraph, InteractionKind
 from worldsim.types.truth import WorldTruth
 
 __all__ = ["FORCE_KINDS", "ForceWatch", "Things", "with_forces"]
@@ -41,6 +42,8 @@ _SETTLED_FRAMES = 5
 _ASKED_EVERY = 4  # frames; in between, the last answer stands
 _MARGIN_M = 0.03
 _FASTEST_M_S = 1.0
+_BEARING = (InteractionKind.SUPPORT, InteractionKind.CONTAINMENT)
+_BORNE_FROM = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Things:
         position: [N, 3] m; orientation_xyzw: [N, 4]; extent_m: [N, 3].
         movable: [N] whether forces could move it.
         time_s: s since reset.
+        borne: ids of what stands on or lies in another, and of what bears it, as the world model believes.
     """
 
     object_id: Int[np.ndarray, " N"]
@@ -60,6 +64,7 @@ class Things:
     extent_m: Float[np.ndarray, "N 3"]
     movable: Bool[np.ndarray, " N"]
     time_s: float
+    borne: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, frame: Frame) -> Things | None:
@@ -82,6 +87,7 @@ class Things:
             belief.extent_m[order],
             movable[order],
             frame.time_s,
+            _borne(frame.record.graph),
         )
 
     def struck(self, dt_s: float) -> Bool[np.ndarray, " N"]:
@@ -93,12 +99,21 @@ class Things:
         return touched
 
 
+def _borne(graph: InteractionGraph) -> frozenset[int]:
+    rows = zip(graph.source.tolist(), graph.target.tolist(), graph.kind, graph.probability.tolist(), strict=True)
+    return frozenset(end for a, b, kind, p in rows if kind in _BEARING and p > _BORNE_FROM for end in (a, b))
+
+
 class ForceWatch:
-    """Keeps one joint graph filter over the movable things for as long as these stay the same."""
+    """Keeps one joint graph filter over the movable things for as long as these stay the same.
+
+    What was ever seen to bear another thing, or to be borne, is left out: what moves it is no force at a distance.
+    """
 
     def __init__(self) -> None:
         """See nothing yet."""
         self._ids: tuple[int, ...] = ()
+        self._borne: frozenset[int] = frozenset()
         self._seen = 0
         self._last: Things | None = None
         self._filter: JointGraphFilter | None = None
@@ -106,6 +121,9 @@ class ForceWatch:
 
     def see(self, things: Things) -> dict[str, dict[tuple[int, int], float]]:
         """Take in one frame; return kind -> pair of ids (smaller first) -> probability."""
+        self._borne |= things.borne
+        free = ~np.isin(things.object_id, sorted(self._borne))
+        things = replace(things, movable=things.movable & free)
         ids = tuple(int(i) for i in things.object_id[things.movable])
         before, self._last = self._last, things
         if ids != self._ids:

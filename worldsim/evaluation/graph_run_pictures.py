@@ -27,7 +27,7 @@ COLOURS = {
     "support": "#3cc4d8",
     "contact": "#e3b04b",
     "attach": "#a98bef",
-    "containment": "#f2f5f9",
+    "containment": "#5b8def",
     "spring": "#4fcf83",
     "charge": "#f07fb0",
 }
@@ -37,6 +37,7 @@ _OTHER = "#93a1b2"
 _DPI = 130
 _SIZE = (1024, 720)  # multiples of 16, which H.264 wants
 _LEGEND_PX = 64
+_LEGEND_LEFT_PX, _LEGEND_GAP_PX = 130, 28
 _EVERY = 2  # frames
 _MARGIN_M = 0.6
 _ASLANT_RAD = math.radians(38.0)
@@ -243,8 +244,10 @@ def _legend(draw: ImageDraw.ImageDraw, frame: JudgedFrame, threshold: float) -> 
     draw.text((16, top + 8), f"{frame.time_s:5.1f} s", font=font(22), fill=rgb(DARK["muted"])[:3])
     key = "edges found (full), invented (dashed), missed (red, dotted)"
     draw.text((16, top + 40), key, font=font(13), fill=rgb(DARK["muted"])[:3])
-    x = 130
-    for kind in frame.said:
-        text = "{}: {}, {}, {}".format(kind, *frame.counts(kind, threshold))
-        draw.text((x, top + 11), text, font=font(16), fill=rgb(COLOURS.get(kind, _OTHER))[:3])
-        x += 28 + int(draw.textlength(text, font=font(16)))
+    texts = {kind: "{}: {}, {}, {}".format(kind, *frame.counts(kind, threshold)) for kind in frame.said}
+    room = _SIZE[0] - _LEGEND_LEFT_PX - _LEGEND_GAP_PX * len(texts)
+    size = next((s for s in (16, 14, 12) if sum(draw.textlength(t, font=font(s)) for t in texts.values()) <= room), 10)
+    x = _LEGEND_LEFT_PX
+    for kind, text in texts.items():
+        draw.text((x, top + 11), text, font=font(size), fill=rgb(COLOURS.get(kind, _OTHER))[:3])
+        x += _LEGEND_GAP_PX + int(draw.textlength(text, font=font(size)))
