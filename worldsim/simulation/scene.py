@@ -79,6 +79,7 @@ class BodySpec:
         appearance: [A] descriptor of how it looks (see `worldsim.simulation.appearance`).
         mount: the joint by which a primitive hangs on the world; None for a loose one.
         solid: False for what blocks the view and lets everything through (a strip curtain).
+        passes: names of bodies that it goes through as if they were not there, and they through it (PyBullet alone).
     """
 
     name: str
@@ -99,6 +100,7 @@ class BodySpec:
     joint_damping_nms: float = 0.0
     appearance: tuple[float, ...] | None = None
     solid: bool = True
+    passes: tuple[str, ...] = ()
     mount: Mount | None = None
 
     def __post_init__(self) -> None:
