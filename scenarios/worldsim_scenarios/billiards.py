@@ -67,12 +67,14 @@ class Billiards(Scenario):
         bodies: N, 2 to 40.
         launched: how many of them are launched, 1 to N; each is aimed at another ball.
         stubborn: the balls that lie still do not give way, however hard they are hit: what no ball can do.
+        ghostly: the balls that are launched go through those that lie still: what no ball can do either.
         duration_s: length of an episode, s.
     """
 
     bodies: int = 8
     launched: int = 4
     stubborn: bool = False
+    ghostly: bool = False
     duration_s: float = 12.0
 
     def __post_init__(self) -> None:
@@ -109,6 +111,8 @@ class Billiards(Scenario):
         strikes = self._strikes(balls, places, rng)
         if self.stubborn:
             balls = [ball if ball.name in strikes else replace(ball, mass_kg=STUBBORN_KG) for ball in balls]
+        if self.ghostly:
+            balls = [ball if ball.name in strikes else replace(ball, passes=tuple(strikes)) for ball in balls]
         physics.add_body(floor(2.0 * x + 4.0 * YARD_M), background=True)
         for spec in (robot, *cushions, *balls):
             physics.add_body(spec)

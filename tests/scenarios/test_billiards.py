@@ -63,6 +63,27 @@ def test_balls_differ_in_mass_bounce_and_grip(physics: BulletPhysics) -> None:
         assert len({getattr(ball, field) for ball in balls}) == 4
 
 
+def test_ghostly_balls_go_through_those_that_lie_still_and_rest_on_the_table(physics: BulletPhysics) -> None:
+    physics.reset(Billiards(bodies=4, launched=2, ghostly=True), seed=0)
+    started = physics.truth()
+    still = [spec.name for spec in physics.specs if spec.passes]
+    rows = [started.names.index(name) for name in still]
+    launched = [i for i, name in enumerate(started.names) if name.startswith("ball") and i not in rows]
+    assert len(still) == len(launched) == 2
+    inside = False
+    for _ in range(20 * SECONDS):
+        physics.step(None)
+        truth = physics.truth()
+        apart = np.linalg.norm(truth.position[rows][:, None] - truth.position[launched][None], axis=-1)
+        inside |= bool((apart < 0.5 * truth.extent_m[rows, :1]).any())
+        assert not {frozenset(pair[:2]) for pair in truth.contacts} & {
+            frozenset((name, truth.names[other])) for name in still for other in launched
+        }
+    assert inside
+    assert truth.position[rows] == pytest.approx(started.position[rows], abs=1e-3)
+    assert (truth.position[launched, 2] > 0.05).all()
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -121,11 +121,14 @@ class BulletEngine(Engine):
         return number
 
     def _part_ghosts(self, number: int) -> None:
-        """Keep what is not solid from touching anything; rays meet it all the same."""
-        c = self._client
-        for ghost in self._ghosts:
+        """Keep a body from touching what it is to pass through; rays meet it all the same."""
+        c, new = self._client, self._bodies[number].spec
+        old = [body.spec for body in self._bodies[:number]]
+        passing = [n for n, spec in enumerate(old) if spec.name in new.passes or new.name in spec.passes]
+        for ghost in {*self._ghosts, *([number] if passing else [])}:
             shape = 0 if self._bodies[ghost].spec.mount is not None else -1  # what hangs on a mount is a link
-            for other in range(number) if ghost == number else (number,):
+            whole = range(number) if not new.solid else passing
+            for other in whole if ghost == number else (number,):
                 for link in range(-1, len(self._bodies[other].joints)):
                     bullet.setCollisionFilterPair(
                         self._bodies[ghost].uid, self._bodies[other].uid, shape, link, 0, physicsClientId=c

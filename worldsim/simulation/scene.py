@@ -102,6 +102,7 @@ class BodySpec:
         mount: the joint by which a primitive hangs on the world; None for a loose one.
         solid: False for what blocks the view and lets everything through (a strip curtain).
         cavity: the room inside, of a container; None for what holds nothing. Only the truth tells of it.
+        passes: names of bodies that it goes through as if they were not there, and they through it (PyBullet alone).
     """
 
     name: str
@@ -122,6 +123,7 @@ class BodySpec:
     joint_damping_nms: float = 0.0
     appearance: tuple[float, ...] | None = None
     solid: bool = True
+    passes: tuple[str, ...] = ()
     mount: Mount | None = None
     cavity: Cavity | None = None
 

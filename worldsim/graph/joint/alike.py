@@ -25,9 +25,8 @@ from worldsim.graph.joint.evidence import stable_cholesky
 SPREADS = (0.0, 0.01, 0.05, 0.2)
 """Coefficients of variation of instances about their class that are tried; at 0 they are one and the same."""
 
-SPREAD_PRIOR = (0.5, 1.0 / 6.0, 1.0 / 6.0, 1.0 / 6.0)
-"""Their probabilities before any edge is seen: as likely alike (one law, or one make) as not."""
-
+SPREAD_PRIOR = (0.6, 0.4 / 3.0, 0.4 / 3.0, 0.4 / 3.0)
+"""Their probabilities before any edge is seen: rather alike (one law, or one make) than not."""
 
 SIGNS = (0.0, 1.0, -1.0)
 """Of the strength in each state."""

@@ -1,8 +1,10 @@
-"""Welds that are made and broken: a bank of hypotheses of when two bodies were last joined.
+"""Welds that are made and broken: a bank of hypotheses of whether two bodies are joined, and since when.
 
 A weld holds the distance of two centres by a stiff damped bond, and damps all of their relative motion. Whether there
-is one is asked of every frame anew: beside *free* each pair keeps a few hypotheses "joined since a while ago", each a
-Kalman filter of the relative motion under the bond, and weighs all by how well they foretold the next place.
+is one is asked of every frame anew: *free* and *joined* each keep a few hypotheses "so since k frames ago", each a
+Kalman filter of the relative motion, and all are weighed by how well they foretold the next place. What else pulls at
+the two (springs, a third body) lasts: it is an acceleration that wanders slowly and at times jumps, and is part of the
+state. Were it noise that each frame draws anew, it could excuse for many frames what only a bond does.
 """
 
 from __future__ import annotations
@@ -25,18 +27,24 @@ class BondSettings:
 
     Attributes:
         stiffness_n_m, damping_n_s_m: of a bond of the class.
-        acceleration_m_s2: standard deviation of what other forces do to the relative motion within a frame.
-        made_per_s, broken_per_s: hazards.
-        bonds: hypotheses of when the bond was made that are kept a pair.
+        acceleration_m_s2: standard deviation of what other forces do to the relative motion, after a jump.
+        wander_m_s2: of their change within a second, jumps apart.
+        rough_m_s2: of what is left over in each frame.
+        made_per_s, broken_per_s: hazards of the bond.
+        jumps_per_s: hazard of a jump of the other forces.
+        ages: frames for which hypotheses that began in different frames are kept apart.
         blow_m_s: by how much a blow may change the relative velocity.
     """
 
     stiffness_n_m: float = 300.0
     damping_n_s_m: float = 4.0
-    acceleration_m_s2: float = 1.5
-    made_per_s: float = 0.002
+    acceleration_m_s2: float = 3.0
+    wander_m_s2: float = 0.4
+    rough_m_s2: float = 0.1
+    made_per_s: float = 0.007
     broken_per_s: float = 0.3
-    bonds: int = 5
+    jumps_per_s: float = 0.03
+    ages: int = 8
     blow_m_s: float = 1.0
 
     def __post_init__(self) -> None:
@@ -46,20 +54,22 @@ class BondSettings:
             ConfigurationError: a setting cannot work.
         """
         numbers = (self.stiffness_n_m, self.damping_n_s_m, self.acceleration_m_s2, self.made_per_s, self.broken_per_s)
-        if min(numbers) <= 0.0 or self.bonds < 1 or self.blow_m_s < 0.0:
+        least = min(self.wander_m_s2, self.rough_m_s2, self.jumps_per_s, self.blow_m_s)
+        if min(numbers) <= 0.0 or least < 0.0 or self.ages < 1:
             raise ConfigurationError(f"BondSettings: {self} has a number that cannot work; all must be positive.")
 
 
 class BondFilter:
-    """Follows E pairs of bodies, frame by frame; hypothesis 0 of each pair is *free*, the others are bonds.
+    """Follows E pairs of bodies, frame by frame, each under H hypotheses: free, then joined, youngest first.
 
-    The state of a hypothesis is the relative place, the relative velocity and the length that the bond holds. Under a
-    bond the line between the two pulls towards that length; the motion of one frame is linear about the line's present
-    direction. When a bond is made, place and velocity are those of *free* and the length is the present distance; when
-    it breaks, *free* takes over what the bonds believed.
+    The state of a hypothesis is the relative place, velocity and acceleration by other forces, and the length that the
+    bond holds: [3 D + 1]. Under a bond the line between the two pulls towards that length; the motion of one frame is
+    linear about the line's present direction. What is made anew in a frame (a bond made or broken, or a jump of the
+    other forces) starts a hypothesis of its own; after `ages` frames it is merged with the older ones, which by then
+    are as likely as they will ever be.
 
     Source: Blom and Bar-Shalom (1988), "The interacting multiple model algorithm", for the transitions; ours keeps
-    several bonds of different age apart, as in Bayesian online change-point detection (Adams and MacKay 2007).
+    hypotheses of different age apart, as in Bayesian online change-point detection (Adams and MacKay 2007).
     """
 
     def __init__(self, inverse_reduced_mass: Float[Tensor, " E"], settings: BondSettings | None = None) -> None:
@@ -71,14 +81,18 @@ class BondFilter:
         """
         self.settings = settings or BondSettings()
         self._inverse_mass = inverse_reduced_mass.double()
-        self._mean: Tensor | None = None
-        self._covariance = inverse_reduced_mass.new_zeros(0)
-        self._log_weight = inverse_reduced_mass.new_zeros(0)
+        self._bank: _Bank | None = None
 
     @property
     def probability(self) -> Float[Tensor, " E"]:
         """Return the probability that each pair is joined now."""
-        return 1.0 - torch.softmax(self._log_weight, 0)[0]
+        if self._bank is None:
+            return torch.full_like(self._inverse_mass, self._at_rest())
+        return torch.softmax(self._bank.log_weight.flatten(0, 1), 0).view_as(self._bank.log_weight)[1].sum(0)
+
+    def _at_rest(self) -> float:
+        """Return the share of time that a pair is joined."""
+        return self.settings.made_per_s / (self.settings.made_per_s + self.settings.broken_per_s)
 
     def observe(
         self, apart: Float[Tensor, "E D"], noise_std_m: float, dt_s: float, struck: Bool[Tensor, " E"]
@@ -92,117 +106,157 @@ class BondFilter:
             struck: [E] one of the two may have been hit since the frame before.
         """
         apart = apart.double()
-        if self._mean is None:
-            self._start(apart, noise_std_m)
+        if self._bank is None:
+            self._bank = self._start(apart, noise_std_m)
             return self.probability
-        self._switch(dt_s)
-        self._predict(dt_s, struck)
-        self._correct(apart, noise_std_m, struck)
+        bank = self._switched(self._bank, dt_s)
+        bank = self._predicted(bank, dt_s, struck)
+        self._bank = _corrected(bank, apart, noise_std_m, struck)
         return self.probability
 
-    def _start(self, apart: Tensor, noise_std_m: float) -> None:
+    def _start(self, apart: Tensor, noise_std_m: float) -> _Bank:
         count, dimension = apart.shape
-        banks = 1 + self.settings.bonds
-        mean = apart.new_zeros(banks, count, 2 * dimension + 1)
+        shape = (2, 1 + self.settings.ages, count)
+        mean = apart.new_zeros(*shape, 3 * dimension + 1)
         mean[..., :dimension] = apart
         mean[..., -1] = apart.norm(dim=-1)
-        spread = apart.new_tensor(
-            [noise_std_m**2] * dimension + [self.settings.blow_m_s**2] * dimension + [noise_std_m**2]
-        )
-        self._mean = mean
-        self._covariance = torch.diag_embed(spread).expand(banks, count, -1, -1).clone()
-        log_weight = apart.new_full((banks, count), -torch.inf)
-        joined = self.settings.made_per_s / (self.settings.made_per_s + self.settings.broken_per_s)
-        log_weight[0], log_weight[1] = math.log1p(-joined), math.log(joined)
-        self._log_weight = log_weight
+        deviations = [noise_std_m, self.settings.blow_m_s, self.settings.acceleration_m_s2]
+        spread = apart.new_tensor([each**2 for each in deviations for _ in range(dimension)] + [noise_std_m**2])
+        log_weight = apart.new_full(shape, -torch.inf)
+        joined = self._at_rest()
+        log_weight[0, -1], log_weight[1, -1] = math.log1p(-joined), math.log(joined)
+        return _Bank(mean, torch.diag_embed(spread).expand(*shape, -1, -1).clone(), log_weight)
 
-    def _switch(self, dt_s: float) -> None:
-        """Let bonds be made and broken: the lightest bond gives way to one that is made now."""
-        assert self._mean is not None
+    def _switched(self, bank: _Bank, dt_s: float) -> _Bank:
+        """Let bonds be made and broken and other forces jump; all hypotheses grow older by a frame."""
         settings = self.settings
-        made, broken = -math.expm1(-settings.made_per_s * dt_s), -math.expm1(-settings.broken_per_s * dt_s)
-        weight, mean, covariance = self._log_weight, self._mean, self._covariance
-        pair = torch.arange(weight.shape[1], device=weight.device)
-        parts = torch.cat([weight[:1] + math.log1p(-made), weight[1:] + math.log(broken)])
-        freed = torch.logsumexp(parts, 0)
-        share = (parts - freed).exp()[..., None]
-        free_mean = (share * mean).sum(0)
-        miss = mean - free_mean
-        free_covariance = (share[..., None] * (covariance + miss[..., None] * miss[..., None, :])).sum(0)
-        fresh_mean, fresh_covariance = self._joined(mean[0], covariance[0])
-        place = 1 + weight[1:].argmin(0)
-        kept = weight + math.log1p(-broken)
-        # the weight of the bond that gives way stays with the bonds: only its age is forgotten
-        log_weight = kept.index_put((place, pair), torch.logaddexp(weight[0] + math.log(made), kept[place, pair]))
-        log_weight[0] = freed
-        mean, covariance = mean.clone(), covariance.clone()
-        mean[place, pair], covariance[place, pair] = fresh_mean, fresh_covariance
-        mean[0], covariance[0] = free_mean, free_covariance
-        self._mean, self._covariance = mean, covariance
-        self._log_weight = log_weight - torch.logsumexp(log_weight, 0)
-
-    @staticmethod
-    def _joined(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the state of pairs that are joined at this moment: their bond holds the present distance."""
-        dimension = mean.shape[-1] // 2
-        distance = mean[:, :dimension].norm(dim=-1).clamp_min(LEAST_DISTANCE_M)
-        step = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device).expand(len(mean), -1, -1).clone()
-        step[:, -1] = 0.0
-        step[:, -1, :dimension] = mean[:, :dimension] / distance[:, None]
-        joined = torch.cat([mean[:, :-1], distance[:, None]], -1)
-        return joined, step @ covariance @ step.mT
-
-    def _predict(self, dt_s: float, struck: Bool[Tensor, " E"]) -> None:
-        assert self._mean is not None
-        mean = self._mean
-        dimension = mean.shape[-1] // 2
-        step = self._steps(mean, dt_s)
-        noise = mean.new_zeros(mean.shape[-1], mean.shape[-1])
-        block = mean.new_tensor([[0.25 * dt_s**4, 0.5 * dt_s**3], [0.5 * dt_s**3, dt_s**2]])
-        noise[:-1, :-1] = torch.kron(block, torch.eye(dimension, dtype=mean.dtype, device=mean.device))
-        covariance = step @ self._covariance @ step.mT + self.settings.acceleration_m_s2**2 * noise
-        blow = struck.to(mean.dtype) * self.settings.blow_m_s**2
-        blown = torch.zeros_like(covariance)
-        blown[..., :dimension, :dimension] = torch.eye(dimension, dtype=mean.dtype) * (blow * dt_s**2)[:, None, None]
-        blown[..., dimension:-1, dimension:-1] = torch.eye(dimension, dtype=mean.dtype) * blow[:, None, None]
-        self._mean = (step @ mean[..., None])[..., 0]
-        self._covariance = 0.5 * (covariance + covariance.mT) + blown
-
-    def _steps(self, mean: Tensor, dt_s: float) -> Float[Tensor, "B E X X"]:
-        """Return the transition of every hypothesis over a frame: free flight, or the bond's damped oscillation."""
-        dimension = mean.shape[-1] // 2
-        eye = torch.eye(mean.shape[-1], dtype=mean.dtype, device=mean.device)
-        free = eye.clone()
-        free[:dimension, dimension:-1] += dt_s * eye[:dimension, :dimension]
-        along = mean[1:, :, :dimension]
-        along = along / along.norm(dim=-1, keepdim=True).clamp_min(LEAST_DISTANCE_M)
-        radial = along[..., :, None] * along[..., None, :]
-        rate = mean.new_zeros(*along.shape[:2], mean.shape[-1], mean.shape[-1])
-        stiff = (self.settings.stiffness_n_m * self._inverse_mass)[:, None, None]
-        rate[..., :dimension, dimension:-1] = eye[:dimension, :dimension]
-        rate[..., dimension:-1, :dimension] = -stiff * radial
-        rate[..., dimension:-1, -1] = stiff[..., 0] * along
-        damped = (self.settings.damping_n_s_m * self._inverse_mass)[:, None, None] * eye[:dimension, :dimension]
-        rate[..., dimension:-1, dimension:-1] = -damped
-        bonds = torch.linalg.matrix_exp(dt_s * rate)
-        return torch.cat([free.expand(1, *bonds.shape[1:]), bonds])
-
-    def _correct(self, apart: Tensor, noise_std_m: float, struck: Bool[Tensor, " E"]) -> None:
-        assert self._mean is not None
-        dimension = apart.shape[-1]
-        mean, covariance = self._mean, self._covariance
-        spread = covariance[..., :dimension, :dimension].clone()
-        spread.diagonal(dim1=-2, dim2=-1).add_(noise_std_m**2)
-        factor = torch.linalg.cholesky(spread)
-        miss = apart - mean[..., :dimension]
-        white = torch.linalg.solve_triangular(
-            factor, torch.cat([miss[..., None], covariance[..., :dimension, :]], -1), upper=False
+        made, broken, jump = (
+            -math.expm1(-rate * dt_s) for rate in (settings.made_per_s, settings.broken_per_s, settings.jumps_per_s)
         )
-        residual, gain = white[..., 0], white[..., 1:]
-        log_density = -0.5 * residual.square().sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        self._mean = mean + (gain.mT @ residual[..., None])[..., 0]
-        corrected = covariance - gain.mT @ gain
-        self._covariance = 0.5 * (corrected + corrected.mT)
-        # a blow may do anything: what follows it says nothing of a bond, only where the two are now
-        log_weight = self._log_weight + torch.where(struck, torch.zeros_like(log_density), log_density)
-        self._log_weight = log_weight - torch.logsumexp(log_weight, 0)
+        free, joined = (bank.of(mode).merged() for mode in (0, 1))
+        dimension = (bank.mean.shape[-1] - 1) // 3
+        fresh = [
+            _Bank.stacked([joined.weighed(broken), free.weighed(jump).jumped(settings.acceleration_m_s2)]).merged(),
+            _Bank.stacked(
+                [free.weighed(made).bound(dimension), joined.weighed(jump).jumped(settings.acceleration_m_s2)]
+            ).merged(),
+        ]
+        modes = []
+        for mode, leaving in enumerate((made, broken)):
+            kept = bank.of(mode).weighed((1.0 - leaving) * (1.0 - jump))
+            oldest = kept.rows(slice(-2, None)).merged()
+            modes.append(_Bank.stacked([fresh[mode], *(kept.rows(slice(0, -2)).each()), oldest]))
+        return _Bank.stacked(modes)
+
+    def _predicted(self, bank: _Bank, dt_s: float, struck: Bool[Tensor, " E"]) -> _Bank:
+        settings, mean = self.settings, bank.mean
+        dimension = (mean.shape[-1] - 1) // 3
+        step = self._steps(mean, dt_s)
+        eye = torch.eye(dimension, dtype=mean.dtype, device=mean.device)
+        noise = torch.zeros_like(bank.covariance)
+        rough = mean.new_tensor([[0.25 * dt_s**4, 0.5 * dt_s**3], [0.5 * dt_s**3, dt_s**2]])
+        noise[..., : 2 * dimension, : 2 * dimension] = settings.rough_m_s2**2 * torch.kron(rough, eye)
+        noise[..., 2 * dimension : -1, 2 * dimension : -1] = settings.wander_m_s2**2 * dt_s * eye
+        blow = struck.to(mean.dtype)[:, None, None] * settings.blow_m_s**2 * eye
+        noise[..., :dimension, :dimension] += blow * dt_s**2
+        noise[..., dimension : 2 * dimension, dimension : 2 * dimension] += blow
+        covariance = step @ bank.covariance @ step.mT + noise
+        return _Bank((step @ mean[..., None])[..., 0], 0.5 * (covariance + covariance.mT), bank.log_weight)
+
+    def _steps(self, mean: Tensor, dt_s: float) -> Float[Tensor, "two A E X X"]:
+        """Return the transition of every hypothesis over a frame: free flight, or the bond's damped oscillation."""
+        dimension = (mean.shape[-1] - 1) // 3
+        eye = torch.eye(dimension, dtype=mean.dtype, device=mean.device)
+        place, speed, pull = (slice(k * dimension, (k + 1) * dimension) for k in range(3))
+        along = mean[1, ..., place]
+        along = along / along.norm(dim=-1, keepdim=True).clamp_min(LEAST_DISTANCE_M)
+        stiff = (self.settings.stiffness_n_m * self._inverse_mass)[:, None]
+        rate = mean.new_zeros(*mean.shape, mean.shape[-1])
+        rate[..., place, speed] = eye
+        rate[..., speed, pull] = eye
+        rate[1, ..., speed, place] = -stiff[..., None] * along[..., :, None] * along[..., None, :]
+        rate[1, ..., speed, -1] = stiff * along
+        rate[1, ..., speed, speed] = -(self.settings.damping_n_s_m * self._inverse_mass)[:, None, None] * eye
+        return torch.linalg.matrix_exp(dt_s * rate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bank:
+    """Hypotheses of E pairs, each a weighed Gaussian; the leading axes are the mode (free, joined) and the age.
+
+    Attributes:
+        mean: [*, E, X]; covariance: [*, E, X, X]; log_weight: [*, E].
+    """
+
+    mean: Float[Tensor, "*H E X"]
+    covariance: Float[Tensor, "*H E X X"]
+    log_weight: Float[Tensor, "*H E"]
+
+    @classmethod
+    def stacked(cls, parts: list[_Bank]) -> _Bank:
+        """Return single hypotheses side by side."""
+        return cls(*(torch.stack([getattr(p, name) for p in parts]) for name in _FIELDS))
+
+    def of(self, mode: int) -> _Bank:
+        """Return the hypotheses of one mode."""
+        return _Bank(self.mean[mode], self.covariance[mode], self.log_weight[mode])
+
+    def rows(self, which: slice) -> _Bank:
+        """Return some of the hypotheses of a mode."""
+        return _Bank(self.mean[which], self.covariance[which], self.log_weight[which])
+
+    def each(self) -> list[_Bank]:
+        """Return the hypotheses of a mode one by one."""
+        return [self.of(age) for age in range(len(self.mean))]
+
+    def weighed(self, factor: float) -> _Bank:
+        """Return the same with weights times `factor`."""
+        return _Bank(self.mean, self.covariance, self.log_weight + math.log(max(factor, 1e-300)))
+
+    def merged(self) -> _Bank:
+        """Return one Gaussian with the moments of all along the first axis."""
+        total = torch.logsumexp(self.log_weight, 0)
+        share = torch.softmax(self.log_weight.clamp_min(-1e300), 0)[..., None]
+        mean = (share * self.mean).sum(0)
+        miss = self.mean - mean
+        covariance = (share[..., None] * (self.covariance + miss[..., :, None] * miss[..., None, :])).sum(0)
+        return _Bank(mean, covariance, total)
+
+    def jumped(self, deviation: float) -> _Bank:
+        """Return a hypothesis whose other forces have just changed by about `deviation`, m/s^2."""
+        dimension = (self.mean.shape[-1] - 1) // 3
+        extra = self.mean.new_zeros(self.mean.shape[-1])
+        extra[2 * dimension : -1] = deviation**2
+        return _Bank(self.mean, self.covariance + torch.diag(extra), self.log_weight)
+
+    def bound(self, dimension: int) -> _Bank:
+        """Return pairs that are joined at this moment: their bond holds the present distance."""
+        distance = self.mean[:, :dimension].norm(dim=-1).clamp_min(LEAST_DISTANCE_M)
+        step = torch.eye(self.mean.shape[-1], dtype=self.mean.dtype, device=self.mean.device)
+        step = step.expand_as(self.covariance).clone()
+        step[:, -1] = 0.0
+        step[:, -1, :dimension] = self.mean[:, :dimension] / distance[:, None]
+        mean = torch.cat([self.mean[:, :-1], distance[:, None]], -1)
+        return _Bank(mean, step @ self.covariance @ step.mT, self.log_weight)
+
+
+_FIELDS = ("mean", "covariance", "log_weight")
+
+
+def _corrected(bank: _Bank, apart: Tensor, noise_std_m: float, struck: Bool[Tensor, " E"]) -> _Bank:
+    dimension = apart.shape[-1]
+    mean, covariance = bank.mean, bank.covariance
+    spread = covariance[..., :dimension, :dimension].clone()
+    spread.diagonal(dim1=-2, dim2=-1).add_(noise_std_m**2)
+    factor = torch.linalg.cholesky(spread)
+    miss = apart - mean[..., :dimension]
+    white = torch.linalg.solve_triangular(
+        factor, torch.cat([miss[..., None], covariance[..., :dimension, :]], -1), upper=False
+    )
+    residual, gain = white[..., 0], white[..., 1:]
+    log_density = -0.5 * residual.square().sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    corrected = covariance - gain.mT @ gain
+    # a blow may do anything: what follows it says nothing of a bond, only where the two are now
+    log_weight = bank.log_weight + torch.where(struck, torch.zeros_like(log_density), log_density)
+    log_weight = log_weight - torch.logsumexp(log_weight.flatten(0, 1), 0)
+    return _Bank(mean + (gain.mT @ residual[..., None])[..., 0], 0.5 * (corrected + corrected.mT), log_weight)
