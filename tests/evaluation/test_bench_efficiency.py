@@ -13,7 +13,11 @@ from worldsim.errors import ConfigurationError, DataError
 from worldsim.evaluation.baselines import load_baseline, record_seed, recorded_baselines, recorded_seeds
 from worldsim.evaluation.bench import BenchOptions
 from worldsim.evaluation.bench_efficiency import SCENARIOS_BAR, efficiency_figures, reaches
+from worldsim.evaluation.efficiency_page import Side, acting_curve, render_efficiency_page, training_curve
+from worldsim.evaluation.jsonable import dump_json
+from worldsim.evaluation.online_learning import Learned
 from worldsim.evaluation.statistics import Estimate
+from worldsim.evaluation.sweep import Score
 from worldsim.evaluation.training import Evaluation, SeedResult, TrainOptions
 
 
@@ -54,6 +58,22 @@ def test_a_record_is_gone_on_with_by_more_seeds_and_by_no_other_training(tmp_pat
         recorded_seeds(file, TrainOptions("Intercept", "ppo", steps=200))
 
 
+def test_curves_leave_out_the_episode_that_was_cut_and_the_page_says_where_it_does_not_reach(tmp_path):
+    score = [Score(True, total, 1.0, 50) for total in (1.0, 3.0, -100.0)]
+    runs = [Learned(seed, 130, ((0, score[0]), (50, score[1]), (100, score[2])), (), ()) for seed in range(2)]
+    rng = np.random.default_rng(0)
+    ours = acting_curve(runs, 100, rng)
+    assert [estimate.value for _, estimate in ours] == [1.0, 3.0]
+    theirs = training_curve(load_baseline(recorded(tmp_path)), rng)
+    assert [step for step, _ in theirs] == [0.0, 100.0]
+    page = render_efficiency_page("ours", {"Intercept": Side(ours, {"<ppo>": theirs}, False)}, 100)
+    assert "it does not on Intercept." in page
+    assert page.count("<svg") == 1
+    assert "&lt;ppo&gt;" in page
+    again = Learned.from_json(json.loads(dump_json(runs[0])))
+    assert again == runs[0]
+
+
 def test_an_interval_is_reached_by_both_ends():
     theirs = Estimate(2.0, 1.0, 3.0, 10)
     assert reaches(Estimate(2.0, 1.0, 3.0, 10), theirs)
@@ -66,9 +86,14 @@ def test_an_interval_is_reached_by_both_ends():
 def test_every_recorded_scenario_is_told_beside_its_baselines(tmp_path):
     recorded(tmp_path, agent="ppo", level=-900.0)
     recorded(tmp_path, agent="sac", level=-1000.0)
-    figures = efficiency_figures(BenchOptions(quick=True, data=tmp_path))
+    out = tmp_path / "out"
+    figures = efficiency_figures(BenchOptions(quick=True, data=tmp_path, out=out))
+    page = (out / "learning-curves.html").read_text()
+    assert page.count("<svg") == 1
+    assert "on 1 of 1 scenarios." in page
+    assert len(list((out / "episodes").glob("*.json"))) == 1
     assert len(recorded_baselines(tmp_path)["Intercept"]) == 2
-    assert set(figures[0].baselines) == {"ppo, 100 frames", "sac, 100 frames"}
+    assert set(figures[0].baselines) == {"ppo, 100 frames, 2 seeds", "sac, 100 frames, 2 seeds"}
     assert figures[0].bar is None
     assert (figures[-1].value, figures[-1].bar, figures[-1].n) == (1.0, f">= {SCENARIOS_BAR}", 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def _models(seeds: range, options: BenchOptions, play_all: JobMap) -> dict[str, 
     """Return the runs of the agent that learns models of things."""
     folder = None if options.out is None else options.out / "episodes"
     frames = _QUICK_FRAMES if options.quick else _FRAMES
-    play = kept_jobs(play_all, folder, _learned)
+    play = kept_jobs(play_all, folder, Learned.from_json)
     composed = [ComposedJob(_job(seed, 0, options), APART, frames) for seed in seeds]
     found = {COMPOSED: play(composed_job, composed)}
     for who, learned_from in ((THERE, len(APART) * frames), (BLANK, 0)):
@@ -79,7 +79,7 @@ def _models(seeds: range, options: BenchOptions, play_all: JobMap) -> dict[str, 
 def _networks(seeds: range, options: BenchOptions, play_all: JobMap) -> dict[str, list[Monolith]]:
     """Return the runs of one network on the flat observation, of house and park in turns and of where both meet."""
     folder: Path | None = None if options.out is None else options.out / "episodes"
-    play = kept_jobs(play_all, folder, lambda row: Monolith(row["weights"], _scores(row["scores"])))
+    play = kept_jobs(play_all, folder, lambda row: Monolith(row["weights"], tuple(Score(**s) for s in row["scores"])))
     frames, episodes = len(APART) * (_QUICK_FRAMES if options.quick else _FRAMES), _episodes(options)
     found = {}
     for units in _UNITS[:1] if options.quick else _UNITS:
@@ -111,15 +111,6 @@ def _arguments(options: BenchOptions) -> tuple[tuple[str, Any], ...]:
 
 def _success(runs: Sequence[Learned | Monolith]) -> float:
     return float(np.mean([score.success for run in runs for score in run.scores]))
-
-
-def _scores(rows: Sequence[Mapping[str, Any]]) -> tuple[Score, ...]:
-    return tuple(Score(**row) for row in rows)
-
-
-def _learned(row: Mapping[str, Any]) -> Learned:
-    curve = tuple((before, Score(**score)) for before, score in row["curve"])
-    return Learned(row["seed"], row["frames"], curve, _scores(row["scores"]), tuple(row["models"]))
 
 
 def _ratio(ours: list[np.ndarray], theirs: list[np.ndarray], rng: np.random.Generator) -> tuple[float, float, float]:

@@ -6,6 +6,8 @@ import numpy as np
 
 from worldsim.evaluation.baselines import Baseline, recorded_baselines
 from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.efficiency_page import Side, acting_curve, render_efficiency_page, training_curve
+from worldsim.evaluation.kept_stages import kept_jobs
 from worldsim.evaluation.online_learning import Learned, LearningJob, learn_job
 from worldsim.evaluation.ray_workers import job_map
 from worldsim.evaluation.statistics import Estimate, bootstrap, interquartile_mean
@@ -27,7 +29,8 @@ def efficiency_figures(options: BenchOptions) -> list[Figure]:
 
     The scenarios are those of which a baseline was recorded (`worldsim.evaluation.baselines`); the baselines were
     evaluated on the same held-out episodes. With ``--data FOLDER`` the records of that folder are taken instead. Where
-    nothing was recorded the figure is NaN, which does not hold.
+    nothing was recorded the figure is NaN, which does not hold. With ``--out`` every run is kept in that folder, so
+    that an interrupted measurement goes on, and ``learning-curves.html`` draws the curves together.
     """
     baselines = recorded_baselines(options.data)
     reaching = "efficiency: scenarios on which the agent reaches the better baseline"
@@ -36,21 +39,28 @@ def efficiency_figures(options: BenchOptions) -> list[Figure]:
         return [Figure.at_least(reaching, float("nan"), SCENARIOS_BAR, n=0)]
     seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
     frames, episodes = (_QUICK_FRAMES, _QUICK_EPISODES) if options.quick else (FRAMES, _EPISODES)
-    figures, reached = [], 0
+    folder = None if options.out is None else options.out / "episodes"
+    figures, sides = [], {}
     for scenario, recorded in baselines.items():
         jobs = [
             LearningJob(scenario, AGENT, seed, frames, episodes, scenario_arguments=(("reward", "dense"),))
             for seed in seeds
         ]
         with job_map(options.ray) as play_all:
-            runs: list[Learned] = play_all(learn_job, jobs)
+            runs: list[Learned] = kept_jobs(play_all, folder, Learned.from_json)(learn_job, jobs)
         ours = bootstrap([np.array([s.total for s in run.scores]) for run in runs], interquartile_mean, rng)
         best, theirs = _better(recorded, rng)
-        reached += reaches(ours, theirs)
+        curves = {_named(b): training_curve(b, rng) for b in recorded}
+        sides[scenario] = Side(acting_curve(runs, frames, rng), curves, reaches(ours, theirs))
         beside = {_named(b): bootstrap(b.returns, interquartile_mean, rng).value for b in recorded}
         options.tell(f"agents: efficiency, {scenario}: {ours.value:.2f}, {best}: {theirs.value:.2f}")
         name = f"{scenario}: dense return after {frames} frames from the generic start (IQM)"
         figures.append(Figure.told(name, ours.value, interval=ours.interval, n=ours.n, baselines=beside))
+    if options.out is not None:
+        page = render_efficiency_page(AGENT, sides, frames)
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "learning-curves.html").write_text(page, encoding="utf-8")
+    reached = sum(side.reaches for side in sides.values())
     return [*figures, Figure.at_least(reaching, float(reached), SCENARIOS_BAR, n=len(baselines))]
 
 
@@ -66,4 +76,4 @@ def _better(recorded: list[Baseline], rng: np.random.Generator) -> tuple[str, Es
 
 
 def _named(baseline: Baseline) -> str:
-    return f"{baseline.agent}, {baseline.steps} frames"
+    return f"{baseline.agent}, {baseline.steps} frames, {len(baseline.returns)} seeds"

@@ -72,6 +72,12 @@ class Learned:
     scores: tuple[Score, ...]
     models: tuple[str, ...]
 
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Learned:
+        """Return the run of which `worldsim.evaluation.jsonable.to_jsonable` made `row`."""
+        curve = tuple((before, Score(**score)) for before, score in row["curve"])
+        return cls(row["seed"], row["frames"], curve, tuple(Score(**s) for s in row["scores"]), tuple(row["models"]))
+
 
 def generic_registry(url: str = "sqlite://") -> Registry:
     """Return the registry at `url` (by default one in memory), with the generic card in it."""

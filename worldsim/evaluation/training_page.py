@@ -16,7 +16,7 @@ from worldsim.evaluation.report.plots import style, svg
 from worldsim.evaluation.statistics import Estimate, bootstrap, interquartile_mean
 from worldsim.evaluation.training import Evaluation, SeedResult
 
-__all__ = ["render_training_page", "training_metrics"]
+__all__ = ["plain_page", "render_training_page", "training_metrics"]
 
 _SERIES = ("s1", "s2", "s3", "s4", "s5")
 _SMOOTHED = 10  # episodes in a running mean
@@ -82,7 +82,6 @@ def render_training_page(
     rng: np.random.Generator,
 ) -> str:
     """Return the report page of a training as text; what comes from the run is escaped."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     plots = []
     curve = _curve(results, rng)
     if curve:
@@ -96,6 +95,26 @@ def render_training_page(
         plots.append((Markup(_episode_plot(results)), caption))
     rows = [(name.replace("_", " "), _shown(value)) for name, value in metrics.items() if name != "seeds"]
     lead = f"{len(results)} training(s), {sum(result.steps for result in results)} frames in all."
+    return plain_page(title, lead, plots, rows, run)
+
+
+def plain_page(
+    title: str,
+    lead: str,
+    plots: Sequence[tuple[Markup, str]],
+    rows: Sequence[tuple[str, str]],
+    run: Mapping[str, Any],
+) -> str:
+    """Return a self-contained page as text; all but the drawings is escaped.
+
+    Args:
+        title: of the page.
+        lead: its first sentence.
+        plots: drawings and their captions.
+        rows: names and values of the figures.
+        run: what it was made with.
+    """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_TEMPLATE).render(
         title=title, lead=lead, light=LIGHT, dark=DARK, plots=plots, rows=rows, run=dump_json(run, indent=2)
     )

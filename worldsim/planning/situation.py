@@ -14,6 +14,7 @@ from worldsim.types.observation import EgoState
 from worldsim.types.planning import Forecast
 
 _RESPONSE_RANGE_PER_S = (1.0, 30.0)  # beliefs about the own answer to commands outside this are not driven by
+_BROAD_MODEL = "generic/unknown"  # its parameters are of a thing that may be anything, and say nothing of commands
 _LOAD_GAP_M = (-0.2, 0.45)  # between the front and a held thing's near face: a gripper's reach, and the lag of a belief
 _LOAD_ASIDE_M = 0.4
 
@@ -69,10 +70,13 @@ def _discs(extent_m: tuple[float, float, float], ahead_m: float) -> tuple[list[f
 
 
 def believed_own_body(belief: WorldBelief, own_id: int | None, ego: EgoState | None) -> OwnBody | None:
-    """Return the own body as the belief holds it, as `ego` measured it where the belief does not, else None."""
+    """Return the own body as the belief holds it, as `ego` measured it where the belief does not, else None.
+
+    How it answers to commands is taken from the parameters of its model; where the broad model runs it, which knows no
+    commands, the answer is that of `OwnBody`.
+    """
     slot = None if own_id is None else belief.slot_of(own_id)
     if slot is not None:
-        speed_response, yaw_response = torch.exp(belief.parameters[slot, :2]).clamp(*_RESPONSE_RANGE_PER_S).tolist()
         body = _own_body(
             belief.position[slot].tolist(),
             belief.orientation_xyzw[slot].tolist(),
@@ -80,6 +84,9 @@ def believed_own_body(belief: WorldBelief, own_id: int | None, ego: EgoState | N
             float(belief.angular_velocity[slot, 2]),
             belief.extent_m[slot].tolist(),
         )
+        if belief.model_ids and belief.model_ids[int(belief.model_index[slot])] == _BROAD_MODEL:
+            return body
+        speed_response, yaw_response = torch.exp(belief.parameters[slot, :2]).clamp(*_RESPONSE_RANGE_PER_S).tolist()
         return replace(body, speed_response_per_s=speed_response, yaw_response_per_s=yaw_response)
     if ego is None:
         return None
