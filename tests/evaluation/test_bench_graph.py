@@ -23,7 +23,8 @@ def _score(seed: int, spread: float = 1.0) -> Score:
     right = torch.rand(SCENES, PAIRS, 1, generator=generator, dtype=torch.float64) < said
     owner = torch.arange(SCENES).repeat_interleave(6)
     error = spread * torch.randn(len(owner), generator=generator, dtype=torch.float64)
-    return Score(right[..., 0], said, right, error, owner, torch.zeros(SCENES, 5, 5, 1, 2))
+    inside = error.abs() <= 1.645  # the standard normal's central 90 %
+    return Score(right[..., 0], said, right, inside, owner, torch.zeros(SCENES, 5, 5, 1, 2))
 
 
 def test_sums_by_scene_give_the_calibration_error_of_all_edges() -> None:
