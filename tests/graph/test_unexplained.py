@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from worldsim.contracts.radial_basis import POWERS
 from worldsim.graph.unexplained import NONE, NOVEL, explain, law_in_basis, opened_laws
 from worldsim.interactions.charge import Charge
-from worldsim.interactions.radial import POWERS
 from worldsim.interactions.spring import Spring
 
 DISTANCE_M = torch.linspace(0.3, 1.5, 40, dtype=torch.float64)

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from worldsim.contracts import PairFrame
+from worldsim.contracts.radial_basis import POWERS
 from worldsim.errors import ConfigurationError
 from worldsim.interactions.charge import Charge
 from worldsim.interactions.drag import Drag
 from worldsim.interactions.force import ForceKind
-from worldsim.interactions.radial import POWERS, LearnedRadial, Radial, RadialPower
+from worldsim.interactions.radial import LearnedRadial, Radial, RadialPower
 from worldsim.interactions.spring import Spring
 from worldsim.interactions.tether import Tether
 from worldsim.types import ObjectStates

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from worldsim.contracts.radial_basis import POWERS
 from worldsim.contracts.scenario import Scenario
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_graph_lab import SETTINGS
@@ -27,7 +28,7 @@ from worldsim.graph.joint.opening import open_kinds, pair_laws
 from worldsim.graph.kinematics.bonds import BondFilter
 from worldsim.graph.unexplained import NOVEL, Explained, explain, law_in_basis, opened_laws
 from worldsim.interactions.charge import Charge
-from worldsim.interactions.radial import POWERS, RadialPower
+from worldsim.interactions.radial import RadialPower
 from worldsim.interactions.spring import Spring
 from worldsim.plugins import load_plugin
 from worldsim.simulation.bullet import BulletPhysics

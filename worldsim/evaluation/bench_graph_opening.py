@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldsim.contracts.radial_basis import POWERS
 from worldsim.evaluation.bench_graph_data import Scenes
 from worldsim.evaluation.bench_graph_scoring import SETTINGS, feed, new_filter
 from worldsim.graph.joint import ClassStrengths
 from worldsim.graph.joint.opening import OpenedKinds, open_kinds, pair_laws, refitted
-from worldsim.interactions.radial import POWERS, LearnedRadial, RadialPower
+from worldsim.interactions.radial import LearnedRadial, RadialPower
 
 OPENING = replace(SETTINGS, noise_bank_m=tuple(s for s in SETTINGS.noise_bank_m if s > 0.0), run_lengths=1)
 """Four collinear columns a pair are read with a noise floor, or rounding errors would be taken for laws."""

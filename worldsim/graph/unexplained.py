@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from worldsim.contracts.radial_basis import POWERS
 from worldsim.graph.joint import ForceLaw
 from worldsim.graph.joint.evidence import stable_cholesky
 from worldsim.graph.joint.opening import NULL_SHARE, OpenedKinds, open_kinds
-from worldsim.interactions.radial import POWERS
 
 NONE, NOVEL = -1, -2
 """What explains a pair: no force at all, or nothing that the library knows."""

@@ -10,14 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.contracts import EdgePrior
+from worldsim.contracts.radial_basis import POWERS
 from worldsim.errors import ConfigurationError
 from worldsim.interactions.force import ForceKind, direction_and_distance
 
 CORE_M = 5e-2
 """Below this distance the inverse powers grow no more."""
-
-POWERS = (1, 0, -1, -2)
-"""Exponents of the distance in the basis {r, 1, 1/r, 1/r^2}."""
 
 
 class Radial(ForceKind):
