@@ -7,6 +7,7 @@ are merged (Bayesian model reduction). This happens once a scene, not once a fra
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 
@@ -97,6 +98,8 @@ def open_kinds(mean: Float[Tensor, "P Q"], covariance: Float[Tensor, "P Q Q"], s
         scale: standard deviation of a coefficient before anything is known.
     """
     count, columns = mean.shape
+    if count == 0:
+        return OpenedKinds(torch.zeros(0, dtype=torch.int64), mean, covariance, torch.zeros(0, dtype=torch.int64))
     broad = scale**2 * torch.eye(columns, dtype=mean.dtype, device=mean.device)
     null = NULL_SHARE**2 * broad
     zero = torch.zeros_like(mean[0])
@@ -118,7 +121,49 @@ def open_kinds(mean: Float[Tensor, "P Q"], covariance: Float[Tensor, "P Q Q"], s
             best = max(range(len(scores)), key=scores.__getitem__)
             fresh = max(kinds, default=-1) + 1
             assignment[pair] = [-1, fresh, *kinds][best]
-    return _summary(assignment, mean, covariance, broad)
+    return _summary(_merged(assignment, mean, covariance, broad), mean, covariance, broad)
+
+
+def _merged(assignment: Tensor, mean: Tensor, covariance: Tensor, broad: Tensor) -> Tensor:
+    """Return the assignment with kinds merged, the most alike first, while one law explains the pairs of two as well.
+
+    A pair at a time cannot do it: each would have to leave its kind for one that explains it no better.
+    """
+    assignment = assignment.clone()
+    while len(kinds := sorted(set(assignment.tolist()) - {-1})) > 1:
+        members = {k: (assignment == k).nonzero()[:, 0] for k in kinds}
+        laws = {k: _pool(mean[m], covariance[m], broad) for k, m in members.items()}
+        gain, kept, gone = max(
+            (_log_odds_of_one_law(laws[a], laws[b], broad) + _restaurant(len(members[a]), len(members[b])), a, b)
+            for a, b in itertools.combinations(kinds, 2)
+        )
+        if gain <= 0.0:
+            break
+        assignment[members[gone]] = kept
+    return assignment
+
+
+def _log_odds_of_one_law(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], broad: Tensor) -> float:
+    """Return ln p(pairs | one law) - ln p(pairs | a law each), from the two posteriors, whose prior is N(0, `broad`).
+
+    Bayesian model reduction: it is the integral of the product of both posteriors over the prior (Friston, Parr and
+    Zeidman 2018, arXiv 1805.07092; all three are Gaussian here). Each law is known to no better than the pairs of a
+    kind deviate from it.
+    """
+    (law_a, spread_a), (law_b, spread_b) = a, b
+    told_a = torch.cholesky_inverse(torch.linalg.cholesky(spread_a + _deviation(law_a)))
+    told_b = torch.cholesky_inverse(torch.linalg.cholesky(spread_b + _deviation(law_b)))
+    prior = torch.cholesky_inverse(torch.linalg.cholesky(broad))
+    both, pull = told_a + told_b - prior, told_a @ law_a + told_b @ law_b
+    root = stable_cholesky(both)
+    volume = sum(torch.logdet(m) for m in (told_a, told_b)) - torch.logdet(prior) - 2.0 * root.diagonal().log().sum()
+    apart = law_a @ told_a @ law_a + law_b @ told_b @ law_b - pull @ torch.cholesky_solve(pull[:, None], root)[:, 0]
+    return float(0.5 * (volume - apart))
+
+
+def _restaurant(first: int, second: int) -> float:
+    """Return the log prior odds of one table over two, of so many guests each."""
+    return math.lgamma(first + second) - math.lgamma(first) - math.lgamma(second) - math.log(CONCENTRATION)
 
 
 def _summary(assignment: Tensor, mean: Tensor, covariance: Tensor, broad: Tensor) -> OpenedKinds:
