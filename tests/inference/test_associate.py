@@ -69,3 +69,16 @@ def test_nothing_in_reach_is_nobody_s_detection() -> None:
     far = seen(rng, position + 100.0, extent, look)
     found = associate(position, covariance, extent, look, np.ones(5, dtype=bool), far, np.full(5, 0.1))
     assert (found == -1).all()
+
+
+def test_a_thing_that_was_lost_beyond_all_bounds_spoils_nobody_s_match() -> None:
+    rng = np.random.default_rng(2)
+    position, covariance, extent, look = crowd(rng, 6, 8.0)
+    detections = seen(rng, position[:5], extent[:5], look[:5])
+    root = 1e41 * rng.standard_normal((3, 2))
+    covariance[5] = root @ root.T  # what rounding leaves of it is indefinite
+    found = associate(position, covariance, extent, look, np.ones(6, dtype=bool), detections, np.full(6, 0.1))
+    assert found[:5].tolist() == [0, 1, 2, 3, 4]
+    covariance[5] = np.inf
+    found = associate(position, covariance, extent, look, np.ones(6, dtype=bool), detections, np.full(6, 0.1))
+    assert found.tolist() == [0, 1, 2, 3, 4, -1]

@@ -18,6 +18,7 @@ from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
 from worldsim.types.record import CHANNELS, Channel, EventKind
 
+_LOST_M = 1e4  # a belief as wide as this has run away: nothing that is seen can be matched with it
 _REST_M_S, _REST_RAD_S = 0.06, 0.25
 _REST_GATE = 16.3  # squared Mahalanobis distance of the velocity from rest: 1 - 1e-3 of chi-square with 3 degrees
 _OWN_SIZE_VARIANCE = 1e-4
@@ -63,11 +64,16 @@ def _fallen(state: EngineState, matched: Matched, dt_s: float) -> Float[np.ndarr
 
 
 def bury(state: EngineState) -> Int[np.ndarray, " n"]:
-    """Drop objects that have all but ceased to exist; return their ids."""
+    """Drop objects that have all but ceased to exist, or that may be anywhere at all; return their ids."""
     loop = state.settings.loop
     unseen_s = state.belief.time_s - state.belief.last_seen_s.cpu().numpy()
     gone = state.belief.existence.cpu().numpy() < loop.death_existence
     gone |= ~state.ledger.settled & (unseen_s > loop.tentative_s)
+    variance = torch.diagonal(state.belief.joint_covariance, dim1=1, dim2=2)[:, :3].amax(-1).cpu().numpy()
+    lost = ~(variance < _LOST_M**2)
+    if state.own_slot is not None:
+        lost[state.own_slot] = False
+    gone |= lost
     gone &= state.alive
     slots = np.flatnonzero(gone)
     ids = state.ids[slots]

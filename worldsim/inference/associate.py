@@ -12,6 +12,7 @@ from worldsim.types.observation import Detections
 
 _GATE = 30.0  # squared Mahalanobis distance of the position, beyond 1 - 1e-6 of chi-square with 3 degrees
 _ATTRIBUTE_STD = 0.12  # of log size and of appearance: instances seen again differ by noise only
+_ROUNDING = 1e-14  # of a variance: what is left of it is never smaller
 _ATTRIBUTE_GATE = 60.0  # ten times what sensor noise makes of the same thing seen again
 
 
@@ -51,14 +52,17 @@ def associate(
     who = rows[near]
     spread = covariance[who] + detections.covariance[seen, :3, :3] + np.eye(3) * manoeuvre_m[who, None, None] ** 2
     away = detections.position[seen] - position[who]
-    distance, log_det = _weighed(away.astype(np.float64), spread.astype(np.float64))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite passes no gate
+        distance, log_det = _weighed(away.astype(np.float64), spread.astype(np.float64))
     size = np.log(detections.extent_m[seen]) - np.log(np.maximum(extent_m[who], 1e-6))
     look = detections.appearance[seen] - appearance[who]
     attribute = ((size**2).sum(-1) + (look**2).sum(-1)) / _ATTRIBUTE_STD**2
     # clutter beside a thing that was missed is far commoner than a thing that turns into another
-    allowed = (distance < _GATE) & (attribute < _ATTRIBUTE_GATE)
+    allowed = (distance < _GATE) & (attribute < _ATTRIBUTE_GATE) & np.isfinite(log_det)
     cost = 0.5 * (distance + attribute + log_det)
-    miss = 0.5 * (_GATE + _ATTRIBUTE_GATE) + 0.5 * float(log_det.max())
+    if not allowed.any():
+        return taken
+    miss = 0.5 * (_GATE + _ATTRIBUTE_GATE) + 0.5 * float(log_det[np.isfinite(log_det)].max())
     row, column = _assign(near[allowed], seen[allowed], cost[allowed], miss, len(rows), d)
     taken[rows[row]] = column
     return taken
@@ -69,14 +73,15 @@ def _weighed(
 ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Return the squared Mahalanobis distance of each pair and the log determinant of its covariance.
 
-    The Cholesky factor of a 3 x 3 matrix written out: thousands of calls of a solver take ten times as long.
+    The Cholesky factor of a 3 x 3 matrix written out: thousands of calls of a solver take ten times as long. What is so
+    wide that rounding makes it indefinite keeps a trace of its width, so that one lost thing spoils nobody's match.
     """
     x, y, z = away.T
     l00 = np.sqrt(spread[:, 0, 0])
     l10, l20 = spread[:, 1, 0] / l00, spread[:, 2, 0] / l00
-    l11 = np.sqrt(spread[:, 1, 1] - l10 * l10)
+    l11 = np.sqrt(np.maximum(spread[:, 1, 1] - l10 * l10, _ROUNDING * spread[:, 1, 1]))
     l21 = (spread[:, 2, 1] - l20 * l10) / l11
-    l22 = np.sqrt(spread[:, 2, 2] - l20 * l20 - l21 * l21)
+    l22 = np.sqrt(np.maximum(spread[:, 2, 2] - l20 * l20 - l21 * l21, _ROUNDING * spread[:, 2, 2]))
     first = x / l00
     second = (y - l10 * first) / l11
     third = (z - l20 * first - l21 * second) / l22
