@@ -193,8 +193,8 @@ def _derivative(
     if slope is None or count == 0:
         return slope
     is_log = library.is_log.index_select(0, model_index)[:, :count]
-    slope[:, :, TANGENT_DIM:] *= torch.where(is_log, natural[:, :count], 1.0).unsqueeze(1)
-    return slope
+    stretch = torch.where(is_log, natural[:, :count], 1.0).unsqueeze(1)  # what a model returns is the model's own
+    return torch.cat([slope[:, :, :TANGENT_DIM], slope[:, :, TANGENT_DIM:] * stretch], dim=-1)
 
 
 def _differences(
