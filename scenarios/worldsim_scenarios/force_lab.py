@@ -15,8 +15,7 @@ from worldsim.simulation.drivers import Launch, PairForce, PairForces
 from worldsim.simulation.drivers.pairs import PAIR_KINDS
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.types.planning import Preferences
-from worldsim_assets import appearance
-from worldsim_scenarios.stock import fence, floor, let_watch, onlooker, places_apart, tinted, worn
+from worldsim_scenarios.stock import fence, floor, let_watch, onlooker, places_apart, smooth_ball
 
 if TYPE_CHECKING:
     from worldsim.contracts.physics import Physics
@@ -39,7 +38,6 @@ CAMERA_RANGE_M = 60.0
 # ---------------------------------------------------------------------- assets
 
 FENCE_COLOUR: Vector = (0.30, 0.33, 0.37)
-BALL_COLOURS: tuple[Vector, ...] = ((0.85, 0.35, 0.25), (0.25, 0.55, 0.85), (0.35, 0.70, 0.40), (0.90, 0.75, 0.25))
 
 # ---------------------------------------------------------------------- variation space
 
@@ -99,7 +97,7 @@ class ForceLab(Scenario):
             raise ConfigurationError(f"ForceLab: {type(physics).__name__} cannot be furnished; it is no SceneBuilder.")
         half = 0.5 * math.sqrt(self.bodies * ROOM_M2) + BALL_M
         places = places_apart(self.bodies, (half - BALL_M, half - BALL_M), GAP_M * BALL_M, rng)
-        balls = [_ball(i, place, rng) for i, place in enumerate(places)]
+        balls = [smooth_ball(i, place, BALL_M, _drawn(rng, "mass_kg"), rng) for i, place in enumerate(places)]
         robot = onlooker(-half - YARD_M / 2.0, rng)
         physics.add_body(floor(2.0 * half + 4.0 * YARD_M), background=True)
         physics.add_body(robot)
@@ -167,22 +165,6 @@ def _pair(kind: str, first: str, second: str, distance: float, rng: np.random.Ge
     if kind == "tether":
         return PairForce(kind, first, second, _drawn(rng, "tether_n_m"), 1.1 * distance, 0.3)
     return PairForce(kind, first, second, _drawn(rng, "weld_n_m"), distance, 4.0)
-
-
-def _ball(number: int, place: np.ndarray, rng: np.random.Generator) -> BodySpec:
-    colour = BALL_COLOURS[number % len(BALL_COLOURS)]
-    return BodySpec(
-        name=f"ball_{number}",
-        kind="ball",
-        extent_m=(BALL_M, BALL_M, BALL_M),
-        position=(float(place[0]), float(place[1]), BALL_M / 2.0),
-        mass_kg=_drawn(rng, "mass_kg"),
-        shape="sphere",
-        colour=colour,
-        friction=0.0,
-        restitution=0.9,
-        appearance=worn(tinted(appearance("ball"), colour), rng),
-    )
 
 
 def _impulse(ball: BodySpec, rng: np.random.Generator) -> Vector:

@@ -14,7 +14,6 @@ from worldsim.errors import ConfigurationError
 from worldsim.simulation.drivers import Hoist, Launch, PairForce, PairForces, Trip
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.types.planning import Preferences
-from worldsim_assets import appearance
 from worldsim_scenarios.stock import (
     bulk_of,
     fence,
@@ -25,8 +24,7 @@ from worldsim_scenarios.stock import (
     onlooker,
     open_crate,
     places_apart,
-    tinted,
-    worn,
+    smooth_ball,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +55,6 @@ CAMERA_RANGE_M = 60.0
 # ---------------------------------------------------------------------- assets
 
 FENCE_COLOUR: Vector = (0.30, 0.33, 0.37)
-BALL_COLOURS: tuple[Vector, ...] = ((0.85, 0.35, 0.25), (0.25, 0.55, 0.85), (0.35, 0.70, 0.40), (0.90, 0.75, 0.25))
 CONTENT_SCALE = 0.34
 """Of the parcels in the crate."""
 
@@ -117,7 +114,7 @@ class Mixed(Scenario):
             raise ConfigurationError(f"Mixed: {type(physics).__name__} cannot be furnished; it is no SceneBuilder.")
         half = 0.5 * math.sqrt(self.bodies * ROOM_M2) + BALL_M
         places = places_apart(self.bodies, (half - BALL_M, half - BALL_M), GAP_M * BALL_M, rng)
-        balls = [_ball(i, place, rng) for i, place in enumerate(places)]
+        balls = [smooth_ball(i, place, BALL_M, _drawn(rng, "mass_kg"), rng) for i, place in enumerate(places)]
         crate, contents = _crate((CRATE_M, half + BEHIND_M, 0.0005), rng)
         robot = onlooker(-half - YARD_M / 2.0, rng)
         physics.add_body(floor(2.0 * half + 6.0 * YARD_M), background=True)
@@ -176,22 +173,6 @@ def _force(kind: str, first: str, second: str, distance: float, rng: np.random.G
     if kind == "magnet":
         return PairForce(kind, first, second, _drawn(rng, "magnet_n_m2"))
     return PairForce(kind, first, second, _drawn(rng, "weld_n_m"), distance, 4.0)
-
-
-def _ball(number: int, place: np.ndarray, rng: np.random.Generator) -> BodySpec:
-    colour = BALL_COLOURS[number % len(BALL_COLOURS)]
-    return BodySpec(
-        name=f"ball_{number}",
-        kind="ball",
-        extent_m=(BALL_M, BALL_M, BALL_M),
-        position=(float(place[0]), float(place[1]), BALL_M / 2.0),
-        mass_kg=_drawn(rng, "mass_kg"),
-        shape="sphere",
-        colour=colour,
-        friction=0.0,
-        restitution=0.9,
-        appearance=worn(tinted(appearance("ball"), colour), rng),
-    )
 
 
 def _impulse(ball: BodySpec, rng: np.random.Generator) -> Vector:

@@ -14,6 +14,8 @@ from worldsim.simulation.drivers import Bulk, Robot
 from worldsim.simulation.scene import BodySpec, CameraSpec, Cavity, SceneBuilder, Vector, yaw_quaternion
 from worldsim_assets import appearance, urdf_path
 
+BALL_COLOURS: tuple[Vector, ...] = ((0.85, 0.35, 0.25), (0.25, 0.55, 0.85), (0.35, 0.70, 0.40), (0.90, 0.75, 0.25))
+
 SIZE_VARIATION = 0.03
 """Largest relative deviation of an instance's size from the nominal one."""
 MASS_VARIATION = 0.15
@@ -158,6 +160,32 @@ def tinted(appearance: tuple[float, ...], tint: tuple[float, float, float]) -> t
     """Return the descriptor of the same thing under a tint: light is linear, so colour statistics scale with it."""
     scaled = [value * factor for value, factor in zip(appearance[:6], (*tint, *tint), strict=True)]
     return (*(min(1.0, value) for value in scaled), *appearance[6:])
+
+
+def smooth_ball(
+    number: int, place: Float[np.ndarray, "2"], diameter_m: float, mass_kg: float, rng: np.random.Generator
+) -> BodySpec:
+    """Return a bouncing ball without friction on the floor: what forces between pairs move.
+
+    Args:
+        number: gives its name and its colour.
+        place: of its centre on the floor, m.
+        diameter_m, mass_kg: of it.
+        rng: of its look.
+    """
+    colour = BALL_COLOURS[number % len(BALL_COLOURS)]
+    return BodySpec(
+        name=f"ball_{number}",
+        kind="ball",
+        extent_m=(diameter_m, diameter_m, diameter_m),
+        position=(float(place[0]), float(place[1]), diameter_m / 2.0),
+        mass_kg=mass_kg,
+        shape="sphere",
+        colour=colour,
+        friction=0.0,
+        restitution=0.9,
+        appearance=worn(tinted(appearance("ball"), colour), rng),
+    )
 
 
 def bulk_of(spec: BodySpec) -> Bulk:
