@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from worldsim.dormancy import watch
+from worldsim.dormancy import kernels, watch
 from worldsim.dormancy.store import Dormant, Signature
 from worldsim.types import Detections, Viewpoints
 
@@ -46,7 +46,7 @@ def seen(position: np.ndarray) -> Detections:
 
 
 def moment(frame: int) -> watch.Moment:
-    return watch.Moment(frame, 0.05 * frame, lambda extent: (0.03 * extent) ** 2 + 0.004**2)
+    return watch.Moment(frame, 0.05 * frame, 0.03, 0.004)
 
 
 def grid(side: int, spacing: float = 2.5) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_a_sleeper_is_corrected_as_a_kalman_filter_of_a_constant_corrects() -> N
     for frame in (1, 2, 3, 5, 6, 9):  # where it is missed it may have crept all the same
         look = place + 0.01 * rng.standard_normal((1, 3))
         watch.sift(store, seen(look), moment(frame))
-        variance += watch.CREEP[0] * (frame - frame_before)
+        variance += kernels.CREEP[0] * (frame - frame_before)
         gain = variance / (variance + _NOISE[0])
         mean += gain * (look[0] - mean)
         variance, frame_before = (1.0 - gain) * variance, frame

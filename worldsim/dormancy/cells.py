@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 from jaxtyping import Float, Int
 
-_BITS = 21  # a coordinate's share of a key: two million cells along an axis
-_MASK = np.int64((1 << _BITS) - 1)
+BITS = 21  # a coordinate's share of a key: two million cells along an axis
+_MASK = np.int64((1 << BITS) - 1)
 _CORNERS = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
 
 
@@ -22,7 +22,7 @@ def keys_of(cells: Int[np.ndarray, "n d"]) -> Int[np.ndarray, " n"]:
     wrapped = cells & _MASK
     key = wrapped[:, 0]
     for axis in range(1, cells.shape[1]):
-        key = (key << _BITS) | wrapped[:, axis]
+        key = (key << BITS) | wrapped[:, axis]
     return key
 
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: neighbouring keys end up far apart
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: neighbouring keys end up far apart
 _SMALL, _SHARE = 4096, 64  # what is filed late goes to a table of its own, rebuilt each time, until it is this long
+
+
+Filed = tuple[np.ndarray, np.ndarray, np.ndarray, np.uint64]
+"""Keys, values, first of each bucket, and shift of a hash (see `_Table`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class _Table:
 
 
 def _bucket(keys: Int[np.ndarray, " k"], shift: np.uint64) -> Int[np.ndarray, " k"]:
-    return ((keys.astype(np.uint64) * _GOLDEN) >> shift).astype(np.int64)
+    return ((keys.astype(np.uint64) * GOLDEN) >> shift).astype(np.int64)
 
 
 class Postings:
@@ -69,6 +73,11 @@ class Postings:
     def __len__(self) -> int:
         """Return how many values are filed."""
         return len(self._base.keys) + len(self._late.keys)
+
+    @property
+    def tables(self) -> list[Filed]:
+        """What was filed first, and what came late if anything did, for whoever looks it up by himself."""
+        return [(t.keys, t.values, t.first, t.shift) for t in (self._base, self._late) if len(t.keys)]
 
     def file(self, keys: Int[np.ndarray, " n"], values: Int[np.ndarray, " n"]) -> None:
         """File each value under its key."""

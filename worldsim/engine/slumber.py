@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 
-from worldsim.dormancy import watch
+from worldsim.dormancy import kernels, watch
 from worldsim.dormancy.edges import DormantEdges
 from worldsim.dormancy.store import Dormant, Signature
 from worldsim.dynamics import quaternion
@@ -49,7 +49,8 @@ def sift(state: EngineState, observation: Observation) -> Int[np.ndarray, " r"] 
     near = watch.beside(state.dormant, place, swept, _reach_m(state) + _MARGIN_M)
     late = watch.overdue(state.dormant, observation.viewpoints, now)
     rouse(state, np.union1d(near, late))
-    moment = watch.Moment(now, observation.time_s, _size_noise(state))
+    sensor = state.settings.sensor
+    moment = watch.Moment(now, observation.time_s, sensor.extent_noise_share, sensor.extent_noise_m)
     sifted = watch.sift(state.dormant, observation.detections, moment)
     rouse(state, sifted.disturbed)
     return sifted.rows
@@ -221,7 +222,7 @@ def _believed(state: EngineState, rows: Int[np.ndarray, " n"]) -> tuple[dict[str
     assert store.signature is not None
     s, pose = store.signature.select(rows), columns["pose_covariance"]
     unseen = (now - s.last_frame).clip(0)[:, None]
-    variance = s.variance + (unseen * np.array(watch.CREEP)).astype(pose.dtype)
+    variance = s.variance + (unseen * np.array(kernels.CREEP)).astype(pose.dtype)
     wider = np.sqrt(variance / np.diagonal(pose, axis1=1, axis2=2))
     joint = np.zeros((len(rows), slot_table.JOINT_DIM, slot_table.JOINT_DIM), dtype=pose.dtype)
     joint[:, :6, :6] = pose * wider[:, :, None] * wider[:, None, :]
@@ -243,12 +244,6 @@ def _believed(state: EngineState, rows: Int[np.ndarray, " n"]) -> tuple[dict[str
         "extent_m": tensor(s.extent_m),
         "extent_variance_m2": tensor(s.extent_variance_m2),
     }
-
-
-def _size_noise(state: EngineState) -> watch.SizeNoise:
-    """Return what the sensor model says of detected sizes, for arrays on the host."""
-    sensor = state.settings.sensor
-    return lambda extent: (sensor.extent_noise_share * extent) ** 2 + sensor.extent_noise_m**2
 
 
 def _put_edges_away(state: EngineState) -> None:

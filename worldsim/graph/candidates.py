@@ -1,4 +1,4 @@
-"""Which pairs could interact at all: neighbours by their hulls, found by k-d trees."""
+"""Which pairs could interact at all: neighbours by their hulls, found in cells."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _near_spheres(
         movable = np.zeros(len(position), dtype=bool)
         movable[rows] = True
         kept = (distance - radius[a] - radius[b] < reach_m) & (movable[a] | movable[b])
-        return np.stack([a[kept], b[kept]], axis=1)[np.lexsort((b[kept], a[kept]))]
+        return np.stack([a[kept], b[kept]], axis=1)
     found: list[Int[np.ndarray, "E 2"]] = []
     for size in np.unique(octave):
         members = np.flatnonzero(octave == size)

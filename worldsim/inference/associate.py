@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from worldsim.dynamics.neighbours import nearest_two, pairs_within
+from worldsim.dynamics.neighbours import pairs_within
 from worldsim.types.observation import Detections
 
 _GATE = 30.0  # squared Mahalanobis distance of the position, beyond 1 - 1e-6 of chi-square with 3 degrees
@@ -94,23 +94,12 @@ def _within_reach(
     detections: Detections,
     manoeuvre_m: Float[np.ndarray, " n"],
 ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
-    """Return the pairs (row, detection) that may pass the gate: a trace bounds every eigenvalue of its covariance.
-
-    Most rows have one detection within reach; only the others are looked up with all of theirs.
-    """
+    """Return the pairs (row, detection) that may pass the gate: a trace bounds every eigenvalue of its covariance."""
     theirs = float(np.trace(detections.covariance[:, :3, :3], axis1=1, axis2=2).max())
     widest = np.trace(covariance, axis1=1, axis2=2) + theirs + 3.0 * manoeuvre_m**2
     reach = np.sqrt(_GATE * widest)
-    if len(detections) < 2:
-        row, column, _ = pairs_within(position, reach, detections.position)
-        return row, column
-    distance, nearest = nearest_two(position, detections.position)
-    within = distance <= reach[:, None]
-    lone, rivals = np.flatnonzero(within[:, 0] & ~within[:, 1]), np.flatnonzero(within[:, 1])
-    row, column, _ = pairs_within(position[rivals], reach[rivals], detections.position)
-    row, column = np.concatenate([lone, rivals[row]]), np.concatenate([nearest[lone, 0], column])
-    order = np.lexsort((column, row))
-    return row[order], column[order]
+    row, column, _ = pairs_within(position, reach, detections.position)
+    return row, column
 
 
 def _assign(

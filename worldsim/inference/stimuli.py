@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from worldsim.dynamics import ContactSettings, Obstacles
-from worldsim.dynamics.neighbours import nearest_two
+from worldsim.dynamics.neighbours import nearest_other
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.types.belief import WorldBelief
 from worldsim.types.control import COMMAND_DIM, Control
@@ -66,12 +66,12 @@ def nearest_mover(
     """
     here, slots = np.flatnonzero(alive), np.flatnonzero(movers)
     index, known = np.arange(len(alive)), np.zeros(len(alive), dtype=bool)
-    if len(slots) > 1:
-        flat = position.detach().cpu().numpy()[:, :2]
-        distance, order = nearest_two(flat[here], flat[slots])
-        pick = np.where(slots[order[:, 0]] == here, 1, 0)[:, None]
-        index[here] = slots[np.take_along_axis(order, pick, axis=1)[:, 0]]
-        known[here] = np.take_along_axis(distance, pick, axis=1)[:, 0] < _STIMULUS_REACH_M
+    row_of = np.full(len(alive), -1)
+    row_of[slots] = np.arange(len(slots))
+    flat = position.detach().cpu().numpy()[:, :2]
+    nearest = nearest_other(flat[here], flat[slots], row_of[here], _STIMULUS_REACH_M)
+    found = nearest >= 0
+    index[here[found]], known[here[found]] = slots[nearest[found]], True
     return torch.as_tensor(index, device=position.device), torch.as_tensor(known, device=position.device)
 
 
