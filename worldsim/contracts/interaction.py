@@ -59,6 +59,7 @@ class Interaction(abc.ABC):
         directed: False lists each pair once.
         reads_motion: False where the evidence reads only how things stand, not how they moved in the frame: then
             a few frames may be looked at as one.
+        nests: only a target that is smaller than the source, edge for edge, is a candidate.
     """
 
     kind: ClassVar[str]
@@ -66,6 +67,7 @@ class Interaction(abc.ABC):
     prior: ClassVar[EdgePrior]
     directed: ClassVar[bool] = True
     reads_motion: ClassVar[bool] = True
+    nests: ClassVar[bool] = False
 
     @abc.abstractmethod
     def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:

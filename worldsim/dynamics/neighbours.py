@@ -85,6 +85,8 @@ def _search(
     later: bool,
 ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Return `pairs_within` from cells as wide as the longest reach; `later` keeps those with i < j."""
+    if len(points) == 0 or len(others) == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
     here, there, reach = (np.ascontiguousarray(values, dtype=np.float64) for values in (points, others, reach_m))
     return _within(here, reach, there, side_m, later, _filed(there, side_m))
 
@@ -129,6 +131,7 @@ def _within(
 ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Return (i, j, distance), sorted by (i, j), from the 27 cells about each point."""
     cells, rows, first, shift = filed
+    lowest, highest = cells[:, 2].min(), cells[:, 2].max()
     room, found = 8 * len(points) + 64, 0
     one, other, apart = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64), np.empty(room)
     for i in range(len(points)):
@@ -137,6 +140,8 @@ def _within(
         z = np.int64(math.floor(pz / side_m))
         for step in range(27):
             cx, cy, cz = x + step // 9 - 1, y + step // 3 % 3 - 1, z + step % 3 - 1
+            if cz < lowest or cz > highest:  # most worlds are flat
+                continue
             mixed = (cx * _PRIME_X) ^ (cy * _PRIME_Y) ^ cz
             bucket = np.int64((np.uint64(mixed) * _GOLDEN) >> shift)
             for entry in range(first[bucket], first[bucket + 1]):

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldsim.dynamics import quaternion
 from worldsim.dynamics.motion import STANDING_RATE_PER_S
 from worldsim.types.belief import TANGENT_DIM
 
@@ -39,31 +38,40 @@ def advance_transition(
 
     Source: Sola, Deray and Atchuthan 2018, eq. 142, 145 and 179 (rotation errors on the left, world frame).
     """
-    turn = angular_velocity_after * dt_s
+    rotation, jacobian = rotation_and_jacobian(angular_velocity_after * dt_s)
     out = linear.new_zeros(linear.shape[0], TANGENT_DIM, linear.shape[-1])
     out[:, POSITION] = linear * dt_s
     torch.diagonal(out[:, POSITION, POSITION], dim1=1, dim2=2).add_(1.0)
-    out[:, ROTATION, ROTATION] = quaternion.to_matrix(quaternion.exp(turn))
+    out[:, ROTATION, ROTATION] = rotation
     out[:, LINEAR] = linear
     if isinstance(angular, float):
-        out[:, ROTATION, ANGULAR] = left_jacobian(turn) * angular * dt_s
+        out[:, ROTATION, ANGULAR] = jacobian * (angular * dt_s)
         torch.diagonal(out[:, ANGULAR, ANGULAR], dim1=1, dim2=2).fill_(angular)
     else:
-        out[:, ROTATION] += left_jacobian(turn) @ angular * dt_s
+        out[:, ROTATION] += jacobian @ angular * dt_s
         out[:, ANGULAR] = angular
     return out
 
 
-def left_jacobian(rotation_vector: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:
-    """Return the left Jacobian of SO(3) at a rotation vector (rad); smooth at zero (Sola et al. 2018, eq. 145)."""
-    angle = torch.linalg.vector_norm(rotation_vector, dim=-1)
-    square = angle * angle
-    first = 0.5 * torch.sinc(0.5 * angle / math.pi) ** 2  # (1 - cos a) / a^2
+def rotation_and_jacobian(
+    rotation_vector: Float[Tensor, "N 3"],
+) -> tuple[Float[Tensor, "N 3 3"], Float[Tensor, "N 3 3"]]:
+    """Return the rotation matrix and the left Jacobian of SO(3) at a rotation vector w (rad); smooth at zero.
+
+    With a = |w| and W the matrix of the cross product with w they are
+    ``cos a I + sin a / a W + (1 - cos a) / a^2 w w'`` and
+    ``sin a / a I + (1 - cos a) / a^2 W + (a - sin a) / a^3 w w'``
+    (Sola et al. 2018, eq. 145, and Rodrigues' formula; W^2 = w w' - a^2 I).
+    """
+    angle = torch.linalg.vector_norm(rotation_vector, dim=-1)[:, None, None]
+    first = torch.sinc(angle / math.pi)  # sin a / a
+    second = 0.5 * torch.sinc(angle / (2.0 * math.pi)).square()  # (1 - cos a) / a^2
     safe = angle.clamp_min(_SMALL_RAD)
-    second = torch.where(angle < _SMALL_RAD, 1.0 / 6.0 - square / 120.0, (safe - torch.sin(safe)) / safe**3)
-    cross = skew(rotation_vector)
+    third = torch.where(angle < _SMALL_RAD, 1.0 / 6.0, (safe - torch.sin(safe)) / (safe * safe * safe))
+    cross, both = skew(rotation_vector), outer(rotation_vector, rotation_vector)
     eye = torch.eye(3, dtype=angle.dtype, device=angle.device)
-    return eye + first[:, None, None] * cross + second[:, None, None] * (cross @ cross)
+    rotation = torch.addcmul(torch.addcmul(torch.cos(angle) * eye, first, cross), second, both)
+    return rotation, torch.addcmul(torch.addcmul(first * eye, second, cross), third, both)
 
 
 def skew(vector: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3 3"]:

@@ -58,6 +58,9 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
             near, every = near[new[near].any(1)], dt_s
         if interaction.directed:
             near = np.concatenate([near, near[:, ::-1]])
+        if interaction.nests:
+            edges = np.sort(belief.extent_m.cpu().numpy(), axis=1)
+            near = near[(edges[near[:, 1]] < edges[near[:, 0]]).all(axis=1)]
         ids = state.ids[near].reshape(-1, 2)
         if not interaction.directed:
             swap = ids[:, 0] > ids[:, 1]

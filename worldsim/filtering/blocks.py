@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -44,5 +46,11 @@ def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[
         with torch.inference_mode(inference):
             return work(part)
 
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(alone, parts))
+    return list(_pool(threads, os.getpid()).map(alone, parts))
+
+
+@functools.cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Return the threads of a process, which a step would else start anew several times; a fork has none of its own."""
+    del process
+    return ThreadPoolExecutor(threads, thread_name_prefix="worldsim-blocks")

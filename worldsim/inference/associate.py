@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_matrix
@@ -50,12 +52,16 @@ def associate(
     if len(near) == 0:
         return taken
     who = rows[near]
-    spread = covariance[who] + detections.covariance[seen, :3, :3] + np.eye(3) * manoeuvre_m[who, None, None] ** 2
-    away = detections.position[seen] - position[who]
+    jump, away = manoeuvre_m[who] ** 2, detections.position.take(seen, axis=0) - position.take(who, axis=0)
+
+    def spread(a: int, b: int) -> Float[np.ndarray, " p"]:  # an entry at a time: gathering small matrices takes longer
+        entry = covariance[:, a, b].astype(np.float64).take(who) + detections.covariance[:, a, b].take(seen)
+        return entry + jump if a == b else entry
+
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite passes no gate
-        distance, log_det = _weighed(away.astype(np.float64), spread.astype(np.float64))
-    size = np.log(detections.extent_m[seen]) - np.log(np.maximum(extent_m[who], 1e-6))
-    look = detections.appearance[seen] - appearance[who]
+        distance, log_det = _weighed(away.astype(np.float64), spread)
+    size = np.log(detections.extent_m).take(seen, axis=0) - np.log(np.maximum(extent_m, 1e-6)).take(who, axis=0)
+    look = detections.appearance.take(seen, axis=0) - appearance.take(who, axis=0)
     attribute = ((size**2).sum(-1) + (look**2).sum(-1)) / _ATTRIBUTE_STD**2
     # clutter beside a thing that was missed is far commoner than a thing that turns into another
     allowed = (distance < _GATE) & (attribute < _ATTRIBUTE_GATE) & np.isfinite(log_det)
@@ -69,7 +75,7 @@ def associate(
 
 
 def _weighed(
-    away: Float[np.ndarray, "p 3"], spread: Float[np.ndarray, "p 3 3"]
+    away: Float[np.ndarray, "p 3"], spread: Callable[[int, int], Float[np.ndarray, " p"]]
 ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Return the squared Mahalanobis distance of each pair and the log determinant of its covariance.
 
@@ -77,11 +83,12 @@ def _weighed(
     wide that rounding makes it indefinite keeps a trace of its width, so that one lost thing spoils nobody's match.
     """
     x, y, z = away.T
-    l00 = np.sqrt(spread[:, 0, 0])
-    l10, l20 = spread[:, 1, 0] / l00, spread[:, 2, 0] / l00
-    l11 = np.sqrt(np.maximum(spread[:, 1, 1] - l10 * l10, _ROUNDING * spread[:, 1, 1]))
-    l21 = (spread[:, 2, 1] - l20 * l10) / l11
-    l22 = np.sqrt(np.maximum(spread[:, 2, 2] - l20 * l20 - l21 * l21, _ROUNDING * spread[:, 2, 2]))
+    yy, zz = spread(1, 1), spread(2, 2)
+    l00 = np.sqrt(spread(0, 0))
+    l10, l20 = spread(1, 0) / l00, spread(2, 0) / l00
+    l11 = np.sqrt(np.maximum(yy - l10 * l10, _ROUNDING * yy))
+    l21 = (spread(2, 1) - l20 * l10) / l11
+    l22 = np.sqrt(np.maximum(zz - l20 * l20 - l21 * l21, _ROUNDING * zz))
     first = x / l00
     second = (y - l10 * first) / l11
     third = (z - l20 * first - l21 * second) / l22
@@ -95,8 +102,8 @@ def _within_reach(
     manoeuvre_m: Float[np.ndarray, " n"],
 ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
     """Return the pairs (row, detection) that may pass the gate: a trace bounds every eigenvalue of its covariance."""
-    theirs = float(np.trace(detections.covariance[:, :3, :3], axis1=1, axis2=2).max())
-    widest = np.trace(covariance, axis1=1, axis2=2) + theirs + 3.0 * manoeuvre_m**2
+    theirs = float(np.diagonal(detections.covariance, axis1=1, axis2=2)[:, :3].sum(axis=1).max())
+    widest = np.diagonal(covariance, axis1=1, axis2=2).sum(axis=1) + theirs + 3.0 * manoeuvre_m**2
     reach = np.sqrt(_GATE * widest)
     row, column, _ = pairs_within(position, reach, detections.position)
     return row, column
