@@ -30,6 +30,6 @@ def test_what_is_linked_by_way_of_others_hangs_together_and_the_floor_links_nobo
 def test_unlikely_edges_and_edges_to_what_is_not_known_link_nobody() -> None:
     ids = np.array([1, 2])
     movable = np.ones(2, dtype=bool)
-    assert len(set(clusters(table((1, 2, CARRIES, -0.1)), [CARRIES], ids, movable).tolist())) == 2
+    assert len(set(clusters(table((1, 2, CARRIES, -2.0)), [CARRIES], ids, movable).tolist())) == 2
     assert len(set(clusters(table((1, 8, CARRIES, 3.0), (2, 8, CARRIES, 3.0)), [CARRIES], ids, movable).tolist())) == 2
     assert clusters(EdgeTable.empty(), [CARRIES], ids[:0], movable[:0]).shape == (0,)

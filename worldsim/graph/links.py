@@ -11,11 +11,14 @@ from scipy.sparse.csgraph import connected_components
 
 from worldsim.graph.edges import EdgeTable
 
+LEAST_LOG_ODDS = -1.5
+"""Of an edge that links, 0.18: a doubt whether two are linked is no proof that they are not."""
+
 
 def clusters(
     table: EdgeTable, kinds: Sequence[int], object_id: Int[np.ndarray, " N"], movable: Bool[np.ndarray, " N"]
 ) -> Int[np.ndarray, " N"]:
-    """Return the number of the cluster of each thing, by the edges that are more likely than not; O(E log N + N).
+    """Return the number of the cluster of each thing, by the edges that may well be there; O(E log N + N).
 
     What cannot move links nobody: all that stands on one floor is not one cluster, and a fixture is one of its own.
 
@@ -28,7 +31,7 @@ def clusters(
     count = len(object_id)
     if count == 0:
         return np.zeros(0, dtype=np.int64)
-    linking = np.isin(table.kind, np.asarray(kinds, dtype=np.int64)) & (table.log_odds > 0.0)
+    linking = np.isin(table.kind, np.asarray(kinds, dtype=np.int64)) & (table.log_odds > LEAST_LOG_ODDS)
     order = np.argsort(object_id, kind="stable")
     known = np.ones(int(linking.sum()), dtype=bool)
     ends = []
