@@ -61,13 +61,13 @@ def milliseconds_a_frame(
 def dense_milliseconds_a_frame(seed: int, limit_ms: float = DENSE_LIMIT_MS) -> dict[int, Float[np.ndarray, " frames"]]:
     """Return the times of the dense form by size, up to the first size of which a frame takes longer than `limit_ms`.
 
-    Every body then has all others for neighbours, so that a frame costs about N^4: each of N bodies factors matrices of
+    Two sizes at least, for they are to tell how it grows. Every body then has all others for neighbours, so that a frame costs about N^4: each of N bodies factors matrices of
     its N - 1 coefficients.
     """
     times: dict[int, Float[np.ndarray, " frames"]] = {}
     for count in DENSE_SIZES:
         times[count] = milliseconds_a_frame(count, seed, least=2, warm=1, width=count - 1)
-        if np.median(times[count]) > limit_ms:
+        if len(times) > 1 and np.median(times[count]) > limit_ms:
             break
     return times
 
