@@ -61,8 +61,8 @@ def milliseconds_a_frame(
 def dense_milliseconds_a_frame(seed: int, limit_ms: float = DENSE_LIMIT_MS) -> dict[int, Float[np.ndarray, " frames"]]:
     """Return the times of the dense form by size, up to the first size of which a frame takes longer than `limit_ms`.
 
-    Two sizes at least, for they are to tell how it grows. Every body then has all others for neighbours, so that a frame costs about N^4: each of N bodies factors matrices of
-    its N - 1 coefficients.
+    Two sizes at least, for they are to tell how it grows. Every body then has all others for neighbours, so that a
+    frame costs about N^4: each of N bodies factors matrices of its N - 1 coefficients.
     """
     times: dict[int, Float[np.ndarray, " frames"]] = {}
     for count in DENSE_SIZES:
