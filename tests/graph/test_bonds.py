@@ -36,7 +36,7 @@ def _apart(made: int, broken: int, frames: int) -> torch.Tensor:
 def test_a_bond_is_seen_within_six_frames_of_its_making_and_of_its_breaking() -> None:
     made, broken = 60, 150
     bonds = BondFilter(torch.tensor([2.0 / MASS_KG]))
-    calm = torch.zeros(1, dtype=torch.bool)
+    calm = torch.zeros(1, 2, 2)
     seen = _apart(made, broken, 200)
     said = np.array([float(bonds.observe(r[None], NOISE_M, 1.0 / RATE_HZ, calm)) for r in seen]) > 0.5
     assert not said[20:made].any()
@@ -46,7 +46,7 @@ def test_a_bond_is_seen_within_six_frames_of_its_making_and_of_its_breaking() ->
 
 def test_a_pair_that_is_struck_in_every_frame_tells_nothing() -> None:
     bonds = BondFilter(torch.tensor([2.0 / MASS_KG]))
-    struck = torch.ones(1, dtype=torch.bool)
+    struck = torch.eye(2)[None]
     for r in _apart(0, 10**6, 60):
         probability = float(bonds.observe(r[None], NOISE_M, 1.0 / RATE_HZ, struck))
     settings = BondSettings()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,20 @@ def test_co_motion_attaches_and_standing_still_teaches_nothing() -> None:
     assert after(Attach(), left, 6) < 0.01
     still = Attach().log_evidence(frame_of((0, 0, 0.25), (0.5, 0, 0.25)))
     assert float(still[0]) == 0.0
+
+
+def test_a_thing_that_friction_takes_along_need_not_be_attached() -> None:
+    yes, no = torch.tensor([True]), torch.tensor([False])
+    both = ((0.05, 0, 0), (0.05, 0, 0))
+    above, before_it, behind_it = (
+        frame_of((0, 0, 0.25), place, both) for place in ((0, 0, 0.75), (0.5, 0, 0.25), (-0.5, 0, 0.25))
+    )
+    carried = after(Attach(), replace(above, carried=yes, touching=yes), 60)
+    assert carried == pytest.approx(after(Attach(), frame_of((0, 0, 0.25), (0, 0, 0.75)), 60), abs=1e-6)
+    assert after(Attach(), replace(before_it, carried=no, touching=yes), 60) < 0.05  # pushed
+    assert after(Attach(), replace(behind_it, carried=no, touching=yes), 6) > 0.95  # pulled
+    left = frame_of((0, 0, 0.25), (0, 0, 0.75), ((0.05, 0, 0), (0, 0, 0)))
+    assert after(Attach(), replace(left, carried=yes, touching=yes), 6) < 0.01
 
 
 def test_the_own_command_to_hold_and_to_release_counts() -> None:

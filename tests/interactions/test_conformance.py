@@ -16,6 +16,7 @@ from worldsim.interactions.containment import Containment
 from worldsim.interactions.drag import Drag
 from worldsim.interactions.follow import Follow
 from worldsim.interactions.hinge import Hinge
+from worldsim.interactions.medium import Medium
 from worldsim.interactions.push import Push
 from worldsim.interactions.radial import LearnedRadial, Radial, RadialPower
 from worldsim.interactions.slider import Slider
@@ -28,6 +29,7 @@ from worldsim.testing.interaction_conformance import check_interaction
 KINDS: list[Interaction] = [
     Attach(), Charge(), Contact(), Drag(), LearnedRadial((0.1, 0.0, 0.0, 2.0)), Radial(), RadialPower(-1), Spring(),
     Support(), Weld(), Hinge(), Slider(), BallJoint(), Containment(), Tether(1.5), Follow(), Avoid(), Push(),
+    Medium(1.5),
 ]  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from worldsim.errors import ConfigurationError
 from worldsim.interactions.charge import Charge
 from worldsim.interactions.drag import Drag
 from worldsim.interactions.force import ForceKind
+from worldsim.interactions.medium import Medium
 from worldsim.interactions.radial import LearnedRadial, Radial, RadialPower
 from worldsim.interactions.spring import Spring
 from worldsim.interactions.tether import Tether
@@ -71,6 +74,25 @@ def test_a_tether_pulls_beyond_its_length_and_not_before() -> None:
     assert rope.features(a, b)[:, 0, 0].tolist() == [0.0, 0.5]
     with pytest.raises(ConfigurationError, match="positive length"):
         Tether(0.0)
+
+
+def test_a_medium_drags_what_is_inside_it_and_feels_nothing_of_it() -> None:
+    zero = torch.zeros(2, 3, dtype=torch.float64)
+    centre = torch.tensor([[0.9, 0.0, 0.0], [1.5, 0.0, 0.0]], dtype=torch.float64)
+    moving = torch.tensor([[0.0, 2.0, 0.0]], dtype=torch.float64).expand(2, 3)
+    water = Medium(1.0)
+    assert water.directed
+    body, basin = _states(zero, moving), _states(centre, zero)
+    assert water.features(body, basin)[:, 1, 0].tolist() == [-2.0, 0.0]
+    one = torch.full((2,), 1e-4, dtype=torch.float64)
+    slowed = _states(zero, 0.8 * moving)
+    frame = PairFrame(slowed, basin, body, basin, one, one, 0.1, 0.0 * one)
+    inside, outside = water.log_evidence(frame).tolist()
+    assert inside > 1.0
+    assert outside == pytest.approx(0.0, abs=1e-9)
+    assert float(water.log_evidence(PairFrame(body, basin, body, basin, one, one, 0.1, 0.0 * one))[0]) < -1.0
+    with pytest.raises(ConfigurationError, match="positive radius"):
+        Medium(math.inf)
 
 
 def test_a_law_of_the_wrong_length_is_refused() -> None:

@@ -6,7 +6,7 @@ import abc
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldsim.types.states import ObjectStates
@@ -37,6 +37,9 @@ class PairFrame:
         source_std_m, target_std_m: [E] position standard deviations of the beliefs.
         dt_s: length of the frame, s.
         attach_command: [E] in [-1, 1], how strongly the own body was told to hold (+) or release (-), 0 elsewhere.
+        carried: [E] whether kinds that carry (support, containment) link the two, directly or by way of other things
+            that move, by what was believed before the frame; None where nothing is known of it.
+        touching: [E] the same of kinds that carry or touch.
     """
 
     source: ObjectStates
@@ -47,6 +50,8 @@ class PairFrame:
     target_std_m: Float[Tensor, " E"]
     dt_s: float
     attach_command: Float[Tensor, " E"]
+    carried: Bool[Tensor, " E"] | None = None
+    touching: Bool[Tensor, " E"] | None = None
 
 
 class Interaction(abc.ABC):
@@ -60,6 +65,9 @@ class Interaction(abc.ABC):
         reads_motion: False where the evidence reads only how things stand, not how they moved in the frame: then
             a few frames may be looked at as one.
         nests: only a target that is smaller than the source, edge for edge, is a candidate.
+        carries: True where one of the two takes the other along when it moves, without a bond.
+        touches: True where one may push or drag the other.
+        reads_links: True where the evidence reads `PairFrame.carried` and `PairFrame.touching`.
     """
 
     kind: ClassVar[str]
@@ -68,6 +76,9 @@ class Interaction(abc.ABC):
     directed: ClassVar[bool] = True
     reads_motion: ClassVar[bool] = True
     nests: ClassVar[bool] = False
+    carries: ClassVar[bool] = False
+    touches: ClassVar[bool] = False
+    reads_links: ClassVar[bool] = False
 
     @abc.abstractmethod
     def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.contracts.interaction import PairFrame
@@ -12,6 +14,7 @@ from worldsim.dynamics import quaternion
 from worldsim.engine.state import EngineState
 from worldsim.graph.candidates import candidate_pairs
 from worldsim.graph.edges import Evidence, as_graph, infer
+from worldsim.graph.links import clusters
 from worldsim.inference import slots as slot_table
 from worldsim.types.graph import InteractionGraph
 
@@ -50,6 +53,7 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
     pairs = slots[pairs] if len(pairs) else pairs
     std = _position_std_m(state)
     grip = _grip(state) if state.own_slot is not None and state.hold > 0.0 else None
+    links = _links(state, slots, able) if any(i.reads_links for _, i in due) else None
     evidence = []
     for kind, interaction in due:
         near = pairs[gap < interaction.reach_m]
@@ -68,8 +72,32 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
         order = np.lexsort((ids[:, 1], ids[:, 0]))
         span_s = dt_s if interaction.reads_motion else every
         frame = _frame(state, near[order], span_s, std, grip)
+        if links is not None and interaction.reads_links:
+            carried, touching = _linked(links, near[order], state.device)
+            frame = replace(frame, carried=carried, touching=touching)
         evidence.append(Evidence(kind, interaction, ids[order], frame))
     state.edges = infer(state.edges, evidence)
+
+
+def _links(
+    state: EngineState, slots: Int[np.ndarray, " N"], able: Bool[np.ndarray, " C"]
+) -> tuple[Int[np.ndarray, " C"], Int[np.ndarray, " C"]]:
+    """Return the cluster of what is known in each slot, by kinds that carry, and by those that carry or touch."""
+    found = []
+    for linking in (
+        [k for k, i in enumerate(state.interactions) if i.carries],
+        [k for k, i in enumerate(state.interactions) if i.carries or i.touches],
+    ):
+        of_slot = np.zeros(len(able), dtype=np.int64)
+        of_slot[slots] = clusters(state.edges, linking, state.ids[slots], able[slots])
+        found.append(of_slot)
+    return found[0], found[1]
+
+
+def _linked(
+    links: tuple[Int[np.ndarray, " C"], Int[np.ndarray, " C"]], pairs: Int[np.ndarray, "E 2"], device: torch.device
+) -> list[Bool[Tensor, " E"]]:
+    return [torch.from_numpy(of[pairs[:, 0]] == of[pairs[:, 1]]).to(device) for of in links]
 
 
 def _position_std_m(state: EngineState) -> Float[Tensor, " C"]:

@@ -53,7 +53,7 @@ _WORLD = ("worldsim/simulation", "scenarios", "assets")
 _LAB = (*_FILTER, *_WORLD, "worldsim/evaluation/bench_graph_lab.py", "worldsim/evaluation/bench_graph_pairs.py")
 _WELDS = (
     *_WORLD,
-    *(f"worldsim/evaluation/bench_graph_{part}.py" for part in ("pairs", "welds")),
+    *(f"worldsim/evaluation/bench_graph_{part}.py" for part in ("pairs", "blows", "welds")),
     *("worldsim/graph/kinematics", "constraints.txt"),
 )
 _LIVE = ("worldsim", "agents", "scenarios", "assets", "constraints.txt", ":!worldsim/commands")

@@ -8,7 +8,6 @@ of the belief; the truth is where a content's centre really is in a container's 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,19 +16,17 @@ from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
 from worldsim.evaluation.bench import BenchOptions, Figure
-from worldsim.evaluation.bench_graph_support import scenario_episode
+from worldsim.evaluation.bench_graph_support import RATE_HZ, SENSOR, scenario_episode
 from worldsim.evaluation.calibration import expected_calibration_error
 from worldsim.evaluation.episode import EpisodeLog
 from worldsim.evaluation.graph_run import JudgedFrame, judge, stated_and_happened
 from worldsim.evaluation.graph_scoring import Edge, names_of_objects
 from worldsim.evaluation.statistics import bootstrap
-from worldsim.simulation.sensors import Detector
 
 __all__ = ["containment_figures"]
 
 SEEDS, QUICK_SEEDS = range(1000, 1020), range(1)
-SECONDS, QUICK_SECONDS, RATE_HZ = 8.0, 4.0, 60
-SENSOR = Detector(position_std_m=5e-4, position_std_per_m=0.0, rotation_std_rad=math.radians(0.1))
+SECONDS, QUICK_SECONDS = 8.0, 4.0
 KIND = "containment"
 F1_BAR = 0.95
 THRESHOLD = 0.5

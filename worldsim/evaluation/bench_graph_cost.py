@@ -24,17 +24,22 @@ NOISE_M = 1e-3
 BEAM = 32
 COST_SETTINGS = JointSettings(noise_bank_m=(NOISE_M,), run_lengths=1, beam=BEAM, joint_slots=0)
 """One noise scale and a fixed graph: what is timed is the neighbourhood arithmetic."""
+LEAST_FRAMES, MOST_FRAMES, ENOUGH_MS = 5, 25, 5e3
+"""Frames that are timed of each size: as many as `ENOUGH_MS` hold, within these bounds."""
+DENSE_SIZES = (20, 30, 45, 65, 95, 140, 200, 300)
+DENSE_LIMIT_MS = 3e3
+"""Beyond the first size of which a frame takes so long, the dense form is given up."""
 
 
 def milliseconds_a_frame(
-    count: int, seed: int, *, frames: int = 5, width: int = NEIGHBOURS
+    count: int, seed: int, *, least: int = LEAST_FRAMES, warm: int = 2, width: int = NEIGHBOURS
 ) -> Float[np.ndarray, " frames"]:
     """Return the times of neighbour search, evidence and posterior for `count` bodies, ms.
 
     Args:
         count: bodies, scattered at equal density in the plane.
         seed: of the scene.
-        frames: timed frames; two more warm up.
+        least: frames that are timed however long they take; warm: frames before them that are not.
         width: neighbours kept; ``count - 1`` is the dense form of the same mathematics.
     """
     rng = np.random.default_rng(seed)
@@ -42,23 +47,39 @@ def milliseconds_a_frame(
     position = torch.from_numpy(rng.uniform(0.0, side, (count, 2)))
     velocity = torch.from_numpy(rng.normal(0.0, 0.5, (count, 2)))
     graph = JointGraphFilter([Spring()], settings=COST_SETTINGS, slots=nearest(position, width))
-    taken = []
-    for _ in range(frames + 2):
+    taken: list[float] = []
+    while len(taken) < warm + least or (len(taken) < warm + MOST_FRAMES and sum(taken[warm:]) < ENOUGH_MS):
         started = time.perf_counter()
         nearest(position, width)
         graph.observe(position, velocity, FRAME_S)
         taken.append(1e3 * (time.perf_counter() - started))
         position = position + FRAME_S * velocity
         velocity = velocity + torch.from_numpy(rng.normal(0.0, 0.02, (count, 2)))
-    return np.array(taken[2:])
+    return np.array(taken[warm:])
+
+
+def dense_milliseconds_a_frame(seed: int, limit_ms: float = DENSE_LIMIT_MS) -> dict[int, Float[np.ndarray, " frames"]]:
+    """Return the times of the dense form by size, up to the first size of which a frame takes longer than `limit_ms`.
+
+    Two sizes at least, for they are to tell how it grows. Every body then has all others for neighbours, so that a
+    frame costs about N^4: each of N bodies factors matrices of its N - 1 coefficients.
+    """
+    times: dict[int, Float[np.ndarray, " frames"]] = {}
+    for count in DENSE_SIZES:
+        times[count] = milliseconds_a_frame(count, seed, least=2, warm=1, width=count - 1)
+        if len(times) > 1 and np.median(times[count]) > limit_ms:
+            break
+    return times
 
 
 def exponent(taken: Mapping[int, Float[np.ndarray, " frames"]], rng: np.random.Generator) -> Estimate:
     """Return the slope of the log of the median time over log size, its frames resampled."""
     counts = np.log(np.array(list(taken), dtype=np.float64))
+    ends = np.cumsum([len(each) for each in taken.values()])[:-1]
 
     def slope(sample: np.ndarray) -> float:
-        return float(np.polyfit(counts, np.log(np.median(sample.reshape(len(counts), -1), axis=1)), 1)[0])
+        medians = [math.log(np.median(each)) for each in np.split(sample, ends)]
+        return float(np.polyfit(counts, medians, 1)[0])
 
     return bootstrap(list(taken.values()), slope, rng)
 

@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float
 from worldsim.contracts.radial_basis import POWERS
 from worldsim.contracts.scenario import Scenario
 from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.bench_graph_blows import blow_directions
 from worldsim.evaluation.bench_graph_lab import SETTINGS
-from worldsim.evaluation.bench_graph_pairs import LAUNCH_FRAMES, RATE_HZ, Play, blown_pairs, struck_frames
+from worldsim.evaluation.bench_graph_pairs import LAUNCH_FRAMES, RATE_HZ, Play, struck_frames
 from worldsim.evaluation.bench_joints import exact_share
 from worldsim.evaluation.statistics import bootstrap
 from worldsim.graph.joint import ForceLaw, JointGraphFilter
@@ -183,10 +184,9 @@ def _merged(seen: Float[np.ndarray, "T n 2"], scene: Play) -> tuple[tuple[int, .
     """Return the balls of each body, those that are found welded at the end together."""
     count = len(scene.mass_kg)
     first, second = np.triu_indices(count, 1)
-    speed = np.diff(seen, axis=0, prepend=seen[:1]) * RATE_HZ
-    blown = torch.from_numpy(blown_pairs(seen, speed, scene)[:, first, second])
+    blows = torch.from_numpy(blow_directions(seen, scene)[:, first, second])
     bonds = BondFilter(torch.from_numpy(1.0 / scene.mass_kg[first] + 1.0 / scene.mass_kg[second]))
-    for apart, hit in zip(torch.from_numpy(seen[:, second] - seen[:, first]), blown, strict=True):
+    for apart, hit in zip(torch.from_numpy(seen[:, second] - seen[:, first]), blows, strict=True):
         bonds.observe(apart, SENSOR_STD_M * np.sqrt(2.0), 1.0 / RATE_HZ, hit)
     label = np.arange(count)
     for pair in np.flatnonzero(bonds.probability.numpy() > 0.5):

@@ -21,7 +21,13 @@ from worldsim.evaluation.bench_graph_calibration import (
     calibration_figures,
     coverage_told,
 )
-from worldsim.evaluation.bench_graph_cost import exponent, largest_change, milliseconds_a_frame
+from worldsim.evaluation.bench_graph_cost import (
+    DENSE_LIMIT_MS,
+    dense_milliseconds_a_frame,
+    exponent,
+    largest_change,
+    milliseconds_a_frame,
+)
 from worldsim.evaluation.bench_graph_data import Scenes, read_scenes, strangers
 from worldsim.evaluation.bench_graph_opening import discover, second_encounter
 from worldsim.evaluation.bench_graph_scoring import feed, new_filter, run, score
@@ -52,7 +58,7 @@ class Budget:
 
     scenes: int
     sizes: tuple[int, ...]
-    dense_sizes: tuple[int, ...]
+    dense_limit_ms: float
     opened: int
     strangers: int
 
@@ -60,8 +66,8 @@ class Budget:
     def of(cls, quick: bool) -> Budget:
         """Return the smaller one, or the whole."""
         if quick:
-            return cls(3, (100, 300, 1000), (20, 30), 2, 8)
-        return cls(10_000, (100, 300, 1000, 3000, 10_000), (30, 60, 120, 200), 60, 200)
+            return cls(3, (100, 300, 1000), 30.0, 2, 8)
+        return cls(10_000, (100, 300, 1000, 3000, 10_000), DENSE_LIMIT_MS, 60, 200)
 
 
 def set_figures(name: str, options: BenchOptions) -> tuple[list[Figure], dict[str, SceneSums]]:
@@ -202,7 +208,7 @@ def cost_figures(options: BenchOptions) -> list[Figure]:
     budget, seed = Budget.of(options.quick), options.seed
     rng = np.random.default_rng(seed)
     times = {count: milliseconds_a_frame(count, seed) for count in budget.sizes}
-    dense = {count: milliseconds_a_frame(count, seed, width=count - 1) for count in budget.dense_sizes}
+    dense = dense_milliseconds_a_frame(seed, budget.dense_limit_ms)
     told = {count: bootstrap([taken], lambda sample: float(np.median(sample)), rng) for count, taken in times.items()}
     figures = [
         Figure.told(
@@ -210,9 +216,14 @@ def cost_figures(options: BenchOptions) -> list[Figure]:
         )
         for count, each in told.items()
     ]
-    slope = exponent(times, rng)
-    beside: dict[str, float | None] = {"exponent of the dense form": exponent(dense, rng).value}
-    beside |= {f"dense form, {count} bodies (ms)": float(np.median(taken)) for count, taken in dense.items()}
+    figures += [
+        Figure.told(f"dense form, {count} bodies: time of a frame", float(np.median(taken)), unit="ms", n=len(taken))
+        for count, taken in dense.items()
+    ]
+    slope, late = (exponent(dict(part), rng) for part in (times.items(), list(times.items())[-2:]))
+    beside: dict[str, float | None] = {"dense form": exponent(dense, rng).value}
     words = f"growth exponent of the time of a frame, {budget.sizes[0]} to {budget.sizes[-1]} bodies"
     rest = {"interval": slope.interval, "n": len(times), "baselines": beside}
-    return [*figures, Figure.at_most(words, slope.value, EXPONENT_BAR, **rest)]
+    figures.append(Figure.at_most(words, slope.value, EXPONENT_BAR, **rest))
+    words = f"the same, {budget.sizes[-2]} to {budget.sizes[-1]} bodies alone"
+    return [*figures, Figure.told(words, late.value, interval=late.interval, n=2)]

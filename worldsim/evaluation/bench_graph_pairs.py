@@ -22,8 +22,6 @@ LAUNCH_FRAMES = 6
 """The balls are launched in these, before anything is seen."""
 MARGIN_M = 0.003
 """Of the distance below which two may have touched, beside what they travel in a frame."""
-REST_M, REST_FRAMES = 0.003, 6
-"""A gap that changed by less over so many frames is at rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,38 +122,17 @@ def struck_frames(
     seen: Float[np.ndarray, "T n 2"], speed: Float[np.ndarray, "T n 2"], scene: Play
 ) -> Bool[np.ndarray, "T n"]:
     """Return who was near enough to something at either end of a frame to have touched it within."""
-    _, _, near, near_wall = _gaps(seen, speed, scene)
+    near, near_wall = _near(seen, speed, scene)
     return _lately(near.any(-1) | near_wall, 2)
 
 
-def blown_pairs(
-    seen: Float[np.ndarray, "T n 2"], speed: Float[np.ndarray, "T n 2"], scene: Play
-) -> Bool[np.ndarray, "T n n"]:
-    """Return the pairs whose relative motion a blow may have changed within a frame, or that touch each other.
-
-    Bodies that rest against something are pressed, not struck.
-    """
-    apart, wall, near, near_wall = _gaps(seen, speed, scene)
-    struck = (near & _moved(apart)).any(-1) | (near_wall & _moved(wall))
-    return _lately(struck[:, :, None] | struck[:, None] | near, 2)
-
-
-def _gaps(seen: np.ndarray, speed: np.ndarray, scene: Play) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the gaps between balls and to the fence, m, and where they may have closed within a frame."""
+def _near(seen: np.ndarray, speed: np.ndarray, scene: Play) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the gaps between balls and to the fence may have closed within a frame."""
     apart = np.linalg.norm(seen[:, :, None] - seen[:, None], axis=-1) - scene.radius_m[:, None] - scene.radius_m
     apart[:, np.arange(seen.shape[1]), np.arange(seen.shape[1])] = np.inf
     travel = np.linalg.norm(speed, axis=-1) / RATE_HZ
     wall = (scene.inner_m - np.abs(seen)).min(-1) - scene.radius_m
-    return apart, wall, apart < MARGIN_M + travel[:, :, None] + travel[:, None], wall < MARGIN_M + travel
-
-
-def _moved(gap: np.ndarray) -> np.ndarray:
-    """Return where a gap changed over the last frames by more than the noise makes of it."""
-    before = np.concatenate([gap[:1].repeat(REST_FRAMES, axis=0), gap[:-REST_FRAMES]])
-    with np.errstate(invalid="ignore"):  # of a ball to itself
-        moved = np.abs(gap - before) > REST_M
-    moved[:REST_FRAMES] = True
-    return moved
+    return apart < MARGIN_M + travel[:, :, None] + travel[:, None], wall < MARGIN_M + travel
 
 
 def _lately(happened: np.ndarray, frames: int) -> np.ndarray:

@@ -1,10 +1,13 @@
 """Who carries whom in `Stacks`: the graph of the world model, frame by frame, against the simulator's supports.
 
-The whole loop runs, at 20 Hz, on noisy detections without ids; boxes are pushed off and dropped on while it does.
+The whole loop runs at 60 Hz on detections without ids, missed and made up now and then, with a noise of 0.5 mm in each
+direction, 0.1 degrees about each axis and 2 % in each edge length. Boxes are pushed off and dropped on while it does.
+Beside it: whether bonds are made up where friction alone moves one thing with another (nothing in `Stacks` is bound).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,12 +23,14 @@ from worldsim.evaluation.statistics import bootstrap
 from worldsim.loop import WorldModel
 from worldsim.registry import open_registry
 from worldsim.simulation.gym_env import WorldsimEnv
+from worldsim.simulation.sensors import Detector
 
 __all__ = ["scenario_episode", "support_figures"]
 
 SEEDS, QUICK_SEEDS = range(1000, 1010), range(1)
-SECONDS, QUICK_SECONDS, RATE_HZ = 6.0, 2.0, 20
-KIND = "support"
+SECONDS, QUICK_SECONDS, RATE_HZ = 6.0, 2.0, 60
+SENSOR = Detector(position_std_m=5e-4, position_std_per_m=0.0, rotation_std_rad=math.radians(0.1))
+KIND, BOND = "support", "attach"
 F1_BAR = 0.97
 THRESHOLD = 0.5
 RULE_GAP_M = 0.03
@@ -33,22 +38,29 @@ RULE_GAP_M = 0.03
 
 
 def support_figures(options: BenchOptions) -> list[Figure]:
-    """Return F1 of support over whole episodes, resampled by episode."""
+    """Return F1 of support over whole episodes, and bonds made up a frame, resampled by episode."""
     torch.set_num_threads(1)
     seconds = QUICK_SECONDS if options.quick else SECONDS
-    counts, simple = [], []
+    counts, simple, bonds = [], [], []
+    fields = {"sensor": SENSOR, "frame_s": 1.0 / RATE_HZ}
     for seed in options.seeds_or(SEEDS, QUICK_SEEDS):
         options.tell(f"graph: support, seed {seed}")
-        log = scenario_episode("Stacks", seed, round(seconds * RATE_HZ))
+        log = scenario_episode("Stacks", seed, round(seconds * RATE_HZ), fields)
         judged = judge(log)
         counts.append(np.sum([frame.counts(KIND, THRESHOLD) for frame in judged], axis=0))
         simple.append(_by_rule(log, judged))
+        bonds.append(np.mean([frame.counts(BOND, THRESHOLD)[1] for frame in judged]))
     rng = np.random.default_rng(options.seed)
     rows = np.array(counts, dtype=np.float64)
     found = bootstrap([np.arange(len(rows), dtype=np.float64)], lambda picked: _f1(rows[picked.astype(int)]), rng)
     beside = {"gap and place by a rule, on the same belief": _f1(np.array(simple, dtype=np.float64))}
-    words = f"F1 of support in Stacks, {seconds:g} s an episode"
-    return [Figure.at_least(words, found.value, F1_BAR, interval=found.interval, n=found.n, baselines=beside)]
+    words = f"F1 of support in Stacks, 60 Hz, noise 0.5 mm, {seconds:g} s an episode"
+    invented = bootstrap([np.array(bonds)], lambda sample: float(sample.mean()), rng)
+    said = "bonds made up in Stacks, where nothing is bound: mean number in a frame"
+    return [
+        Figure.at_least(words, found.value, F1_BAR, interval=found.interval, n=found.n, baselines=beside),
+        Figure.told(said, invented.value, interval=invented.interval, n=invented.n),
+    ]
 
 
 def scenario_episode(scenario: str, seed: int, frames: int, fields: Mapping[str, object] | None = None) -> EpisodeLog:

@@ -16,7 +16,8 @@ from jaxtyping import Bool
 from scipy.sparse.csgraph import connected_components
 
 from worldsim.evaluation.bench import BenchOptions, Figure
-from worldsim.evaluation.bench_graph_pairs import RATE_HZ, Play, blown_pairs, play
+from worldsim.evaluation.bench_graph_blows import blow_directions
+from worldsim.evaluation.bench_graph_pairs import RATE_HZ, Play, play
 from worldsim.evaluation.statistics import bootstrap
 from worldsim.graph.kinematics.bonds import BondFilter
 
@@ -88,12 +89,11 @@ def _ratio(counts: np.ndarray) -> float:
 def _said(seen: np.ndarray, scene: Play) -> Bool[np.ndarray, "T P"]:
     """Return which pairs the filter calls welded, frame by frame."""
     first, second = np.triu_indices(seen.shape[1], 1)
-    speed = np.diff(seen, axis=0, prepend=seen[:1]) * RATE_HZ
-    blown = torch.from_numpy(blown_pairs(seen, speed, scene)[:, first, second])
+    blows = torch.from_numpy(blow_directions(seen, scene)[:, first, second])
     apart = torch.from_numpy(seen[:, second] - seen[:, first])
     bonds = BondFilter(torch.from_numpy(1.0 / scene.mass_kg[first] + 1.0 / scene.mass_kg[second]))
     noise = SENSOR_STD_M * np.sqrt(2.0)
-    frames = [bonds.observe(r, noise, 1.0 / RATE_HZ, hit).numpy() for r, hit in zip(apart, blown, strict=True)]
+    frames = [bonds.observe(r, noise, 1.0 / RATE_HZ, hit).numpy() for r, hit in zip(apart, blows, strict=True)]
     return np.array(frames) > 0.5
 
 

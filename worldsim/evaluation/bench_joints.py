@@ -29,6 +29,7 @@ from worldsim.interactions.weld import Weld
 
 POSITION_STD_M = 5e-4
 ROTATION_STD_RAD = math.radians(0.1)
+SEEDS, QUICK_SEEDS = range(1000, 1020), range(2)
 MOTION_S = 2.0
 """A joint is judged after so much motion."""
 STILL_RATE = 0.02
@@ -54,7 +55,7 @@ class _Verdict:
 
 def bench_joints(options: BenchOptions) -> list[Figure]:
     """Return a figure for each promise about joints."""
-    seeds = options.seeds_or(range(20), range(2))
+    seeds = options.seeds_or(SEEDS, QUICK_SEEDS)
     verdicts: list[_Verdict] = []
     for seed in seeds:
         options.tell(f"joints: scene {seed}")

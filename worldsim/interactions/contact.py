@@ -23,6 +23,7 @@ class Contact(Interaction):
     prior = EdgePrior(log_odds=-2.0, appear_per_s=1.0, vanish_per_s=1.0)
     directed = False
     reads_motion = False
+    touches = True
 
     def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:
         """Compare the gap with that of touching hulls, and with that of near ones."""

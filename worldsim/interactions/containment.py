@@ -47,6 +47,7 @@ class Containment(Interaction):
     prior: ClassVar[EdgePrior] = EdgePrior(log_odds=-2.0, appear_per_s=0.02, vanish_per_s=1.0)
     directed: ClassVar[bool] = True
     nests: ClassVar[bool] = True
+    carries: ClassVar[bool] = True
 
     def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:
         """Compare the three pictures: by the centre, the underside, and the motion of the frame."""

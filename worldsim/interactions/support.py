@@ -24,6 +24,7 @@ class Support(Interaction):
     prior = EdgePrior(log_odds=-1.5, appear_per_s=0.3, vanish_per_s=0.5)
     directed = True
     reads_motion = False
+    carries = True
 
     def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:
         """Compare the vertical gap with that of a thing that stands, and with that of one that does not."""

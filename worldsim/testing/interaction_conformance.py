@@ -85,7 +85,8 @@ def random_pairs(generator: torch.Generator, dt_s: float = 0.05, *, dtype: torch
     source, target = (_advanced(each, dt_s) for each in before)
     std = 0.002 + 0.02 * torch.rand(_PAIRS, 2, generator=generator, dtype=torch.float64).to(dtype)
     command = torch.randint(-1, 2, (_PAIRS,), generator=generator).to(dtype)
-    return PairFrame(source, target, *before, std[:, 0], std[:, 1], dt_s, command)
+    carried, touching = torch.randint(0, 2, (2, _PAIRS), generator=generator).bool()
+    return PairFrame(source, target, *before, std[:, 0], std[:, 1], dt_s, command, carried, carried | touching)
 
 
 def _check_attributes(interaction: Interaction) -> None:
@@ -164,7 +165,7 @@ def _moved(frame: PairFrame) -> PairFrame:
 def _swapped(frame: PairFrame) -> PairFrame:
     return PairFrame(
         frame.target, frame.source, frame.target_before, frame.source_before, frame.target_std_m, frame.source_std_m,
-        frame.dt_s, frame.attach_command,
+        frame.dt_s, frame.attach_command, frame.carried, frame.touching,
     )  # fmt: skip
 
 

@@ -13,12 +13,14 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.errors import ConfigurationError
 
 LEAST_DISTANCE_M = 1e-3
+UNTOLD_M = 1.0
+"""Of a place along the line of a blow: so wide that all hypotheses foretell it alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class BondSettings:
         jumps_per_s: hazard of a jump of the other forces.
         ages: frames for which hypotheses that began in different frames are kept apart.
         blow_m_s: by how much a blow may change the relative velocity.
+        graze: share of it that may fall across the line that was seen, which turns within the frame.
     """
 
     stiffness_n_m: float = 300.0
@@ -46,6 +49,7 @@ class BondSettings:
     jumps_per_s: float = 0.03
     ages: int = 8
     blow_m_s: float = 1.0
+    graze: float = 0.05
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -54,7 +58,7 @@ class BondSettings:
             ConfigurationError: a setting cannot work.
         """
         numbers = (self.stiffness_n_m, self.damping_n_s_m, self.acceleration_m_s2, self.made_per_s, self.broken_per_s)
-        least = min(self.wander_m_s2, self.rough_m_s2, self.jumps_per_s, self.blow_m_s)
+        least = min(self.wander_m_s2, self.rough_m_s2, self.jumps_per_s, self.blow_m_s, self.graze)
         if min(numbers) <= 0.0 or least < 0.0 or self.ages < 1:
             raise ConfigurationError(f"BondSettings: {self} has a number that cannot work; all must be positive.")
 
@@ -95,7 +99,7 @@ class BondFilter:
         return self.settings.made_per_s / (self.settings.made_per_s + self.settings.broken_per_s)
 
     def observe(
-        self, apart: Float[Tensor, "E D"], noise_std_m: float, dt_s: float, struck: Bool[Tensor, " E"]
+        self, apart: Float[Tensor, "E D"], noise_std_m: float, dt_s: float, blows: Float[Tensor, "E D D"]
     ) -> Float[Tensor, " E"]:
         """Take in one frame and return the probability that each pair is joined.
 
@@ -103,15 +107,16 @@ class BondFilter:
             apart: [E, D] seen place of the second body less that of the first, m.
             noise_std_m: of each coordinate of `apart`.
             dt_s: time since the frame before, s (of no meaning for the first).
-            struck: [E] one of the two may have been hit since the frame before.
+            blows: [E, D, D] sum of u u' over the unit vectors u along which one of the two may have been hit since the
+                frame before; zero for nothing, the identity for a blow from anywhere.
         """
         apart = apart.double()
         if self._bank is None:
             self._bank = self._start(apart, noise_std_m)
             return self.probability
         bank = self._switched(self._bank, dt_s)
-        bank = self._predicted(bank, dt_s, struck)
-        self._bank = _corrected(bank, apart, noise_std_m, struck)
+        bank = self._predicted(bank, dt_s, blows.double())
+        self._bank = _corrected(bank, apart, noise_std_m, blows.double())
         return self.probability
 
     def _start(self, apart: Tensor, noise_std_m: float) -> _Bank:
@@ -148,7 +153,7 @@ class BondFilter:
             modes.append(_Bank.stacked([fresh[mode], *(kept.rows(slice(0, -2)).each()), oldest]))
         return _Bank.stacked(modes)
 
-    def _predicted(self, bank: _Bank, dt_s: float, struck: Bool[Tensor, " E"]) -> _Bank:
+    def _predicted(self, bank: _Bank, dt_s: float, blows: Float[Tensor, "E D D"]) -> _Bank:
         settings, mean = self.settings, bank.mean
         dimension = (mean.shape[-1] - 1) // 3
         step = self._steps(mean, dt_s)
@@ -157,27 +162,45 @@ class BondFilter:
         rough = mean.new_tensor([[0.25 * dt_s**4, 0.5 * dt_s**3], [0.5 * dt_s**3, dt_s**2]])
         noise[..., : 2 * dimension, : 2 * dimension] = settings.rough_m_s2**2 * torch.kron(rough, eye)
         noise[..., 2 * dimension : -1, 2 * dimension : -1] = settings.wander_m_s2**2 * dt_s * eye
-        blow = struck.to(mean.dtype)[:, None, None] * settings.blow_m_s**2 * eye
+        across = blows.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None] * eye
+        blow = settings.blow_m_s**2 * (blows + settings.graze**2 * across)
         noise[..., :dimension, :dimension] += blow * dt_s**2
         noise[..., dimension : 2 * dimension, dimension : 2 * dimension] += blow
         covariance = step @ bank.covariance @ step.mT + noise
         return _Bank((step @ mean[..., None])[..., 0], 0.5 * (covariance + covariance.mT), bank.log_weight)
 
     def _steps(self, mean: Tensor, dt_s: float) -> Float[Tensor, "two A E X X"]:
-        """Return the transition of every hypothesis over a frame: free flight, or the bond's damped oscillation."""
+        """Return the transition of every hypothesis over a frame: free flight, or the bond's damped oscillation.
+
+        A bond acts in one way along the line between the two and in another across it, whatever the line's direction:
+        the two motions are worked out once a pair, and turned into each hypothesis's line.
+        """
         dimension = (mean.shape[-1] - 1) // 3
         eye = torch.eye(dimension, dtype=mean.dtype, device=mean.device)
-        place, speed, pull = (slice(k * dimension, (k + 1) * dimension) for k in range(3))
-        along = mean[1, ..., place]
-        along = along / along.norm(dim=-1, keepdim=True).clamp_min(LEAST_DISTANCE_M)
-        stiff = (self.settings.stiffness_n_m * self._inverse_mass)[:, None]
-        rate = mean.new_zeros(*mean.shape, mean.shape[-1])
-        rate[..., place, speed] = eye
-        rate[..., speed, pull] = eye
-        rate[1, ..., speed, place] = -stiff[..., None] * along[..., :, None] * along[..., None, :]
-        rate[1, ..., speed, -1] = stiff * along
-        rate[1, ..., speed, speed] = -(self.settings.damping_n_s_m * self._inverse_mass)[:, None, None] * eye
-        return torch.linalg.matrix_exp(dt_s * rate)
+        line = mean[1, ..., :dimension]
+        line = line / line.norm(dim=-1, keepdim=True).clamp_min(LEAST_DISTANCE_M)
+        along = line[..., :, None] * line[..., None, :]
+        held, damped = self._motions(dt_s)
+        free = mean.new_tensor([[1.0, dt_s, 0.5 * dt_s**2], [0.0, 1.0, dt_s], [0.0, 0.0, 1.0]])
+        step = torch.zeros_like(mean)[..., None].repeat_interleave(mean.shape[-1], -1)
+        step[..., -1, -1] = 1.0
+        step[0, ..., :-1, :-1] = torch.kron(free, eye)
+        joined = torch.einsum("eij,aekl->aeikjl", held[:, :3, :3], along)
+        joined = joined + torch.einsum("eij,aekl->aeikjl", damped, eye - along)
+        step[1, ..., :-1, :-1] = joined.reshape(*line.shape[:-1], 3 * dimension, 3 * dimension)
+        step[1, ..., :-1, -1] = (held[:, :3, 3, None] * line[..., None, :]).flatten(-2)
+        return step
+
+    def _motions(self, dt_s: float) -> tuple[Float[Tensor, "E 4 4"], Float[Tensor, "E 3 3"]]:
+        """Return the transitions of (place, velocity, acceleration, length) along a bond, of the first three across."""
+        inverse = self._inverse_mass
+        rate = inverse.new_zeros(len(inverse), 4, 4)
+        rate[:, 0, 1] = rate[:, 1, 2] = 1.0
+        rate[:, 1, 1] = -self.settings.damping_n_s_m * inverse
+        across = torch.linalg.matrix_exp(dt_s * rate[:, :3, :3])
+        rate[:, 1, 3] = self.settings.stiffness_n_m * inverse
+        rate[:, 1, 0] = -rate[:, 1, 3]
+        return torch.linalg.matrix_exp(dt_s * rate), across
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +266,7 @@ class _Bank:
 _FIELDS = ("mean", "covariance", "log_weight")
 
 
-def _corrected(bank: _Bank, apart: Tensor, noise_std_m: float, struck: Bool[Tensor, " E"]) -> _Bank:
+def _corrected(bank: _Bank, apart: Tensor, noise_std_m: float, blows: Float[Tensor, "E D D"]) -> _Bank:
     dimension = apart.shape[-1]
     mean, covariance = bank.mean, bank.covariance
     spread = covariance[..., :dimension, :dimension].clone()
@@ -254,9 +277,11 @@ def _corrected(bank: _Bank, apart: Tensor, noise_std_m: float, struck: Bool[Tens
         factor, torch.cat([miss[..., None], covariance[..., :dimension, :]], -1), upper=False
     )
     residual, gain = white[..., 0], white[..., 1:]
-    log_density = -0.5 * residual.square().sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    # a blow may do anything along its line: what follows it there says nothing of a bond, only where the two are now
+    factor = torch.linalg.cholesky(spread + UNTOLD_M**2 * blows)
+    told = torch.linalg.solve_triangular(factor, miss[..., None], upper=False)[..., 0]
+    log_density = -0.5 * told.square().sum(-1) - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     corrected = covariance - gain.mT @ gain
-    # a blow may do anything: what follows it says nothing of a bond, only where the two are now
-    log_weight = bank.log_weight + torch.where(struck, torch.zeros_like(log_density), log_density)
+    log_weight = bank.log_weight + log_density
     log_weight = log_weight - torch.logsumexp(log_weight.flatten(0, 1), 0)
     return _Bank(mean + (gain.mT @ residual[..., None])[..., 0], 0.5 * (corrected + corrected.mT), log_weight)
