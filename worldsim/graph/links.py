@@ -29,11 +29,12 @@ def clusters(
         movable: [N].
     """
     count = len(object_id)
-    if count == 0:
-        return np.zeros(0, dtype=np.int64)
-    linking = np.isin(table.kind, np.asarray(kinds, dtype=np.int64)) & (table.log_odds > LEAST_LOG_ODDS)
+    likely = np.flatnonzero(table.log_odds > LEAST_LOG_ODDS)
+    linking = likely[np.isin(table.kind[likely], np.asarray(kinds, dtype=np.int64))]
+    if len(linking) == 0:
+        return np.arange(count)
     order = np.argsort(object_id, kind="stable")
-    known = np.ones(int(linking.sum()), dtype=bool)
+    known = np.ones(len(linking), dtype=bool)
     ends = []
     for ids in (table.source[linking], table.target[linking]):
         row = order[np.searchsorted(object_id, ids, sorter=order).clip(max=count - 1)]
