@@ -20,6 +20,7 @@ from worldsim.engine import (
     correction,
     doubt,
     foresight,
+    impacts,
     population,
     relations,
     reports,
@@ -145,6 +146,7 @@ class WorldModel:
         population.update_existence(state, matched, surprised)
         population.watch(state, matched, predicted.dt_s)
         doubt.weigh_trials(state, predicted, matched, frame)
+        impacts.weigh(state, matched.detection, frame)
         draft = reports.draft(state, predicted, matched, surprised, gained, frame)
         population.bury(state)
         population.start_own_body(state, frame)

@@ -146,6 +146,8 @@ def test_a_dog_steps_back_from_what_comes_too_near() -> None:
 def test_what_rolls_slows_at_its_own_rate_and_stops(family: str, height: float, rate: float) -> None:
     model = model_of(family)
     state = states(family, (0, 0, height), (1.0, 0, 0))
+    if family == "rolling_ball":  # it rolls already, and does not slide first
+        state = dataclasses.replace(state, angular_velocity=torch.tensor([[0.0, 1.0 / height, 0.0]]).double())
     parameters = torch.tensor([list(VALUES[family].values())], dtype=torch.float64)
     speeds = []
     for _ in range(1000):
@@ -158,6 +160,19 @@ def test_what_rolls_slows_at_its_own_rate_and_stops(family: str, height: float, 
         speeds.append(float(velocity.norm()))
     assert speeds[99] == pytest.approx(1.0 - rate, abs=1e-6)
     assert speeds[-1] == 0.0
+
+
+def test_a_ball_that_slides_is_braked_until_it_rolls_at_five_sevenths_of_its_speed() -> None:
+    model = model_of("rolling_ball")
+    state = states("rolling_ball", (0, 0, 0.15), (1.0, 0, 0))
+    parameters = torch.tensor([[0.4, 0.0, 0.5, 0.2]], dtype=torch.float64)  # it rolls for ever
+    still = torch.zeros(1, 6, dtype=torch.float64)
+    after = model.dynamics(state, parameters, still, Control.none(state.position), DT_S)
+    assert float(after.linear_velocity[0, 0]) == pytest.approx(1.0 - 0.2 * 9.81 * DT_S)
+    for _ in range(100):
+        state = model.dynamics(state, parameters, still, Control.none(state.position), DT_S)
+    assert float(state.linear_velocity[0, 0]) == pytest.approx(5.0 / 7.0)
+    assert float(state.angular_velocity[0, 1]) == pytest.approx(5.0 / 7.0 / 0.15)
 
 
 def test_walkers_that_hang_in_the_air_come_down() -> None:

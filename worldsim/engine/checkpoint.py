@@ -26,6 +26,7 @@ from worldsim.errors import IntegrityError, StorageError
 from worldsim.filtering.density import Density
 from worldsim.filtering.library import LoadedModels
 from worldsim.graph.edges import EdgeTable
+from worldsim.hypotheses.impact import ImpactTests
 from worldsim.hypotheses.trial import Trial, TrialSettings
 from worldsim.inference.ledger import Ledger
 from worldsim.inference.sensor_model import SensorModel
@@ -39,6 +40,8 @@ FORMAT = "worldsim-checkpoint-1"
 _EDGE_FIELDS = ("source", "target", "kind", "log_odds", "here")
 _STATE_FIELDS = ("position", "orientation_xyzw", "linear_velocity", "angular_velocity", "extent_m")
 
+_IMPACT_FIELDS = tuple(f.name for f in dataclasses.fields(ImpactTests) if f.name != "density")
+
 
 def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
     """Write `state` to `path`; see `worldsim.loop.WorldModel.save`."""
@@ -49,6 +52,8 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
         tensors |= {f"before.{name}": getattr(state.before, name) for name in _STATE_FIELDS}
     for trial in state.trials.values():
         tensors |= _trial_tensors(trial)
+    if state.impacts is not None:
+        tensors |= _impact_tensors(state.impacts)
     tensors |= _dormant_tensors(state)
     head = {
         "format": FORMAT,
@@ -155,6 +160,7 @@ def _restore(
         dormant=_dormant(head, tensors),
         dormant_edges=_dormant_edges(tensors),
         attention_span=head["attention_span"],
+        impacts=_impacts(tensors),
     )
 
 
@@ -189,6 +195,22 @@ def _trial(head: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Trial:
         tuple(head["borrowed"]),
         head["believed"],
     )
+
+
+def _impact_tensors(tests: ImpactTests) -> dict[str, torch.Tensor]:
+    found = {name: _tensor(getattr(tests, name)) for name in _IMPACT_FIELDS}
+    found |= {"parameters": tests.density.parameters, "covariance": tests.density.covariance}
+    found |= {name: getattr(tests.density.states, name) for name in _STATE_FIELDS}
+    return {f"impacts.{name}": value for name, value in found.items()}
+
+
+def _impacts(tensors: dict[str, torch.Tensor]) -> ImpactTests | None:
+    if "impacts.pair" not in tensors:
+        return None
+    part = {k.removeprefix("impacts."): v for k, v in tensors.items() if k.startswith("impacts.")}
+    states = ObjectStates(**{name: part[name] for name in _STATE_FIELDS})
+    fields = {name: part[name].cpu().numpy() for name in _IMPACT_FIELDS}
+    return ImpactTests(**fields, density=Density(states, part["parameters"], part["covariance"]))
 
 
 def _dormant_tensors(state: EngineState) -> dict[str, torch.Tensor]:

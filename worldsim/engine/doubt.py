@@ -79,7 +79,7 @@ def _alarming(state: EngineState, now_s: float) -> Bool[np.ndarray, " C"]:
     busy = {*state.trials, *state.waiting}
     if state.own_id is not None:
         busy.add(state.own_id)
-    recent = {i for i, t in state.verdict_s.items() if now_s - t < loop.retest_s}
+    recent = {i for i, t in state.verdict_s.items() if now_s - t < loop.retest_s} - state.lawless
     return up & ~np.isin(state.ids, list(busy | recent))
 
 

@@ -20,6 +20,7 @@ from worldsim.engine.enquiries import Enquiries
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.filtering.library import LoadedModels
 from worldsim.graph.edges import EdgeTable
+from worldsim.hypotheses.impact import ImpactTests
 from worldsim.hypotheses.trial import Trial
 from worldsim.inference import slots as slot_table
 from worldsim.inference.ledger import Ledger
@@ -63,6 +64,8 @@ class EngineState:
         dormant: what lies in deep sleep, of which the belief has no rows.
         dormant_edges: edges with an end there.
         attention_span: how many objects a step can attend to in its time, None before the first was timed.
+        impacts: the impacts under test, None where nobody may meet anybody.
+        lawless: ids of those for whom the law of impact was found not to hold in the step under way.
         deferred: [C] whom the step under way leaves for later.
         mirrors: fields of the belief that were read on the host, and the tensors that they were read from.
     """
@@ -91,6 +94,8 @@ class EngineState:
     dormant: Dormant = field(default_factory=Dormant)
     dormant_edges: DormantEdges = field(default_factory=DormantEdges)
     attention_span: int | None = None
+    impacts: ImpactTests | None = None
+    lawless: frozenset[int] = frozenset()
     deferred: Bool[np.ndarray, " C"] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     mirrors: dict[str, tuple[Tensor, np.ndarray]] = field(default_factory=dict)
 
@@ -107,6 +112,7 @@ class EngineState:
         self.ledger = Ledger.empty(capacity)
         self.edges = EdgeTable.empty()
         self.trials, self.verdict_s, self.waiting, self.events = {}, {}, {}, []
+        self.impacts, self.lawless = None, frozenset()
         self.own_id, self.before = None, None
         self.deferred, self.attention_span = np.zeros(capacity, dtype=bool), None
         self.dormant, self.dormant_edges = Dormant(), DormantEdges()

@@ -11,11 +11,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.dynamics import quaternion
+from worldsim.engine import impacts
 from worldsim.engine.attention import coast
 from worldsim.engine.sight import in_view
 from worldsim.engine.state import EngineState
 from worldsim.filtering.correct import POSE_DIM
 from worldsim.filtering.density import Density, as_run
+from worldsim.filtering.impacts import Inputs
 from worldsim.filtering.mixture import with_state_of
 from worldsim.filtering.predict import predict
 from worldsim.inference import lifecycle, stimuli
@@ -60,21 +62,30 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     colliding = awake & library.collides[models]
     colliding[[target for _, target in loads]] = False
     standing = np.flatnonzero(colliding & library.stands[models])
-    colliding[standing] = stimuli.may_bump(belief, standing, dt_s)
+    lawful = impacts.follows_the_law(state)
+    colliding[standing] = stimuli.may_bump(belief, standing, dt_s, lawful)
     # hypotheses about an object need the contacts that any of them may have
     colliding[np.isin(ids, list(state.trials))] = True
-    around = stimuli.surroundings(belief, moving, colliding, state.own_slot, state.command)
-    trials = list(state.trials.values())
+    around = stimuli.surroundings(belief, moving, colliding, state.own_slot, state.command, lawful)
+    first, second = impacts.may_meet(state, dt_s)
+    impacts.begin(state, first, second)
+    trials, watched = list(state.trials.values()), state.impacts
     slots = [int(np.flatnonzero(ids == t.object_id)[0]) for t in trials]
     source, scale, index, rows = slot_table.density_of(belief), belief.noise_scale, models, np.flatnonzero(awake)
-    if trials:  # hypotheses ride in the same batched calls as the objects: one call a class
-        source = Density.cat([source, *(t.density for t in trials)])
+    riders = [t.density for t in trials] + ([] if watched is None else [watched.density])
+    if riders:  # hypotheses ride in the same batched calls as the objects: one call a class
+        source = Density.cat([source, *riders])
+        whose = [np.full(len(t.model_index), slot) for t, slot in zip(trials, slots, strict=True)]
         index = np.concatenate([models, *(t.model_index for t in trials)])
-        whose = np.concatenate([np.full(len(t.model_index), slot) for t, slot in zip(trials, slots, strict=True)])
+        scale = torch.cat([scale, scale.new_ones(sum(len(w) for w in whose))])
+        if watched is not None:
+            theirs = impacts.slots_of(state, watched)[watched.test].reshape(-1)
+            whose, index = [*whose, theirs], np.concatenate([index, models[theirs]])
+            scale = torch.cat([scale, scale.new_full((len(theirs),), impacts.SLIP_NOISE)])
         rows = np.concatenate([rows, np.arange(belief.capacity, len(index))])
-        scale = torch.cat([scale, scale.new_ones(len(whose))])
-        around = around.select(state.index(np.concatenate([np.arange(belief.capacity), whose])))
+        around = around.select(state.index(np.concatenate([np.arange(belief.capacity), *whose])))
     ahead = predict(source, index, library, around, scale, dt_s, state.settings.loop.linearisation, rows)
+    impacts.let_all_meet(state, source, ahead, (first, second), Inputs(index, library, around, scale, dt_s))
     density, touching = ahead.density.rows(0, belief.capacity), ahead.touching[: belief.capacity]
     lifecycle.dream(density, state.index(np.flatnonzero(state.alive & ~state.awake)))
     coast(density, state.index(np.flatnonzero(state.deferred)), dt_s)

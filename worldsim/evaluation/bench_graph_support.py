@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from worldsim.contracts.object_model import ObjectModel
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.episode import BeliefSnapshot, EpisodeLog, LogOptions, run_episode
 from worldsim.evaluation.graph_run import JudgedFrame, judge
@@ -63,16 +64,23 @@ def support_figures(options: BenchOptions) -> list[Figure]:
     ]
 
 
-def scenario_episode(scenario: str, seed: int, frames: int, fields: Mapping[str, object] | None = None) -> EpisodeLog:
+def scenario_episode(
+    scenario: str,
+    seed: int,
+    frames: int,
+    fields: Mapping[str, object] | None = None,
+    models: Sequence[str | ObjectModel] | None = None,
+) -> EpisodeLog:
     """Return an episode of the whole loop in a scenario in which nothing is asked of the robot.
 
     Args:
         scenario: its name; fields: of the scenario, where they differ from its defaults.
         seed: of everything random.
         frames: how many.
+        models: what the world model starts with; the usual ones where None.
     """
     env = WorldsimEnv(scenario=scenario, **dict[str, Any](fields or {}))
-    world_model = WorldModel(registry=open_registry("builtin"), seed=seed)
+    world_model = WorldModel(registry=open_registry("builtin"), models=models, seed=seed)
     agent = make_agent(PlayOptions(scenario, seed=seed), world_model, env.action_space.shape[0])  # type: ignore[index]
     try:
         rng = np.random.default_rng([seed, 1])

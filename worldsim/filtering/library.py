@@ -36,6 +36,7 @@ class LoadedModels:
         appearance_mean, appearance_std: [L, A].
         shape_index: [L] into `SHAPES`.
         moves, collides, stands, reacts: [L] as the class says, on the host.
+        is_round: [L] a solid sphere that can be pushed: moves, collides and has a mass; on the host.
         body_columns: [L, 3] columns of mass, friction and restitution in the parameters, -1 where absent.
     """
 
@@ -54,6 +55,7 @@ class LoadedModels:
     collides: Bool[np.ndarray, " L"]
     stands: Bool[np.ndarray, " L"]
     reacts: Bool[np.ndarray, " L"]
+    is_round: Bool[np.ndarray, " L"]
     body_columns: Int[Tensor, "L 3"]
 
     @classmethod
@@ -88,6 +90,7 @@ class LoadedModels:
             np.array([m.collides for m in models], dtype=bool),
             np.array([m.stands for m in models], dtype=bool),
             np.array([m.reacts for m in models], dtype=bool),
+            np.array([_is_round(m) for m in models], dtype=bool),
             torch.tensor(columns, dtype=torch.int64, device=device).reshape(len(models), 3),
         )
 
@@ -146,6 +149,10 @@ def _check(models: tuple[ObjectModel, ...]) -> None:
                 f"{type(m).__name__}: shape {m.card.shape.kind!r} of card {m.card.model_id!r}, "
                 f"expected one of {list(SHAPES)}."
             )
+
+
+def _is_round(model: ObjectModel) -> bool:
+    return model.moves and model.collides and model.card.shape.kind == "sphere" and _column(model, "mass_kg") >= 0
 
 
 def _column(model: ObjectModel, name: str) -> int:

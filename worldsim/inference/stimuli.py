@@ -19,6 +19,7 @@ _BOXES_NEAR = 4
 # among many things contacts are rough anyway, and the filter corrects them at once; a lone toss is worth more
 _AMONG_BOXES = ContactSettings(substeps=2, iterations=4, max_contacts=6)
 _BUMP_MARGIN_M = 0.1
+_SOLID = 0.5  # existence below which nothing bumps into it: most of what was seen once is a false detection
 _FLOOR_MARGIN_M, _FLOOR_SPEED_M_S = 0.05, 0.5
 
 
@@ -28,6 +29,7 @@ def surroundings(
     colliders: Bool[np.ndarray, " C"],
     own_slot: int | None,
     own_command: Float[np.ndarray, " U"],
+    lawful: Bool[np.ndarray, " C"] | None = None,
 ) -> Surroundings:
     """Return the inputs of all C slots for the coming step.
 
@@ -37,6 +39,8 @@ def surroundings(
         colliders: slots whose contacts are resolved this step.
         own_slot: slot of the own body, None for a passive observer.
         own_command: its command (forward speed m/s, yaw rate rad/s).
+        lawful: slots whose meetings with each other are `worldsim.filtering.impacts`' to foretell: none of these is an
+            obstacle to another.
     """
     position = belief.position
     nearest, known = nearest_mover(position, movers, belief.alive.cpu().numpy())
@@ -52,7 +56,7 @@ def surroundings(
         belief.linear_velocity.index_select(0, nearest),
         known,
     )
-    near = obstacles(belief, colliders) if colliders.any() else None
+    near = obstacles(belief, colliders, lawful) if colliders.any() else None
     settings = _AMONG_BOXES if near is not None and near.boxes else ContactSettings()
     return Surroundings(control, position.new_zeros(belief.capacity, 6), near, settings)
 
@@ -75,15 +79,20 @@ def nearest_mover(
     return torch.as_tensor(index, device=position.device), torch.as_tensor(known, device=position.device)
 
 
-def may_bump(belief: WorldBelief, slots: Int[np.ndarray, " n"], dt_s: float) -> Bool[np.ndarray, " n"]:
-    """Return which of the bodies in `slots` are in the air, or so near another that they may touch it in `dt_s`."""
+def may_bump(
+    belief: WorldBelief, slots: Int[np.ndarray, " n"], dt_s: float, lawful: Bool[np.ndarray, " C"] | None = None
+) -> Bool[np.ndarray, " n"]:
+    """Return which of the bodies in `slots` are in the air, or so near another that they may touch it in `dt_s`.
+
+    The other is no `lawful` one where the body is one itself; see `surroundings`.
+    """
     if len(slots) == 0:
         return np.zeros(0, dtype=bool)
     here, size = belief.position.cpu().numpy(), belief.extent_m.cpu().numpy()
     velocity = belief.linear_velocity.cpu().numpy()[slots]
     flying = here[slots, 2] - 0.5 * size[slots, 2] > _FLOOR_MARGIN_M
     flying |= np.abs(velocity[:, 2]) > _FLOOR_SPEED_M_S
-    others = np.flatnonzero(belief.alive.cpu().numpy())
+    others = np.flatnonzero(_solid(belief))
     turn = Rotation.from_quat(belief.orientation_xyzw.cpu().numpy()[others]).inv()
     speed = np.linalg.norm(velocity, axis=1)
     reach = 0.5 * np.linalg.norm(size[slots, :2], axis=1) + _BUMP_MARGIN_M + 1.5 * dt_s * speed
@@ -91,20 +100,29 @@ def may_bump(belief: WorldBelief, slots: Int[np.ndarray, " n"], dt_s: float) -> 
     for row, slot in enumerate(slots):  # the few bodies that roll
         outside = np.abs(turn.apply(here[slot] - here[others])) - 0.5 * size[others]
         gap = np.linalg.norm(outside.clip(0.0), axis=1)
-        near[row] = bool(((gap < reach[row]) & (others != slot)).any())
+        bumps = others != slot
+        if lawful is not None and lawful[slot]:
+            bumps &= ~lawful[others]
+        near[row] = bool(((gap < reach[row]) & bumps).any())
     return flying | near
 
 
-def obstacles(belief: WorldBelief, colliders: Bool[np.ndarray, " C"]) -> Obstacles:
-    """Return the boxes nearest to each colliding slot; the other slots get none."""
+def obstacles(
+    belief: WorldBelief, colliders: Bool[np.ndarray, " C"], lawful: Bool[np.ndarray, " C"] | None = None
+) -> Obstacles:
+    """Return the boxes nearest to each colliding slot; the other slots get none. For `lawful` see `surroundings`."""
     rows = np.flatnonzero(colliders)
     if len(rows) == 0:
         return Obstacles.only_floor(belief.position)
     here = belief.position.detach().cpu().numpy()
     radius = 0.5 * np.linalg.norm(belief.extent_m.detach().cpu().numpy(), axis=1)
-    others = np.flatnonzero(belief.alive.detach().cpu().numpy())
+    others = np.flatnonzero(_solid(belief))
+    if len(others) == 0:
+        return Obstacles.only_floor(belief.position)
     gap = np.linalg.norm(here[rows, None] - here[None, others], axis=-1) - radius[others]
     gap[rows[:, None] == others[None]] = np.inf
+    if lawful is not None:
+        gap[lawful[rows][:, None] & lawful[others][None]] = np.inf
     count = min(_BOXES_NEAR, len(others))
     order = np.argpartition(gap, count - 1, axis=1)[:, :count]
     near = np.zeros((len(here), count), dtype=np.int64)
@@ -120,3 +138,7 @@ def obstacles(belief: WorldBelief, colliders: Bool[np.ndarray, " C"]) -> Obstacl
         belief.linear_velocity[index],
         torch.as_tensor(present, device=belief.position.device),
     )
+
+
+def _solid(belief: WorldBelief) -> Bool[np.ndarray, " C"]:
+    return np.asarray((belief.alive & (belief.existence > _SOLID)).detach().cpu().numpy())
