@@ -10,6 +10,7 @@ from worldsim.errors import UnknownNameError
 from worldsim.evaluation.bench import BenchOptions
 from worldsim.evaluation.bench_graph import bench_graph
 from worldsim.evaluation.bench_graph_calibration import SceneSums, calibration_figures, coverage_told
+from worldsim.evaluation.bench_graph_cost import exponent
 from worldsim.evaluation.bench_graph_lab import spring_figures
 from worldsim.evaluation.bench_graph_scoring import Score
 from worldsim.evaluation.calibration import expected_calibration_error
@@ -67,3 +68,11 @@ def test_springs_between_balls_in_pybullet_are_found_from_noisy_places() -> None
 def test_a_stage_that_there_is_not_is_named() -> None:
     with pytest.raises(UnknownNameError, match="springs10"):
         bench_graph(BenchOptions(stages=("springs11",)))
+
+
+def test_the_exponent_of_growth_is_that_of_the_medians_however_many_frames_were_timed() -> None:
+    rng = np.random.default_rng(0)
+    taken = {n: 0.3 * n**0.9 * np.exp(0.02 * rng.standard_normal(k)) for n, k in ((100, 25), (1000, 9), (10_000, 5))}
+    found = exponent(taken, rng)
+    assert found.value == pytest.approx(0.9, abs=0.02)
+    assert found.low < found.value < found.high

@@ -77,6 +77,8 @@ def test_a_thing_that_friction_takes_along_need_not_be_attached() -> None:
     assert carried == pytest.approx(after(Attach(), frame_of((0, 0, 0.25), (0, 0, 0.75)), 60), abs=1e-6)
     assert after(Attach(), replace(before_it, carried=no, touching=yes), 60) < 0.05  # pushed
     assert after(Attach(), replace(behind_it, carried=no, touching=yes), 6) > 0.95  # pulled
+    falling = frame_of((0, 0, 2.0), (0.5, 0, 2.0), ((0, 0, -0.05), (0, 0, -0.05)))
+    assert after(Attach(), falling, 60) < 0.05
     left = frame_of((0, 0, 0.25), (0, 0, 0.75), ((0.05, 0, 0), (0, 0, 0)))
     assert after(Attach(), replace(left, carried=yes, touching=yes), 6) < 0.01
 

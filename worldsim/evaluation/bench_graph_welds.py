@@ -37,15 +37,18 @@ class _Judged:
     """What was said of the pairs of one scene.
 
     Attributes:
-        made, broken: frames until each event was seen.
+        made, broken: frames until each event was seen; a weld that was not seen while it held is not seen to break.
         false, free: pair-frames said to be welded among those that were not, less those in which a break was not seen
             yet; those frames.
+        seen, there: pair-frames with a weld in which it is seen; those frames.
     """
 
     made: list[int]
     broken: list[int]
     false: int
     free: int
+    seen: int
+    there: int
 
 
 def weld_figures(options: BenchOptions) -> list[Figure]:
@@ -64,7 +67,12 @@ def weld_figures(options: BenchOptions) -> list[Figure]:
     told = {"relative speed by a rule": _ratio(np.array([[r.false, r.free] for r in rule], dtype=np.float64))}
     words = "welds in PyBullet: pair-frames without a weld in which one is seen"
     rest = {"interval": found.interval, "n": found.n, "baselines": told}
-    return [*figures, Figure.at_most(words, found.value, FALSE_BAR, **rest)]
+    figures.append(Figure.at_most(words, found.value, FALSE_BAR, **rest))
+    shares = np.array([[each.seen, each.there] for each in ours], dtype=np.float64)
+    found = bootstrap([np.arange(len(ours), dtype=np.float64)], lambda rows: _ratio(shares[rows.astype(int)]), rng)
+    told = {"relative speed by a rule": _ratio(np.array([[r.seen, r.there] for r in rule], dtype=np.float64))}
+    words = "welds in PyBullet: pair-frames with a weld in which it is seen"
+    return [*figures, Figure.told(words, found.value, interval=found.interval, n=found.n, baselines=told)]
 
 
 def _delay(word: str, ours: list[_Judged], rule: list[_Judged], rng: np.random.Generator) -> Figure:
@@ -116,6 +124,9 @@ def _judged(said: Bool[np.ndarray, "T P"], scene: Play) -> _Judged:
         for at in np.flatnonzero(there[1:, pair] != there[:-1, pair]) + 1:
             now = bool(there[at, pair])
             later = np.flatnonzero(said[at:, pair] == now)
-            found[now].append(int(later[0]) if len(later) else NEVER)
-            free[at : at + max(found[now][-1], FRAMES_BAR), pair] = False  # a break counts once: by how soon it is seen
-    return _Judged(found[True], found[False], int((said & free).sum()), int(free.sum()))
+            delay = int(later[0]) if len(later) else NEVER
+            if now or said[at - 1, pair]:
+                found[now].append(delay)
+            free[at : at + max(delay, FRAMES_BAR), pair] = False  # a break counts once: by how soon it is seen
+    counts = (said & free, free, said & there, there)
+    return _Judged(found[True], found[False], *(int(each.sum()) for each in counts))

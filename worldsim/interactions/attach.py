@@ -14,6 +14,7 @@ _TOLD_NATS = 1.0  # what the own command to hold says, a frame
 _LET_GO_NATS = 2.0
 _EVIDENCE_LIMIT_NATS = 2.5
 _PULL_M_S = 0.1  # from this speed on, what draws away pulls: slower, a shake of the belief does
+_FALL_M_S = 0.2  # the like of a fall
 
 
 class Attach(Interaction):
@@ -24,8 +25,8 @@ class Attach(Interaction):
 
     Nor is anything learned where friction moves the target along: what lies on another thing or in it, directly or by
     way of others (two things on one pallet), goes where that goes, bound to it or not. What merely touches is pushed or
-    dragged, but never pulled: there only a source that draws away and is followed tells of a bond. Motion against one
-    another always tells against it.
+    dragged, but never pulled: there only a source that draws away and is followed tells of a bond. And two that fall do
+    so alike. Motion against one another always tells against a bond.
     """
 
     kind = "attach"
@@ -61,7 +62,9 @@ def _explained(frame: PairFrame) -> Bool[Tensor, " E"]:
     touching = nobody if frame.touching is None else frame.touching
     apart = frame.target.position - frame.source.position
     speed = (frame.source.position - frame.source_before.position) / frame.dt_s
-    # what falls away from under a thing is followed by its fall
+    fallen = frame.target.position[:, 2] - frame.target_before.position[:, 2]
+    fall = torch.maximum(fallen / frame.dt_s, speed[:, 2]) < -_FALL_M_S
+    # what falls away from under a thing is followed by its fall: that is no pull
     speed = torch.cat([speed[:, :2], speed[:, 2:].clamp_min(0.0)], dim=1)
     away = -(speed * apart).sum(-1) / apart.norm(dim=-1).clamp_min(1e-9)
-    return carried | (touching & (away < _PULL_M_S))
+    return carried | fall | (touching & (away < _PULL_M_S))
