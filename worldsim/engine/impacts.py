@@ -23,7 +23,7 @@ from worldsim.filtering.impacts import Inputs, Outcome, Pairs, outcome
 from worldsim.filtering.likelihood import log_diagonal, whitened_student_t
 from worldsim.filtering.predict import Prediction, predict
 from worldsim.filtering.surroundings import Surroundings
-from worldsim.hypotheses.impact import FREE, LAW, ImpactTests, components
+from worldsim.hypotheses.impact import FIRST_STAYS, FREE, LAW, SECOND_STAYS, ImpactTests, components
 from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
 from worldsim.inference.slots import density_of
@@ -208,15 +208,15 @@ def go_on(state: EngineState, around: Surroundings, colliding: Bool[np.ndarray, 
     pairs = Pairs(2 * meeting, 2 * meeting + 1, tests.heavier[meeting])
     inputs = Inputs(models, library, around, scale, dt_s)
     ends = outcome(tests.density, ahead.density, ahead.touching, pairs, inputs)
-    state.impacts = _followed(tests.with_rows(ahead.density), meeting, ends, _backed(state, slots_of(state, tests)))
+    state.impacts = _followed(tests.with_rows(ahead.density), meeting, ends, _leaning(state, slots_of(state, tests)))
 
 
 def _followed(
-    tests: ImpactTests, meeting: Int[np.ndarray, " m"], ends: Outcome, backed: Bool[np.ndarray, " T"]
+    tests: ImpactTests, meeting: Int[np.ndarray, " m"], ends: Outcome, leans: Bool[np.ndarray, "T 2"]
 ) -> ImpactTests | None:
     """Return the tests after the step: a component of which it is open whether the two met becomes two.
 
-    Two that meet while one leans on a third thing (`backed`) are not judged: what that one does is not theirs alone.
+    Of two that meet, it is lawful that one which leans on a third thing (`leans`) does not give way.
     """
     everyone = len(ends.probability)
     meets = np.zeros(len(tests.test))
@@ -225,7 +225,12 @@ def _followed(
     law = tests.hypothesis == LAW
     np.maximum.at(likely, tests.test[law], meets[law])
     since = np.where(likely >= _COUNTS, 0, tests.since + 1)
-    tests = dataclasses.replace(tests, since=since, met=tests.met | (since == 0), frames=tests.frames + 1)
+    of_first, of_second = (leans & (since == 0)[:, None])[tests.test].T
+    may_stay = of_first & (tests.hypothesis == FIRST_STAYS) | of_second & (tests.hypothesis == SECOND_STAYS)
+    hypothesis = np.where(may_stay, LAW, tests.hypothesis)
+    tests = dataclasses.replace(
+        tests, hypothesis=hypothesis, since=since, met=tests.met | (since == 0), frames=tests.frames + 1
+    )
     # component by component: as it is where nobody meets, and the rows of those who do and who do not
     row = np.full(len(tests.test), -1)
     row[meeting] = np.arange(len(meeting))
@@ -247,14 +252,12 @@ def _followed(
         log_weight=tests.log_weight[split] + np.log(share),
         density=every.select(index),
     )
-    tests = _kept(
-        tests, ~(backed & (since == 0)) & tests.met & (since <= _AFTERWARDS_FRAMES) & (tests.frames <= _LONGEST_FRAMES)
-    )
+    tests = _kept(tests, tests.met & (since <= _AFTERWARDS_FRAMES) & (tests.frames <= _LONGEST_FRAMES))
     return tests if len(tests) else None
 
 
-def _backed(state: EngineState, slots: Int[np.ndarray, "T 2"]) -> Bool[np.ndarray, " T"]:
-    """Return of which pairs one leans, or nearly so, on something that is not the other: a wall, or a third ball."""
+def _leaning(state: EngineState, slots: Int[np.ndarray, "T 2"]) -> Bool[np.ndarray, "T 2"]:
+    """Return who leans, or nearly so, on something that is not the other of its pair: a wall, or a third ball."""
     belief, mine = state.belief, slots.reshape(-1)
     others = np.flatnonzero((belief.alive & (belief.existence > _SOLID)).cpu().numpy())
     place, extent = belief.position.cpu().numpy(), belief.extent_m.cpu().numpy()
@@ -266,7 +269,7 @@ def _backed(state: EngineState, slots: Int[np.ndarray, "T 2"]) -> Bool[np.ndarra
     gap = np.where(follows_the_law(state)[others], to_ball, to_box) - 0.5 * extent[mine].mean(-1)[:, None]
     partner = slots[:, ::-1].reshape(-1)
     gap[(others == mine[:, None]) | (others == partner[:, None])] = np.inf
-    return np.asarray((gap < _LEANS_M).any(-1).reshape(-1, 2).any(-1))
+    return np.asarray((gap < _LEANS_M).any(-1).reshape(-1, 2))
 
 
 def weigh(state: EngineState, detection: Int[np.ndarray, " C"], frame: Frame) -> None:
