@@ -14,14 +14,16 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
+from worldsim.dynamics import quaternion
 from worldsim.dynamics.neighbours import pairs_within
 from worldsim.engine.state import EngineState
 from worldsim.filtering.correct import POSE_DIM, correct, innovation
 from worldsim.filtering.density import Density
 from worldsim.filtering.impacts import Inputs, Outcome, Pairs, outcome
 from worldsim.filtering.likelihood import log_diagonal, whitened_student_t
-from worldsim.filtering.predict import Prediction
-from worldsim.hypotheses.impact import FREE, LAW, ImpactTests, components
+from worldsim.filtering.predict import Prediction, predict
+from worldsim.filtering.surroundings import Surroundings
+from worldsim.hypotheses.impact import FIRST_STAYS, FREE, LAW, SECOND_STAYS, ImpactTests, components
 from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
 from worldsim.inference.slots import density_of
@@ -35,7 +37,8 @@ _COUNTS = 0.05  # probability of meeting from which a frame is part of an impact
 _AFTERWARDS_FRAMES = 4  # frames after it in which it shows what became of them
 _LONGEST_FRAMES = 16
 _DOF = 8.0
-SLIP_NOISE = 2.0  # times the usual noise: a ball that was struck slips before it rolls
+_LEANS_M, _SOLID = 0.03, 0.5  # of what exists at least so probably
+_SLIP_NOISE = 2.0  # times the usual noise: a ball that was struck slips before it rolls
 
 
 def may_meet(state: EngineState, dt_s: float) -> tuple[Int[np.ndarray, " E"], Int[np.ndarray, " E"]]:
@@ -87,6 +90,8 @@ def follows_the_law(state: EngineState) -> Bool[np.ndarray, " C"]:
 
 def begin(state: EngineState, first: Int[np.ndarray, " E"], second: Int[np.ndarray, " E"]) -> None:
     """Follow each pair that may meet, and no more those of whom one is gone or under test."""
+    if len(first) == 0 and state.impacts is None:
+        return
     source = density_of(state.belief)
     tests = state.impacts if state.impacts is not None else ImpactTests.none(source)
     lawful = state.ids[follows_the_law(state)]
@@ -174,51 +179,61 @@ def slots_of(state: EngineState, tests: ImpactTests) -> Int[np.ndarray, "T 2"]:
     return alive[order[np.searchsorted(state.ids[alive], tests.pair, sorter=order)]]
 
 
-def let_all_meet(
-    state: EngineState,
-    source: Density,
-    ahead: Prediction,
-    may: tuple[Int[np.ndarray, " E"], Int[np.ndarray, " E"]],
-    inputs: Inputs,
+def let_meet(
+    source: Density, ahead: Prediction, first: Int[np.ndarray, " E"], second: Int[np.ndarray, " E"], inputs: Inputs
 ) -> None:
-    """Let those who may meet do so in the predicted rows of the belief, where they lie, and in the tests' own.
-
-    The tests' rows are the last ones of `source`.
-    """
-    tests, own = state.impacts, len(may[0])
-    if own == 0 and tests is None:
+    """Overwrite the predicted rows of those who may meet by what comes of it."""
+    if len(first) == 0:
         return
-    pairs = Pairs(*may, np.ones((own, 2)))
-    if tests is not None:
-        start = len(source) - len(tests.density)
-        meeting = np.flatnonzero(tests.hypothesis != FREE)
-        first = start + 2 * meeting
-        pairs = Pairs.cat([pairs, Pairs(first, first + 1, tests.heavier[meeting])])
+    pairs = Pairs(first, second, np.ones((len(first), 2)))
     ends = outcome(source, ahead.density, ahead.touching, pairs, inputs)
-    everyone = len(pairs)
-    if own:
-        rows = state.index(np.concatenate(may))
-        mine = state.index(np.concatenate([np.arange(own), everyone + np.arange(own)]))
-        ahead.density.write(rows, ends.either.select(mine))
-        ahead.touching[rows] = ahead.touching[rows] | (ends.probability[:own].repeat(2) >= _COUNTS)
-    if tests is not None:
-        free = tests.with_rows(ahead.density.select(slice(start, None)))
-        state.impacts = _followed(free, meeting, ends, own)
+    rows = torch.as_tensor(np.concatenate([first, second]), device=ahead.touching.device)
+    ahead.density.write(rows, ends.either)
+    ahead.touching[rows] = ahead.touching[rows] | (ends.probability.repeat(2) >= _COUNTS)
 
 
-def _followed(tests: ImpactTests, meeting: Int[np.ndarray, " m"], ends: Outcome, own: int) -> ImpactTests | None:
-    """Return the tests after the step: a component of which it is open whether the two met becomes two."""
+def go_on(state: EngineState, around: Surroundings, colliding: Bool[np.ndarray, " C"], dt_s: float) -> None:
+    """Carry all components of the tests on by `dt_s`, to what comes of it where the two meet."""
+    tests, library = state.impacts, state.library
+    if tests is None:
+        return
+    slots = slots_of(state, tests)[tests.test].reshape(-1)
+    around, models = around.select(state.index(slots)), state.model_index[slots]
+    if not colliding[slots].any():  # the usual case, and far the cheaper one: nothing but each other to bump into
+        around = dataclasses.replace(around, obstacles=None)
+    scale = tests.density.parameters.new_full((len(slots),), _SLIP_NOISE)
+    loop = state.settings.loop
+    ahead = predict(tests.density, models, library, around, scale, dt_s, loop.linearisation)
+    meeting = np.flatnonzero(tests.hypothesis != FREE)
+    pairs = Pairs(2 * meeting, 2 * meeting + 1, tests.heavier[meeting])
+    inputs = Inputs(models, library, around, scale, dt_s)
+    ends = outcome(tests.density, ahead.density, ahead.touching, pairs, inputs)
+    state.impacts = _followed(tests.with_rows(ahead.density), meeting, ends, _leaning(state, slots_of(state, tests)))
+
+
+def _followed(
+    tests: ImpactTests, meeting: Int[np.ndarray, " m"], ends: Outcome, leans: Bool[np.ndarray, "T 2"]
+) -> ImpactTests | None:
+    """Return the tests after the step: a component of which it is open whether the two met becomes two.
+
+    Of two that meet, it is lawful that one which leans on a third thing (`leans`) does not give way.
+    """
     everyone = len(ends.probability)
     meets = np.zeros(len(tests.test))
-    meets[meeting] = ends.probability[own:].cpu().numpy()
+    meets[meeting] = ends.probability.cpu().numpy()
     likely = np.zeros(len(tests))
     law = tests.hypothesis == LAW
     np.maximum.at(likely, tests.test[law], meets[law])
     since = np.where(likely >= _COUNTS, 0, tests.since + 1)
-    tests = dataclasses.replace(tests, since=since, met=tests.met | (since == 0), frames=tests.frames + 1)
+    of_first, of_second = (leans & (since == 0)[:, None])[tests.test].T
+    may_stay = of_first & (tests.hypothesis == FIRST_STAYS) | of_second & (tests.hypothesis == SECOND_STAYS)
+    hypothesis = np.where(may_stay, LAW, tests.hypothesis)
+    tests = dataclasses.replace(
+        tests, hypothesis=hypothesis, since=since, met=tests.met | (since == 0), frames=tests.frames + 1
+    )
     # component by component: as it is where nobody meets, and the rows of those who do and who do not
     row = np.full(len(tests.test), -1)
-    row[meeting] = own + np.arange(len(meeting))
+    row[meeting] = np.arange(len(meeting))
     may, must = meets > _SURELY, meets < 1.0 - _SURELY
     split = np.concatenate([np.flatnonzero(may), np.flatnonzero(must)])
     met = np.arange(len(split)) < may.sum()
@@ -239,6 +254,22 @@ def _followed(tests: ImpactTests, meeting: Int[np.ndarray, " m"], ends: Outcome,
     )
     tests = _kept(tests, tests.met & (since <= _AFTERWARDS_FRAMES) & (tests.frames <= _LONGEST_FRAMES))
     return tests if len(tests) else None
+
+
+def _leaning(state: EngineState, slots: Int[np.ndarray, "T 2"]) -> Bool[np.ndarray, "T 2"]:
+    """Return who leans, or nearly so, on something that is not the other of its pair: a wall, or a third ball."""
+    belief, mine = state.belief, slots.reshape(-1)
+    others = np.flatnonzero((belief.alive & (belief.existence > _SOLID)).cpu().numpy())
+    place, extent = belief.position.cpu().numpy(), belief.extent_m.cpu().numpy()
+    rotation = quaternion.to_matrix(belief.orientation_xyzw).cpu().numpy()[others]
+    away = place[mine][:, None] - place[others][None]
+    inside = np.abs(np.einsum("nji,tnj->tni", rotation, away)) - 0.5 * extent[others]
+    to_box = np.linalg.norm(inside.clip(0.0), axis=-1)
+    to_ball = np.linalg.norm(away, axis=-1) - 0.5 * extent[others].mean(-1)
+    gap = np.where(follows_the_law(state)[others], to_ball, to_box) - 0.5 * extent[mine].mean(-1)[:, None]
+    partner = slots[:, ::-1].reshape(-1)
+    gap[(others == mine[:, None]) | (others == partner[:, None])] = np.inf
+    return np.asarray((gap < _LEANS_M).any(-1).reshape(-1, 2))
 
 
 def weigh(state: EngineState, detection: Int[np.ndarray, " C"], frame: Frame) -> None:

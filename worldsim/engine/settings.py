@@ -68,7 +68,7 @@ class LoopSettings:
 
     surprise: bool = True
     alarm_threshold_nats: float = 24.0
-    impact_threshold_nats: float = 6.9
+    impact_threshold_nats: float = 9.2
     unknown_threshold_nats: float = 14.0
     confirm_existence: float = 0.97
     settle_frames: int = 4

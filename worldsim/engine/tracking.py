@@ -69,23 +69,19 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     around = stimuli.surroundings(belief, moving, colliding, state.own_slot, state.command, lawful)
     first, second = impacts.may_meet(state, dt_s)
     impacts.begin(state, first, second)
-    trials, watched = list(state.trials.values()), state.impacts
+    trials = list(state.trials.values())
     slots = [int(np.flatnonzero(ids == t.object_id)[0]) for t in trials]
     source, scale, index, rows = slot_table.density_of(belief), belief.noise_scale, models, np.flatnonzero(awake)
-    riders = [t.density for t in trials] + ([] if watched is None else [watched.density])
-    if riders:  # hypotheses ride in the same batched calls as the objects: one call a class
-        source = Density.cat([source, *riders])
-        whose = [np.full(len(t.model_index), slot) for t, slot in zip(trials, slots, strict=True)]
+    impacts.go_on(state, around, colliding, dt_s)
+    if trials:  # hypotheses ride in the same batched calls as the objects: one call a class
+        source = Density.cat([source, *(t.density for t in trials)])
         index = np.concatenate([models, *(t.model_index for t in trials)])
-        scale = torch.cat([scale, scale.new_ones(sum(len(w) for w in whose))])
-        if watched is not None:
-            theirs = impacts.slots_of(state, watched)[watched.test].reshape(-1)
-            whose, index = [*whose, theirs], np.concatenate([index, models[theirs]])
-            scale = torch.cat([scale, scale.new_full((len(theirs),), impacts.SLIP_NOISE)])
+        whose = np.concatenate([np.full(len(t.model_index), slot) for t, slot in zip(trials, slots, strict=True)])
         rows = np.concatenate([rows, np.arange(belief.capacity, len(index))])
-        around = around.select(state.index(np.concatenate([np.arange(belief.capacity), *whose])))
+        scale = torch.cat([scale, scale.new_ones(len(whose))])
+        around = around.select(state.index(np.concatenate([np.arange(belief.capacity), whose])))
     ahead = predict(source, index, library, around, scale, dt_s, state.settings.loop.linearisation, rows)
-    impacts.let_all_meet(state, source, ahead, (first, second), Inputs(index, library, around, scale, dt_s))
+    impacts.let_meet(source, ahead, first, second, Inputs(index, library, around, scale, dt_s))
     density, touching = ahead.density.rows(0, belief.capacity), ahead.touching[: belief.capacity]
     lifecycle.dream(density, state.index(np.flatnonzero(state.alive & ~state.awake)))
     coast(density, state.index(np.flatnonzero(state.deferred)), dt_s)

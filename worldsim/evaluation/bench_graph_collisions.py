@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 import torch
 from scipy import stats
+from scipy.spatial.transform import Rotation
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
@@ -55,6 +56,8 @@ MAY_BE = {
     "rolling_deceleration_m_s2": (0.02, 0.10),
 }
 """What a ball of this table may be, from the least to the most: what `Billiards` declares that it draws from."""
+LEANS_M = 0.03
+"""What is this near to a third thing cannot give way freely."""
 STILL_M_S = 0.2
 """What is slower right after the start was not launched: balls are launched at 0.8 m/s at least."""
 SHOWS_M_S = 0.25
@@ -77,7 +80,8 @@ class Impact:
         nis, dof: of the first detections after the impact, both balls together; 0 and 0 where one was not seen.
         alarmed: an alarm was raised on one of them at that frame or soon after.
         approach_m_s: how fast they approached each other along their line of centres.
-        asked: both were known for balls, and neither was under test already.
+        asked: both were known for balls, neither was under test already, and it is not possible after all, in that one
+            that does not give way leans on something.
     """
 
     nis: float
@@ -156,7 +160,9 @@ def impacts(log: EpisodeLog, what: What = "") -> Iterator[Impact]:
             int(surprise.nis_dof[seen].sum()) if both else 0,
             not set().union(*alarms[number : number + LATEST_FRAMES]).isdisjoint(mine),
             _approach(truths[number - 1], pair),
-            len(mine) == len(pair) and _known(frames[number - 1], mine),
+            len(mine) == len(pair)
+            and _known(frames[number - 1], mine)
+            and not (what == "stubborn" and _leans(truths[number - 1], pair & _still(truths[1]), pair)),
         )
 
 
@@ -166,6 +172,25 @@ def _known(frame: Frame, object_ids: list[int]) -> bool:
         return False
     kinds = dict(zip(frame.belief.object_id.tolist(), frame.belief.kind, strict=True))
     return all(kinds.get(i) == "ball" and i not in frame.record.alarmed for i in object_ids)
+
+
+def _leans(truth: WorldTruth, balls: frozenset[str], pair: frozenset[str]) -> bool:
+    """Return whether one of the balls is within `LEANS_M` of a cushion, or of a ball that is not of the pair."""
+    for ball in balls:
+        row = truth.names.index(ball)
+        radius = truth.extent_m[row, 0] / 2.0
+        for other, name in enumerate(truth.names):
+            if name in pair or not name.startswith(("ball", "fence")):
+                continue
+            away = truth.position[row] - truth.position[other]
+            if name.startswith("ball"):
+                gap = np.linalg.norm(away) - truth.extent_m[other, 0] / 2.0 - radius
+            else:
+                turned = Rotation.from_quat(truth.orientation_xyzw[other]).inv().apply(away)
+                gap = np.linalg.norm((np.abs(turned) - truth.extent_m[other] / 2.0).clip(0.0)) - radius
+            if gap < LEANS_M:
+                return True
+    return False
 
 
 def _approach(truth: WorldTruth, pair: frozenset[str]) -> float:
@@ -242,7 +267,7 @@ def _rate(of: list[Impact], rng: np.random.Generator) -> tuple[float, dict[str, 
 
 
 def _left_out(of: list[Impact]) -> dict[str, float]:
-    return {"impacts left out, a ball being under test or not known": float(sum(not i.asked for i in of))}
+    return {"impacts left out: a ball under test, not known, or leaning": float(sum(not i.asked for i in of))}
 
 
 def _false_alarms(of: list[Impact], rng: np.random.Generator) -> Figure:

@@ -91,7 +91,7 @@ class ImpactTests:
         before, after = (np.full(_HYPOTHESES * len(self), -np.inf) for _ in range(2))
         np.logaddexp.at(before, kind, self.log_weight)
         np.logaddexp.at(after, kind[kept], self.log_weight[kept])
-        return kept, self.log_weight[kept] + (before - after)[kind[kept]]
+        return kept, self.log_weight[kept] + before[kind[kept]] - after[kind[kept]]
 
 
 def components(
