@@ -78,6 +78,7 @@ class ActiveInference(MPC):
     def reset(self) -> None:
         """Forget the last episode."""
         super().reset()
+        self.questions = 0
         self.hypotheses: Hypotheses | None = None
         self.whereabouts: Whereabouts | None = None
         self.search_map: SearchMap | None = None
@@ -149,7 +150,9 @@ class ActiveInference(MPC):
 
     def model(self, scene: PlanarScene) -> CandidateCost:
         """Return what prices candidates in `scene`."""
-        return self._free_energy(scene)
+        priced = self._free_energy(scene)
+        self.questions += priced.asks
+        return priced
 
     def _free_energy(self, scene: PlanarScene) -> ExpectedFreeEnergy:
         assert self._observation is not None

@@ -106,6 +106,12 @@ class ExpectedFreeEnergy(BeliefCost):
             priced[name] = -self.drives.nat_worth * gain * unharmed
         return priced
 
+    @property
+    def asks(self) -> bool:
+        """Whether information is a term of the price; where it is not, its worth changes nothing, to the bit."""
+        states = self.drives.use_states_info_gain and (self.unseen is not None or self.search is not None)
+        return states or (self.drives.use_param_info_gain and self.hypotheses is not None)
+
     def gains(self, future: PlanarFuture) -> dict[str, Float[Tensor, " S"]]:
         """Return what each future is expected to tell, nats, by the switches that are on."""
         gains: dict[str, Float[Tensor, " S"]] = {}
