@@ -180,7 +180,6 @@ class StagedPhysics(Physics, SceneBuilder):
         self._is_listed = frozenset(self._listed)
         self._eyes = np.array([camera.position for camera in self._cameras], dtype=np.float64).reshape(-1, 3)
         self._ranges_m = np.array([camera.range_m for camera in self._cameras])
-        self._finest_rad = np.array([camera.finest_rad for camera in self._cameras])
         self._mounted = [
             (k, self._index[camera.mounted_on], floats3(self._eyes[k]))
             for k, camera in enumerate(self._cameras)
@@ -421,8 +420,8 @@ class StagedPhysics(Physics, SceneBuilder):
     def _seen(self, absent: frozenset[str], viewpoints: Viewpoints) -> Bool[np.ndarray, " n"]:
         """Return which of the listed bodies are in the line of sight of a sensor."""
         sought = np.array([i for i in self._listed if self._names[i] not in absent], dtype=np.int64)
-        states, extent = self.present_states(), self._extent
-        return line_of_sight(self.engine, states, extent, sought, viewpoints, self._finest_rad)[self._rows]
+        finest = np.array([camera.finest_rad for camera in self._cameras])
+        return line_of_sight(self.engine, self.present_states(), self._extent, sought, viewpoints, finest)[self._rows]
 
     def _completed_truth(self) -> WorldTruth:
         """Return the truth with what costs a look at the engine; that is looked at only at the frame's end."""
