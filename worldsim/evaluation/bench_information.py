@@ -39,12 +39,14 @@ def information_figures(options: BenchOptions) -> list[Figure]:
     The difference is that of the interquartile means over the same seeds. An episode in which the agent never had
     anything to ask is its own twin: there the worth of information is no term of any price, so it is not played twice.
 
-    With ``--out`` every episode is kept in that folder, and an interrupted measurement goes on.
+    With ``--scenarios`` only those are played. With ``--out`` every episode is kept in that folder, and an interrupted
+    measurement goes on.
     """
     seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
     figures, better, worse = [], 0, 0
     folder = None if options.out is None else options.out / "episodes"
-    names = [name for name in scenarios_with_outcomes() if not options.quick or name in QUICK]
+    known = tuple(scenarios_with_outcomes())
+    names = QUICK if options.quick and options.scenarios is None else options.scenarios_of(known)
     for name in names:
         on = _played(name, ON, seeds, folder, options)
         asked = [seed for seed, score in zip(seeds, on, strict=True) if score.questions]
@@ -60,7 +62,7 @@ def information_figures(options: BenchOptions) -> list[Figure]:
         }
         title = f"{name}: dense return with information gain less without"
         figures.append(Figure.told(title, found.value, interval=found.interval, n=len(seeds), baselines=beside))
-    if options.quick:  # one scenario and one seed decide nothing
+    if options.quick:  # one seed decides nothing
         return figures
     n = len(names)
     figures.append(Figure.at_most("scenarios significantly worse with information gain", float(worse), 0.0, n=n))
