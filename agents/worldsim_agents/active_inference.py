@@ -79,6 +79,7 @@ class ActiveInference(MPC):
         """Forget the last episode."""
         super().reset()
         self.questions = 0
+        self._priced: ExpectedFreeEnergy | None = None
         self.hypotheses: Hypotheses | None = None
         self.whereabouts: Whereabouts | None = None
         self.search_map: SearchMap | None = None
@@ -150,11 +151,6 @@ class ActiveInference(MPC):
 
     def model(self, scene: PlanarScene) -> CandidateCost:
         """Return what prices candidates in `scene`."""
-        priced = self._free_energy(scene)
-        self.questions += priced.asks
-        return priced
-
-    def _free_energy(self, scene: PlanarScene) -> ExpectedFreeEnergy:
         assert self._observation is not None
         if self.hypotheses is not None:
             scene = scene.with_resistance(self.hypotheses.expected_resistance_m_s)
@@ -164,12 +160,16 @@ class ActiveInference(MPC):
         search = None
         if self.whereabouts is not None and self.search_map is not None:
             search = Search(self.whereabouts, self.search_map)
-        return ExpectedFreeEnergy(
+        self._priced = ExpectedFreeEnergy(
             scene, self.preferences, self.dt_s, self.drives, self.hypotheses, unseen, search, _NOISE_M_S
         )
+        self.questions += self._priced.asks
+        return self._priced
 
     def _terms(self, scene: PlanarScene) -> dict[str, float]:
-        priced, command = self._free_energy(scene), self._actions[None]
+        del scene  # the plan was priced in it
+        assert self._priced is not None
+        priced, command = self._priced, self._actions[None]
         return {name: float(cost[0]) for name, cost in priced.terms(priced.imagine(command), command).items()}
 
     def _read(self, observation: Observation) -> PlanarScene | None:

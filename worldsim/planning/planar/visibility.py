@@ -116,12 +116,20 @@ def read_unseen(
     eye = own_eye(views, scene.own)
     if eye is None:
         return None  # everything is in view, or the own body has no eye
+    belief, others = world_model.belief, np.delete(np.arange(len(views.position)), eye)
+    now = belief.position[belief.alive, :2].numpy().astype(np.float64)
+    if bool(_in_reach(views, others, now).all()):  # a forecast costs more than all the rest of a plan
+        return None
     forecast = world_model.forecast(steps * dt_s, dt_s)
     std = forecast.position_std[..., :2].square().mean(dim=-1).sqrt()
     place = forecast.position[0, :, :2].numpy().astype(np.float64)
-    others = np.delete(np.arange(len(views.position)), eye)
-    reach = np.linalg.norm(views.position[others, None, :2] - place[None], axis=2) <= views.range_m[others, None]
-    doubtful = torch.as_tensor(~reach.any(axis=0)) & (std[-1] > SENSOR_STD_M)
+    doubtful = torch.as_tensor(~_in_reach(views, others, place)) & (std[-1] > SENSOR_STD_M)
     if not bool(doubtful.any()):
         return None
     return Unseen(forecast.position[:, doubtful, :2], std[:, doubtful], float(views.range_m[eye]), scene.standing)
+
+
+def _in_reach(views: Viewpoints, eyes: np.ndarray, place: Float[np.ndarray, "N 2"]) -> Bool[np.ndarray, " N"]:
+    """Return which places are within the range of one of `eyes`, seen from above."""
+    away = np.linalg.norm(views.position[eyes, None, :2] - place[None], axis=2)
+    return np.asarray((away <= views.range_m[eyes, None]).any(axis=0))
