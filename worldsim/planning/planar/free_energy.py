@@ -21,6 +21,8 @@ from worldsim.planning.planar.whereabouts import Whereabouts, search_information
 from worldsim.planning.situation import OwnTrajectories
 from worldsim.types.planning import Preferences, PreferredOutcome
 
+SEARCH = "search_info_gain"
+"""Name of what a future tells about where a hidden thing is."""
 _STD_FLOOR_M = 0.02
 _LOOKS_A_SECOND = 5.0  # of a speed that count as independent: the odometry's errors last about 0.2 s
 
@@ -42,12 +44,14 @@ class Drives:
         use_states_info_gain: what a future tells about where things are.
         use_param_info_gain: what it tells about how things are.
         nat_worth: cost that one nat outweighs.
+        place_worth: the same of a nat about where a hidden thing is: the way to the wrong place costs more than a push.
     """
 
     use_utility: bool = True
     use_states_info_gain: bool = True
     use_param_info_gain: bool = True
     nat_worth: float = 2.0
+    place_worth: float = 8.0
 
 
 class ExpectedFreeEnergy(BeliefCost):
@@ -103,7 +107,8 @@ class ExpectedFreeEnergy(BeliefCost):
             priced = {name: cost for name, cost in priced.items() if name.removesuffix(WAY_ROUND) not in wanted}
         unharmed = 1.0 - self.harm(future, command)
         for name, gain in self.gains(future).items():
-            priced[name] = -self.drives.nat_worth * gain * unharmed
+            worth = self.drives.place_worth if name == SEARCH else self.drives.nat_worth
+            priced[name] = -worth * gain * unharmed
         return priced
 
     @property
@@ -123,7 +128,7 @@ class ExpectedFreeEnergy(BeliefCost):
             gains["states_info_gain"] = state_information_gain(seen, self.unseen.std_m, SENSOR_STD_M)
         if self.drives.use_states_info_gain and self.search is not None:
             found, looks = self.search.whereabouts, self.search.map.looks(future.own[..., :2])
-            gains["search_info_gain"] = search_information(looks, found.posterior, found.live)
+            gains[SEARCH] = search_information(looks, found.posterior, found.live)
         return gains
 
     def harm(self, future: PlanarFuture, command: Float[Tensor, "S T U"]) -> Float[Tensor, " S"]:
