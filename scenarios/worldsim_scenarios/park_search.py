@@ -27,12 +27,14 @@ MOST_PLACES = 9
 
 @dataclass(frozen=True)
 class ParkSearch(Park):
-    """The park of `Park`, people, dog and all; keys lie at one of the free places, and are seen from 2.2 m.
+    """The park of `Park` in a quiet hour; keys lie at one of the free places, and are seen from 2.2 m.
 
     Attributes:
         places: at how many places the keys may lie, 2 to 9; the other fields are those of `Park`.
     """
 
+    people: int = 2
+    dog: bool = False
     places: int = 8
     duration_s: float = 60.0
 

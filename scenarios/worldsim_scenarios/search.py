@@ -13,7 +13,7 @@ from worldsim.simulation.scene import BodySpec, SceneBuilder, Vector, yaw_quater
 from worldsim.simulation.task import TaskStep
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_assets import appearance
-from worldsim_scenarios.errand import LIVING, MARK_M, Setting, furnish_setting
+from worldsim_scenarios.errand import LIVING, Setting, furnish_setting
 from worldsim_scenarios.stock import tinted, worn
 
 KEYS_M: Vector = (0.055, 0.035, 0.018)
@@ -23,6 +23,8 @@ FINEST_RAD = 0.025
 """Of every camera: it makes out keys from 2.2 m, a ball from 13 m and a person from 70 m."""
 SIGHT_M = max(KEYS_M) / FINEST_RAD
 """How near to an eye the keys have to be."""
+REACH_M = 0.6
+"""The robot's middle so near to the keys has found them: they lie a quarter of a metre before its front, or nearer."""
 ASIDE_M = 0.2
 """The keys lie no farther from the middle of their place, along x and along y."""
 
@@ -40,8 +42,8 @@ def send_to_search(physics: SceneBuilder, setting: Setting, places: int, reward:
 
 def search_preferences() -> Preferences:
     """Return what is asked of the robot: itself at the keys, wherever they are, and room for who lives there."""
-    find = PreferredOutcome("find", "own", "object", scale_m=0.5)
-    return Preferences(goal_position=None, goal_tolerance_m=MARK_M, clearance_m=0.4, outcomes=(find,))
+    find = PreferredOutcome("find", "own", "object", scale_m=0.3)
+    return Preferences(goal_position=None, goal_tolerance_m=REACH_M, clearance_m=0.4, outcomes=(find,))
 
 
 class SearchTask(GoalTask):
@@ -71,7 +73,7 @@ class SearchTask(GoalTask):
 
     def reached(self, view: SceneView) -> bool:
         """Return whether the robot is at the keys, and touched nobody."""
-        return self._away_m(view) <= MARK_M and not self.touched
+        return self._away_m(view) <= REACH_M and not self.touched
 
     def lost(self, view: SceneView) -> bool:
         """Return whether somebody was touched."""

@@ -11,12 +11,11 @@ from tests.scenarios.playing import played
 from worldsim.errors import ConfigurationError
 from worldsim.simulation.bullet import BulletPhysics
 from worldsim_agents.searcher import Searcher
-from worldsim_scenarios.errand import MARK_M
 from worldsim_scenarios.house import House
 from worldsim_scenarios.house_park_search import HouseParkSearch
 from worldsim_scenarios.house_search import HouseSearch
 from worldsim_scenarios.park_search import ParkSearch
-from worldsim_scenarios.search import ASIDE_M, SIGHT_M
+from worldsim_scenarios.search import ASIDE_M, REACH_M, SIGHT_M
 
 SEARCHES = [HouseSearch(), ParkSearch(), HouseParkSearch()]
 
@@ -74,11 +73,11 @@ def test_what_is_drawn_for_the_house_is_drawn_for_the_search_in_it(physics):
 def test_who_is_at_the_keys_has_found_them(physics):
     physics.reset(HouseSearch(cat=False), seed=1)
     x, y = place_of(physics.truth(), "keys")
-    physics.withdraw("robot", (float(x), float(y) + 0.9 * MARK_M, 0.151))
+    physics.withdraw("robot", (float(x), float(y) + 0.9 * REACH_M, 0.151))
     physics.step(np.zeros(3))
     assert physics.last_task_step.terminated
     assert physics.last_task_step.events["is_success"] is True
-    assert physics.last_task_step.events["away_m"] <= MARK_M
+    assert physics.last_task_step.events["away_m"] <= REACH_M
 
 
 @pytest.mark.slow

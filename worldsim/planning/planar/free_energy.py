@@ -51,7 +51,7 @@ class Drives:
     use_states_info_gain: bool = True
     use_param_info_gain: bool = True
     nat_worth: float = 2.0
-    place_worth: float = 8.0
+    place_worth: float = 12.0
 
 
 class ExpectedFreeEnergy(BeliefCost):
