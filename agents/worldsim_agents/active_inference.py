@@ -7,9 +7,21 @@ import math
 import numpy as np
 import torch
 
-from worldsim.planning.planar import Believer, Drives, ExpectedFreeEnergy, Hypotheses, PlanarScene, push_out
+from worldsim.planning.planar import (
+    Believer,
+    Drives,
+    ExpectedFreeEnergy,
+    Hypotheses,
+    PlanarScene,
+    Search,
+    SearchMap,
+    Whereabouts,
+    make_search_map,
+    push_out,
+)
 from worldsim.planning.planar.scene import find_objects, read_scene
-from worldsim.planning.planar.visibility import read_unseen
+from worldsim.planning.planar.visibility import floor_sight, read_unseen, sees
+from worldsim.planning.route import Obstacles
 from worldsim.planning.shooting import CandidateCost, ShootingOptimiser
 from worldsim.planning.situation import OwnBody, believed_own_body
 from worldsim.types.observation import Observation
@@ -22,6 +34,10 @@ _BUMPER_M = 0.04  # nearer than this is taken for touching: what is believed of 
 _FELT_AFTER_S, _FELT_EVERY_S = 0.4, 0.2  # of steady pushing before a look at the speed counts, and between two looks
 _MOVING_M_S, _STUCK_M_S = 0.25, 0.06
 _SETTLED_S = 0.4  # the belief of what is there is young before
+_ASIDE_M = 0.25  # a hidden thing lies no farther from the middle of its place, so from so much nearer it is seen
+_AT_M = 0.8  # what shows within that of a place is at it
+_MAPPED_S = 1.0  # a search is mapped anew at most so often
+_HIDDEN = "object"  # the role of a hidden thing
 _NOISE_M_S = 0.10  # of a look: odometry, and 15 % each that mass and friction vary between instances
 
 
@@ -30,8 +46,9 @@ class ActiveInference(MPC):
 
     Beside the belief that `MPC` plans on, it holds hypotheses about what it pushes: the task says what one of the
     things is like and not which one it is. It learns which by what it feels while it pushes: how much slower it goes
-    than it was told to. Everything it wants to know or to have is part of one number (`ExpectedFreeEnergy`), and each
-    part has a switch, named as in pymdp.
+    than it was told to. Where a task names places and something that lies hidden at one of them, it holds hypotheses
+    about which, and learns by what shows there and what does not. Everything it wants to know or to have is part of one
+    number (`ExpectedFreeEnergy`), and each part has a switch, named as in pymdp.
     """
 
     def __init__(
@@ -61,7 +78,12 @@ class ActiveInference(MPC):
     def reset(self) -> None:
         """Forget the last episode."""
         super().reset()
+        self.questions = 0
+        self._priced: ExpectedFreeEnergy | None = None
         self.hypotheses: Hypotheses | None = None
+        self.whereabouts: Whereabouts | None = None
+        self.search_map: SearchMap | None = None
+        self._mapped_s = -math.inf
         self._observation: Observation | None = None
         self._told = 0.0  # the speed that the last action asked for
         self._free_m_s = 0.0  # the speed that the own body would have by now if nothing were pushed
@@ -129,25 +151,31 @@ class ActiveInference(MPC):
 
     def model(self, scene: PlanarScene) -> CandidateCost:
         """Return what prices candidates in `scene`."""
-        return self._free_energy(scene)
-
-    def _free_energy(self, scene: PlanarScene) -> ExpectedFreeEnergy:
         assert self._observation is not None
         if self.hypotheses is not None:
             scene = scene.with_resistance(self.hypotheses.expected_resistance_m_s)
         unseen = None
         if self.drives.use_states_info_gain:
             unseen = read_unseen(self.world_model, self._observation, scene, self.steps, self.dt_s)
-        return ExpectedFreeEnergy(
-            scene, self.preferences, self.dt_s, self.drives, self.hypotheses, unseen, noise_m_s=_NOISE_M_S
+        search = None
+        if self.whereabouts is not None and self.search_map is not None:
+            search = Search(self.whereabouts, self.search_map)
+        self._priced = ExpectedFreeEnergy(
+            scene, self.preferences, self.dt_s, self.drives, self.hypotheses, unseen, search, _NOISE_M_S
         )
+        self.questions += self._priced.asks
+        return self._priced
 
     def _terms(self, scene: PlanarScene) -> dict[str, float]:
-        priced, command = self._free_energy(scene), self._actions[None]
+        del scene  # the plan was priced in it
+        assert self._priced is not None
+        priced, command = self._priced, self._actions[None]
         return {name: float(cost[0]) for name, cost in priced.terms(priced.imagine(command), command).items()}
 
     def _read(self, observation: Observation) -> PlanarScene | None:
         task = dict(observation.task or {})
+        if "task_place_positions" in task:
+            return self._read_search(observation, task)
         if "task_push_loss_m_s" not in task:
             return super()._read(observation)
         belief = self.world_model.belief
@@ -158,3 +186,31 @@ class ActiveInference(MPC):
             light, heavy = (float(v) for v in np.asarray(task["task_push_loss_m_s"]).reshape(-1)[:2])
             self.hypotheses = Hypotheses.one_is_heaviest(len(self._object_ids), light, heavy)
         return read_scene(self.world_model, observation, self.preferences, self.steps, self.dt_s, self._object_ids)
+
+    def _read_search(self, observation: Observation, task: dict[str, np.ndarray]) -> PlanarScene | None:
+        """Return the scene of a search, and believe in the places by what shows there now."""
+        belief, own_id = self.world_model.belief, self.world_model.own_id
+        ids, hidden = find_objects(belief, own_id, task), frozenset({_HIDDEN})
+        scene = read_scene(self.world_model, observation, self.preferences, self.steps, self.dt_s, ids, hidden)
+        if scene is None or observation.time_s < _SETTLED_S:
+            return None
+        if self.whereabouts is None:
+            place = torch.as_tensor(np.asarray(task["task_place_positions"], dtype=np.float32)).reshape(-1, 2)
+            self.whereabouts = Whereabouts.anywhere(place, _HIDDEN)
+        sight_m = floor_sight(observation, scene, float(np.asarray(task["task_sight_m"]).reshape(-1)[0])) - _ASIDE_M
+        found = self._mapped(scene, self.whereabouts, sight_m)
+        here, place = torch.tensor([[scene.own.position]]), self.whereabouts.place
+        looked = found.looks(here)[0, 0] * sees(here, place[None], sight_m, scene.moving.at_once())[0, 0]
+        shown = belief.position[[belief.slot_of(i) for i in ids], :2].float().reshape(-1, 2)
+        self.whereabouts = self.whereabouts.observe(looked > 0.0, shown, _AT_M)
+        return scene
+
+    def _mapped(self, scene: PlanarScene, whereabouts: Whereabouts, sight_m: float) -> SearchMap:
+        """Return the map of the search, made anew where something that stands, or a place, has moved."""
+        nothing = scene.moving.select(torch.zeros(0, dtype=torch.int64))
+        obstacles, old = Obstacles(scene.standing.at_once(), nothing), self.search_map
+        if old is not None and (scene.time_s - self._mapped_s < _MAPPED_S or old.suits(whereabouts, obstacles)):
+            return old
+        self._mapped_s = scene.time_s
+        self.search_map = make_search_map(whereabouts, obstacles, scene.own, sight_m)
+        return self.search_map

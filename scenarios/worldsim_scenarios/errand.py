@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from worldsim.simulation.task import TaskStep
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_scenarios.stock import MAST_M, bulk_of, floor
 
+if TYPE_CHECKING:
+    from worldsim.contracts.physics import Physics
+
 MARK_M = 0.45
 """The robot's middle so near to a mark has been there."""
 MARK_COLOURS: tuple[Vector, Vector] = ((0.45, 0.78, 0.45), (0.40, 0.62, 0.85))
@@ -24,27 +29,66 @@ LIVING = frozenset({"worker", "cat", "dog"})
 CAMERA_HEIGHT_M, CAMERA_RANGE_M = 5.0, 40.0
 
 
-def send_on_errand(
-    physics: SceneBuilder,
-    robot: BodySpec,
-    goals: Sequence[Point],
-    bodies: Sequence[BodySpec],
-    drivers: Sequence[Driver],
-    cameras: Sequence[Point],
-    reward: str,
+@dataclass(frozen=True)
+class Setting:
+    """A place as it was drawn, before anybody is asked for anything.
+
+    Attributes:
+        robot: where it starts.
+        goals: places to be sent to, in their order.
+        free: places where something may lie, the robot's start not among them.
+        bodies, drivers: what else is there, and what drives it.
+        cameras: places above which a camera hangs.
+    """
+
+    robot: BodySpec
+    goals: tuple[Point, ...]
+    free: tuple[Point, ...]
+    bodies: tuple[BodySpec, ...]
+    drivers: tuple[Driver, ...]
+    cameras: tuple[Point, ...]
+
+
+def builder_of(physics: Physics, name: str) -> SceneBuilder:
+    """Return `physics` as what the scenario `name` can furnish.
+
+    Raises:
+        ConfigurationError: it cannot be furnished.
+    """
+    if not isinstance(physics, SceneBuilder):
+        raise ConfigurationError(f"{name}: {type(physics).__name__} cannot be furnished; it is no SceneBuilder.")
+    return physics
+
+
+def furnish_setting(
+    physics: SceneBuilder, setting: Setting, drawn: Sequence[BodySpec] = (), finest_rad: float = 0.0
 ) -> None:
-    """Put floor, marks, bodies and robot into `physics`, and ask the robot to go to `goals` in their order."""
-    for spec in (floor(40.0), *marks(goals)):
+    """Put floor, bodies, robot and cameras into `physics`.
+
+    Args:
+        physics: to be furnished.
+        setting: what stands and lives there.
+        drawn: what is drawn on the floor.
+        finest_rad: of the cameras.
+    """
+    for spec in (floor(40.0), *drawn):
         physics.add_body(spec, background=True)
-    for spec in (robot, *bodies):
+    robot = setting.robot
+    for spec in (robot, *setting.bodies):
         physics.add_body(spec)
     physics.add_driver(Robot(robot.name, bulk_of(robot), robot.extent_m))
-    for driver in drivers:
+    for driver in setting.drivers:
         physics.add_driver(driver)
-    physics.add_camera(CameraSpec("mast", (-0.18, 0.0, MAST_M - robot.position[2]), CAMERA_RANGE_M, robot.name))
-    for i, place in enumerate(cameras):
-        physics.add_camera(CameraSpec(f"above_{i}", (*place, CAMERA_HEIGHT_M), CAMERA_RANGE_M))
-    physics.set_task(ErrandTask(robot.name, goals, reward), robot.name)
+    mast = (-0.18, 0.0, MAST_M - robot.position[2])
+    physics.add_camera(CameraSpec("mast", mast, CAMERA_RANGE_M, robot.name, finest_rad))
+    for i, place in enumerate(setting.cameras):
+        physics.add_camera(CameraSpec(f"above_{i}", (*place, CAMERA_HEIGHT_M), CAMERA_RANGE_M, None, finest_rad))
+
+
+def send_on_errand(physics: SceneBuilder, setting: Setting, reward: str) -> None:
+    """Furnish `physics`, and ask the robot to go to the setting's goals in their order."""
+    furnish_setting(physics, setting, marks(setting.goals))
+    physics.set_task(ErrandTask(setting.robot.name, setting.goals, reward), setting.robot.name)
 
 
 def errand_preferences() -> Preferences:

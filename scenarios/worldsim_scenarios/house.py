@@ -12,9 +12,8 @@ from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.goal_task import REWARDS
-from worldsim.simulation.scene import SceneBuilder
 from worldsim.types.planning import Preferences
-from worldsim_scenarios.errand import errand_preferences, send_on_errand
+from worldsim_scenarios.errand import Setting, builder_of, errand_preferences, send_on_errand
 from worldsim_scenarios.grounds import house, leaf_drivers, pet
 from worldsim_scenarios.stock import furnish
 
@@ -62,14 +61,17 @@ class House(Scenario):
         if self.reward not in REWARDS:
             raise UnknownNameError("reward", self.reward, REWARDS)
         if not self.duration_s > 0.0:
-            raise ConfigurationError(f"House: duration_s is {self.duration_s}, expected more than 0.")
+            raise ConfigurationError(f"{type(self).__name__}: duration_s is {self.duration_s}, expected more than 0.")
 
     # ------------------------------------------------------------------ build
 
     def build(self, physics: Physics, rng: np.random.Generator) -> None:
         """Put floor, walls, furniture, cat and robot into `physics`."""
-        if not isinstance(physics, SceneBuilder):
-            raise ConfigurationError(f"House: {type(physics).__name__} cannot be furnished; it is no SceneBuilder.")
+        builder = builder_of(physics, type(self).__name__)
+        send_on_errand(builder, self.setting(rng), self.reward)
+
+    def setting(self, rng: np.random.Generator) -> Setting:
+        """Return the drawn place: who and what is where."""
         ground = house((0.0, 0.0), garden_door=False, rng=rng)
         half = len(ground.places) // 2
         rooms = [[ground.places[first + i] for i in rng.permutation(half)] for first in (0, half)]
@@ -81,8 +83,8 @@ class House(Scenario):
         if self.cat:
             spec, driver = pet("cat", far[-1], ground.plan(), rng)
             bodies, drivers = [*bodies, spec], [*drivers, driver]
-        goals = [far[0], near[1]]
-        send_on_errand(physics, robot, goals, [*bodies, *ground.standing], drivers, CAMERAS, self.reward)
+        free = tuple(place for place in ground.places if place != near[0])
+        return Setting(robot, (far[0], near[1]), free, (*bodies, *ground.standing), tuple(drivers), CAMERAS)
 
     # ------------------------------------------------------------------ preferences
 

@@ -14,9 +14,9 @@ from worldsim.simulation.drivers import Driver
 from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.floorplan import Floorplan, Point
 from worldsim.simulation.goal_task import REWARDS
-from worldsim.simulation.scene import BodySpec, SceneBuilder, Vector
+from worldsim.simulation.scene import BodySpec, Vector
 from worldsim.types.planning import Preferences
-from worldsim_scenarios.errand import errand_preferences, send_on_errand
+from worldsim_scenarios.errand import Setting, builder_of, errand_preferences, send_on_errand
 from worldsim_scenarios.grounds import HOUSE_HALF_M, PARK_HALF_M, balls, house, leaf_drivers, park, people, pet
 from worldsim_scenarios.stock import furnish, plain
 
@@ -74,16 +74,19 @@ class HousePark(Scenario):
             raise UnknownNameError("reward", self.reward, REWARDS)
         if not (0 <= self.people <= MOST_PEOPLE and 0 <= self.balls <= 3 and self.duration_s > 0.0):
             raise ConfigurationError(
-                f"HousePark: people is {self.people}, balls {self.balls} and duration_s {self.duration_s}, expected 0 "
-                f"to {MOST_PEOPLE}, 0 to 3 and more than 0."
+                f"{type(self).__name__}: people is {self.people}, balls {self.balls} and duration_s {self.duration_s}, "
+                f"expected 0 to {MOST_PEOPLE}, 0 to 3 and more than 0."
             )
 
     # ------------------------------------------------------------------ build
 
     def build(self, physics: Physics, rng: np.random.Generator) -> None:
         """Put floor, house, park, who is there and the robot into `physics`."""
-        if not isinstance(physics, SceneBuilder):
-            raise ConfigurationError(f"HousePark: {type(physics).__name__} cannot be furnished; it is no SceneBuilder.")
+        builder = builder_of(physics, type(self).__name__)
+        send_on_errand(builder, self.setting(rng), self.reward)
+
+    def setting(self, rng: np.random.Generator) -> Setting:
+        """Return the drawn place: who and what is where."""
         home, lawn = house(HOUSE_MIDDLE, garden_door=True, rng=rng), park(PARK_MIDDLE, rng)
         inside = [home.places[i] for i in rng.permutation(len(home.places))]
         outside = [lawn.places[i] for i in rng.permutation(len(lawn.places))]
@@ -92,7 +95,7 @@ class HousePark(Scenario):
         robot = furnish(
             "robot", "robot", (*here[0], 0.001), float(rng.uniform(*VARIATION["robot_yaw_rad"])), rng, scale=1.0
         )
-        goals = [there[0], here[1]]
+        goals = (there[0], here[1])
         bodies, drivers = leaf_drivers(home)
         for specs, movers in (
             people(self.people, outside[2:], lawn.plan(), rng),
@@ -101,7 +104,8 @@ class HousePark(Scenario):
         ):
             bodies, drivers = [*bodies, *specs], [*drivers, *movers]
         bodies = [*bodies, *home.standing, *lawn.standing, *_fence(rng)]
-        send_on_errand(physics, robot, goals, bodies, drivers, CAMERAS, self.reward)
+        free = tuple(place for place in (*home.places, *lawn.places) if place != here[0])
+        return Setting(robot, goals, free, tuple(bodies), tuple(drivers), CAMERAS)
 
     # ------------------------------------------------------------------ preferences
 

@@ -12,9 +12,9 @@ from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.goal_task import REWARDS
-from worldsim.simulation.scene import SceneBuilder, Vector
+from worldsim.simulation.scene import Vector
 from worldsim.types.planning import Preferences
-from worldsim_scenarios.errand import errand_preferences, send_on_errand
+from worldsim_scenarios.errand import Setting, builder_of, errand_preferences, send_on_errand
 from worldsim_scenarios.grounds import PARK_HALF_M, balls, park, people, pet
 from worldsim_scenarios.stock import fence, furnish
 
@@ -74,16 +74,19 @@ class Park(Scenario):
             raise UnknownNameError("reward", self.reward, REWARDS)
         if not (0 <= self.people <= MOST_PEOPLE and 0 <= self.balls <= MOST_BALLS and self.duration_s > 0.0):
             raise ConfigurationError(
-                f"Park: people is {self.people}, balls {self.balls} and duration_s {self.duration_s}, expected 0 to "
-                f"{MOST_PEOPLE}, 0 to {MOST_BALLS} and more than 0."
+                f"{type(self).__name__}: people is {self.people}, balls {self.balls} and duration_s {self.duration_s}, "
+                f"expected 0 to {MOST_PEOPLE}, 0 to {MOST_BALLS} and more than 0."
             )
 
     # ------------------------------------------------------------------ build
 
     def build(self, physics: Physics, rng: np.random.Generator) -> None:
         """Put floor, fence, benches, trees, who is there and the robot into `physics`."""
-        if not isinstance(physics, SceneBuilder):
-            raise ConfigurationError(f"Park: {type(physics).__name__} cannot be furnished; it is no SceneBuilder.")
+        builder = builder_of(physics, type(self).__name__)
+        send_on_errand(builder, self.setting(rng), self.reward)
+
+    def setting(self, rng: np.random.Generator) -> Setting:
+        """Return the drawn place: who and what is where."""
         ground = park((0.0, 0.0), rng)
         plan = ground.plan()
         spots = [ground.places[i] for i in rng.permutation(len(ground.places))]
@@ -99,7 +102,8 @@ class Park(Scenario):
             specs, kicks = balls(self.balls, [(x + 0.7, y) for x, y in [*goals, start]], rng)
             bodies, drivers = [*bodies, *specs], [*drivers, *kicks]
         bodies = [*bodies, *ground.standing, *fence(PARK_HALF_M, FENCE_M, FENCE_COLOUR, rng)]
-        send_on_errand(physics, robot, goals, bodies, drivers, CAMERAS, self.reward)
+        free = tuple(place for place in ground.places if place != start)
+        return Setting(robot, tuple(goals), free, tuple(bodies), tuple(drivers), CAMERAS)
 
     # ------------------------------------------------------------------ preferences
 

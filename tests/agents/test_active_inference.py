@@ -107,3 +107,59 @@ def test_a_changed_preference_changes_the_act_and_not_what_is_believed():
         beliefs.append(agent.hypotheses)
     assert np.abs(acts[0] - acts[1]).max() > 0.05
     assert torch.equal(beliefs[0].log_weight, beliefs[1].log_weight)
+
+
+SIGHT_M, EYE_M, THING = 2.0, 1.4, (0.05, 0.04, 0.02)
+PLACES = ((2.6, 0.0), (-2.6, 0.0))
+FIND = Preferences(outcomes=(PreferredOutcome("find", "own", "object", scale_m=0.5),), clearance_m=0.0)
+
+
+class Lawn(Yard):
+    """A bare floor with a small thing at the second of two places, which shows where the own eye is near."""
+
+    @property
+    def belief(self):
+        seen = math.hypot(math.dist(self.own.position, PLACES[1]), EYE_M) < SIGHT_M
+        place = torch.tensor([[*self.own.position, 0.15], [*PLACES[1], 0.01], [9.0, 9.0, 0.01]])
+        alive = torch.tensor([True, seen, False])
+        size = torch.tensor([self.own.extent_m, THING, THING])
+        return dataclasses.replace(super().belief, alive=alive, position=place, extent_m=size)
+
+    def forecast(self, horizon_s, dt_s):
+        belief, steps = self.belief, round(horizon_s / dt_s)
+        rows = belief.alive.clone()
+        rows[0] = False
+        path = belief.position[rows].expand(steps, -1, 3)
+        return Forecast(belief.object_id[rows], path, torch.full_like(path, 0.01), belief.orientation_xyzw[rows],
+                        belief.extent_m[rows], torch.ones(int(rows.sum()), dtype=torch.bool), dt_s)  # fmt: skip
+
+    def observe(self):
+        task = {"task_object_extent_m": np.array(THING), "task_place_positions": np.array(PLACES).reshape(-1),
+                "task_sight_m": np.array([SIGHT_M])}  # fmt: skip
+        eye = Viewpoints(np.array([[*self.own.position, EYE_M]]), np.array([40.0]))
+        return Observation(self.time_s, Detections.empty(), eye, None, task)
+
+
+def searched(drives, seconds):
+    lawn = Lawn(boxes=[(50.0, 0.0, 0.0), (60.0, 0.0, 0.0)])
+    agent = ActiveInference(lawn, FIND, ICEM(64, 8, 2), drives, steps=12, dt_s=0.3)
+    rng = np.random.default_rng(0)
+    for _ in range(round(seconds / FRAME_S)):
+        lawn.step(agent.act(lawn.observe(), None, rng))
+    return lawn, agent
+
+
+def test_it_looks_at_one_place_after_the_other_and_goes_to_what_it_found():
+    lawn, agent = searched(Drives(), 10.0)
+    assert agent.whereabouts.posterior[1] > 0.95
+    assert math.dist(lawn.own.position, PLACES[1]) < 0.5
+    assert agent.questions > 0
+
+
+def test_for_what_is_wanted_alone_it_does_not_look_and_what_it_sees_is_believed_all_the_same():
+    lawn, agent = searched(Drives(use_states_info_gain=False), 3.0)
+    assert agent.whereabouts.posterior.tolist() == [0.5, 0.5]
+    assert agent.questions == 0
+    lawn.own = dataclasses.replace(lawn.own, position=(1.6, 0.0), speed_m_s=0.0)
+    agent.act(lawn.observe(), None, np.random.default_rng(0))
+    assert agent.whereabouts.posterior[1] > 0.6

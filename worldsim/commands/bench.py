@@ -30,6 +30,10 @@ def bench(  # noqa: PLR0913 - the options of a command
     stages: Annotated[
         str | None, typer.Option("--stages", metavar="A,B", help="Only these stages of a benchmark of several.")
     ] = None,
+    scenarios: Annotated[
+        str | None,
+        typer.Option("--scenarios", metavar="A,B", help="Only these scenarios, where `bench agents` goes one by one."),
+    ] = None,
     ray: Ray = None,
     steps: Annotated[int | None, typer.Option("--steps", min=20, help="How many frames `bench soak` runs.")] = None,
     json: Json = False,
@@ -40,8 +44,8 @@ def bench(  # noqa: PLR0913 - the options of a command
 
     With --out DIR, figures.json and whatever else the benchmark makes is written into that folder.
     """
-    only = None if stages is None else tuple(stages.split(","))
-    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes, only, ray, steps)
+    only, some = (None if names is None else tuple(names.split(",")) for names in (stages, scenarios))
+    options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes, only, ray, steps, some)
     result = run_bench(name, options)
     file = out / "figures.json" if out is not None else None
     emit(result.report(), as_json=json, out=file, show=lambda: _show(result))

@@ -23,9 +23,12 @@ class Agent(abc.ABC):
 
     Attributes:
         last_plan: what the last `act` rested on, None for an agent that does not plan. Reports read its terms.
+        questions: decisions of this episode at which something was priced for what it tells; 0 for an agent that never
+            asks. Where it is 0, the worth of information has changed no act.
     """
 
     last_plan: Plan | None = None
+    questions: int = 0
 
     @abc.abstractmethod
     def act(

@@ -140,6 +140,7 @@ class BenchOptions:
         stages: the only stages that a benchmark of several runs; None for all.
         ray: address of a Ray cluster that plays a benchmark's episodes, None for this process.
         steps: how many frames a benchmark of endurance runs, None where the benchmark chooses.
+        scenarios: the only scenarios of a stage that goes scenario by scenario; None for all.
     """
 
     quick: bool = False
@@ -152,6 +153,7 @@ class BenchOptions:
     stages: tuple[str, ...] | None = None
     ray: str | None = None
     steps: int | None = None
+    scenarios: tuple[str, ...] | None = None
 
     def stages_of(self, known: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of the `known` stages that were asked for, in their order; all where none was named.
@@ -159,16 +161,28 @@ class BenchOptions:
         Raises:
             UnknownNameError: a stage was named that there is not.
         """
-        for name in self.stages or ():
-            if name not in known:
-                raise UnknownNameError("stage", name, known)
-        return known if self.stages is None else tuple(name for name in known if name in self.stages)
+        return _chosen("stage", self.stages, known)
+
+    def scenarios_of(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of the `known` scenarios that were asked for, in their order; all where none was named.
+
+        Raises:
+            UnknownNameError: a scenario was named that does not take part.
+        """
+        return _chosen("scenario", self.scenarios, known)
 
     def seeds_or(self, default: range, quick: range) -> range:
         """Return the seeds asked for, else `quick` in a quick run, else `default`."""
         if self.seeds is not None:
             return self.seeds
         return quick if self.quick else default
+
+
+def _chosen(what: str, asked: tuple[str, ...] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    for name in asked or ():
+        if name not in known:
+            raise UnknownNameError(what, name, known)
+    return known if asked is None else tuple(name for name in known if name in asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from worldsim.contracts.scenario import Scenario
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.kept_stages import kept_jobs
 from worldsim.evaluation.ray_workers import job_map
-from worldsim.evaluation.statistics import paired_bootstrap
+from worldsim.evaluation.statistics import interquartile_mean, paired_bootstrap
 from worldsim.evaluation.sweep import EpisodeJob, Score, play_job
 from worldsim.planning.planar import Drives
 from worldsim.plugins import load_plugin, plugin_names
@@ -33,31 +36,33 @@ def scenarios_with_outcomes() -> dict[str, type[Scenario]]:
 def information_figures(options: BenchOptions) -> list[Figure]:
     """Return the agent's return with information gain less without it, a scenario at a time, and what that comes to.
 
-    With ``--out`` every episode is kept in that folder, and an interrupted measurement goes on.
+    The difference is that of the interquartile means over the same seeds. An episode in which the agent never had
+    anything to ask is its own twin: there the worth of information is no term of any price, so it is not played twice.
+
+    With ``--scenarios`` only those are played. With ``--out`` every episode is kept in that folder, and an interrupted
+    measurement goes on.
     """
     seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
     figures, better, worse = [], 0, 0
     folder = None if options.out is None else options.out / "episodes"
-    names = [name for name in scenarios_with_outcomes() if not options.quick or name in QUICK]
+    known = tuple(scenarios_with_outcomes())
+    names = QUICK if options.quick and options.scenarios is None else options.scenarios_of(known)
     for name in names:
-        played: dict[Drives, list[Score]] = {}
-        for drives in (ON, OFF):
-            jobs = [_job(name, drives, seed) for seed in seeds]
-            with job_map(options.ray) as play_all:
-                played[drives] = kept_jobs(play_all, folder, lambda row: Score(**row))(play_job, jobs)
-            done = sum(score.success for score in played[drives])
-            options.tell(f"agents: {name}, information gain {'on' if drives is ON else 'off'}: {done} successes")
-        on, off = (np.array([score.total for score in played[drives]]) for drives in (ON, OFF))
-        # the mean over seeds of return with it less return without it
-        found = paired_bootstrap([on], [off], lambda a: float(np.mean(a)), rng)
+        on = _played(name, ON, seeds, folder, options)
+        asked = [seed for seed, score in zip(seeds, on, strict=True) if score.questions]
+        without = dict(zip(asked, _played(name, OFF, asked, folder, options), strict=True))
+        off = [without.get(seed, score) for seed, score in zip(seeds, on, strict=True)]
+        gained, given = (np.array([score.total for score in scores]) for scores in (on, off))
+        found = paired_bootstrap([gained], [given], interquartile_mean, rng)
         better, worse = better + (found.interval[0] > 0.0), worse + (found.interval[1] < 0.0)
-        successes = {
-            f"success, {which}": float(np.mean([s.success for s in played[drives]]))
-            for which, drives in (("on", ON), ("off", OFF))
+        beside: dict[str, float | None] = {
+            "success, on": float(np.mean([score.success for score in on])),
+            "success, off": float(np.mean([score.success for score in off])),
+            "share of episodes in which it asked": len(asked) / len(seeds),
         }
         title = f"{name}: dense return with information gain less without"
-        figures.append(Figure.told(title, found.value, interval=found.interval, n=len(seeds), baselines=successes))
-    if options.quick:  # one scenario and one seed decide nothing
+        figures.append(Figure.told(title, found.value, interval=found.interval, n=len(seeds), baselines=beside))
+    if options.quick:  # one seed decides nothing
         return figures
     n = len(names)
     figures.append(Figure.at_most("scenarios significantly worse with information gain", float(worse), 0.0, n=n))
@@ -65,6 +70,17 @@ def information_figures(options: BenchOptions) -> list[Figure]:
         Figure.at_least("scenarios significantly better with information gain", float(better), BETTER_BAR, n=n)
     )
     return figures
+
+
+def _played(name: str, drives: Drives, seeds: Sequence[int], folder: Path | None, options: BenchOptions) -> list[Score]:
+    """Return the episodes of the scenario `name` with those drives."""
+    jobs = [_job(name, drives, seed) for seed in seeds]
+    with job_map(options.ray) as play_all:
+        played = kept_jobs(play_all, folder, lambda row: Score(**row))(play_job, jobs)
+    done = sum(score.success for score in played)
+    which = "on" if drives is ON else "off"
+    options.tell(f"agents: {name}, information gain {which}: {done} successes in {len(jobs)}")
+    return played
 
 
 def _job(name: str, drives: Drives, seed: int) -> EpisodeJob:

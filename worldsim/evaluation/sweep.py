@@ -33,12 +33,14 @@ class Score:
         total: sum of the rewards.
         seconds: simulated time.
         frames: how many steps the environment took.
+        questions: decisions at which the agent priced information.
     """
 
     success: bool
     total: float
     seconds: float
     frames: int = 0
+    questions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +117,4 @@ def play_episode(
             record = world_model.step(observation, action)
         total, frames, over = total + float(reward), frames + 1, terminated or truncated
         over = over or 0 < max_frames <= frames
-    return Score(bool(info["is_success"]), total, observation.time_s, frames)
+    return Score(bool(info["is_success"]), total, observation.time_s, frames, agent.questions)

@@ -38,6 +38,10 @@ class Boxes:
         """Return the boxes at `index` ([n] int64 or [N] bool)."""
         return Boxes(self.centre[:, index], self.direction[index], self.half_m[index], self.std_m[:, index])
 
+    def at_once(self) -> Boxes:
+        """Return the boxes where they are at the first of their times."""
+        return Boxes(self.centre[:1].float(), self.direction.float(), self.half_m.float(), self.std_m[:1].float())
+
     def signed_distance(self, points: Float[Tensor, "S T 2"]) -> Float[Tensor, "S T N"]:
         """Return the distance (m) of each point to each outline at its time, negative inside."""
         normal = torch.stack([-self.direction[:, 1], self.direction[:, 0]], dim=-1)

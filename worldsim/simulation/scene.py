@@ -164,12 +164,14 @@ class CameraSpec:
             camera keeps its offset in the body's frame).
         range_m: it sees nothing farther away.
         mounted_on: name of the body that carries it.
+        finest_rad: it makes out nothing whose longest edge looks smaller than that; 0: it makes out everything.
     """
 
     name: str
     position: Vector
     range_m: float
     mounted_on: str | None = None
+    finest_rad: float = 0.0
 
 
 class SceneBuilder(abc.ABC):

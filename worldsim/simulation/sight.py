@@ -29,12 +29,13 @@ def line_of_sight(
     extent_m: Float[np.ndarray, "N 3"],
     rows: np.ndarray,
     viewpoints: Viewpoints,
+    finest_rad: Float[np.ndarray, " K"],
 ) -> Bool[np.ndarray, " N"]:
     """Return which of the bodies `rows` are seen from any of the K viewpoints.
 
     A body is seen when a ray from a viewpoint to its centre, or, where no viewpoint sees the centre, to one of
-    seven more points of it, meets the body itself first, within the viewpoint's range. Whatever collides blocks the
-    view.
+    seven more points of it, meets the body itself first, within the viewpoint's range, and near enough for the body to
+    be made out. Whatever collides blocks the view.
 
     Args:
         engine: casts the rays; its body numbers are the rows of `states`.
@@ -42,34 +43,49 @@ def line_of_sight(
         extent_m: of all bodies.
         rows: [n] the bodies to look for.
         viewpoints: where from.
+        finest_rad: of each viewpoint: what looks smaller, by its longest edge, is not made out.
     """
+    longest = extent_m.max(axis=1)
     seen = np.zeros(len(states.position), dtype=bool)
     if len(rows) == 0:
         return seen
-    centres = states.position[rows, None]
-    for eye, range_m in zip(viewpoints.position, viewpoints.range_m, strict=True):
-        hidden = np.flatnonzero(~seen[rows])  # what one viewpoint sees, the others need not look for
+    eyes = list(zip(viewpoints.position, viewpoints.range_m, finest_rad, strict=True))
+    for eye, range_m, finest in eyes:
+        hidden = rows[~seen[rows]]  # what one viewpoint sees, the others need not look for
         if len(hidden):
-            seen[rows[hidden]] = _look(engine, eye, float(range_m), centres[hidden], rows[hidden])
+            reach = _reach(float(range_m), float(finest), longest[hidden])
+            seen[hidden] = _look(engine, eye, reach, states.position[hidden, None], hidden)
     rest = rows[~seen[rows]]
     if len(rest) == 0:
         return seen
     points = states.position[rest, None] + rotated(
         states.orientation_xyzw[rest], _PROBES[None] * (extent_m[rest, None] / 2.0)
     )
-    for eye, range_m in zip(viewpoints.position, viewpoints.range_m, strict=True):
+    for eye, range_m, finest in eyes:
         hidden = np.flatnonzero(~seen[rest])
         if len(hidden):
-            seen[rest[hidden]] = _look(engine, eye, float(range_m), points[hidden], rest[hidden])
+            reach = _reach(float(range_m), float(finest), longest[rest[hidden]])
+            seen[rest[hidden]] = _look(engine, eye, reach, points[hidden], rest[hidden])
     return seen
 
 
+def _reach(range_m: float, finest_rad: float, longest_m: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Return from how far, at most, each body is made out, m."""
+    if finest_rad == 0.0:
+        return np.full(len(longest_m), range_m)
+    return np.minimum(longest_m / finest_rad, range_m)
+
+
 def _look(
-    engine: Engine, eye: np.ndarray, range_m: float, points: Float[np.ndarray, "n G 3"], rows: np.ndarray
+    engine: Engine,
+    eye: np.ndarray,
+    reach_m: Float[np.ndarray, " n"],
+    points: Float[np.ndarray, "n G 3"],
+    rows: np.ndarray,
 ) -> Bool[np.ndarray, " n"]:
     n, g, _ = points.shape
     end = points.reshape(-1, 3)
-    near = ((end - eye) ** 2).sum(axis=1) <= range_m**2
+    near = ((end - eye) ** 2).sum(axis=1) <= np.repeat(reach_m, g) ** 2
     met = np.full(n * g, -1, dtype=np.int64)
     if near.any():
         end = end[near]

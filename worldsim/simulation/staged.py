@@ -420,7 +420,8 @@ class StagedPhysics(Physics, SceneBuilder):
     def _seen(self, absent: frozenset[str], viewpoints: Viewpoints) -> Bool[np.ndarray, " n"]:
         """Return which of the listed bodies are in the line of sight of a sensor."""
         sought = np.array([i for i in self._listed if self._names[i] not in absent], dtype=np.int64)
-        return line_of_sight(self.engine, self.present_states(), self._extent, sought, viewpoints)[self._rows]
+        finest = np.array([camera.finest_rad for camera in self._cameras])
+        return line_of_sight(self.engine, self.present_states(), self._extent, sought, viewpoints, finest)[self._rows]
 
     def _completed_truth(self) -> WorldTruth:
         """Return the truth with what costs a look at the engine; that is looked at only at the frame's end."""

@@ -15,12 +15,24 @@ from worldsim.planning.planar.belief_cost import WAY_ROUND, BeliefCost
 from worldsim.planning.planar.hypotheses import Hypotheses, information_gain
 from worldsim.planning.planar.rollout import PlanarFuture
 from worldsim.planning.planar.scene import PlanarScene
+from worldsim.planning.planar.search_map import SearchMap
 from worldsim.planning.planar.visibility import SENSOR_STD_M, Unseen, sees, state_information_gain
+from worldsim.planning.planar.whereabouts import Whereabouts, search_information
 from worldsim.planning.situation import OwnTrajectories
 from worldsim.types.planning import Preferences, PreferredOutcome
 
+SEARCH = "search_info_gain"
+"""Name of what a future tells about where a hidden thing is."""
 _STD_FLOOR_M = 0.02
 _LOOKS_A_SECOND = 5.0  # of a speed that count as independent: the odometry's errors last about 0.2 s
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is believed of where a hidden thing is, and the map of the places where it may be."""
+
+    whereabouts: Whereabouts
+    map: SearchMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +44,14 @@ class Drives:
         use_states_info_gain: what a future tells about where things are.
         use_param_info_gain: what it tells about how things are.
         nat_worth: cost that one nat outweighs.
+        place_worth: the same of a nat about where a hidden thing is: the way to the wrong place costs more than a push.
     """
 
     use_utility: bool = True
     use_states_info_gain: bool = True
     use_param_info_gain: bool = True
     nat_worth: float = 2.0
+    place_worth: float = 12.0
 
 
 class ExpectedFreeEnergy(BeliefCost):
@@ -57,6 +71,7 @@ class ExpectedFreeEnergy(BeliefCost):
         drives: Drives,
         hypotheses: Hypotheses | None = None,
         unseen: Unseen | None = None,
+        search: Search | None = None,
         noise_m_s: float = 0.08,
     ) -> None:
         """Build the model for one moment.
@@ -68,10 +83,12 @@ class ExpectedFreeEnergy(BeliefCost):
             drives: what counts.
             hypotheses: about the scene's pushables, None where nothing about them is in doubt.
             unseen: things that only the own eye can see, None where there are none.
+            search: for a hidden thing, None where none is looked for.
             noise_m_s: of a look at the own speed while pushing.
         """
         super().__init__(scene, preferences, dt_s)
         self.drives, self.hypotheses, self.unseen, self.noise_m_s = drives, hypotheses, unseen, noise_m_s
+        self.search = search
 
     def get_cost(
         self, info_dict: Mapping[str, Any], action_candidates: Float[Tensor, "1 S T U"]
@@ -90,8 +107,15 @@ class ExpectedFreeEnergy(BeliefCost):
             priced = {name: cost for name, cost in priced.items() if name.removesuffix(WAY_ROUND) not in wanted}
         unharmed = 1.0 - self.harm(future, command)
         for name, gain in self.gains(future).items():
-            priced[name] = -self.drives.nat_worth * gain * unharmed
+            worth = self.drives.place_worth if name == SEARCH else self.drives.nat_worth
+            priced[name] = -worth * gain * unharmed
         return priced
+
+    @property
+    def asks(self) -> bool:
+        """Whether information is a term of the price; where it is not, its worth changes nothing, to the bit."""
+        states = self.drives.use_states_info_gain and (self.unseen is not None or self.search is not None)
+        return states or (self.drives.use_param_info_gain and self.hypotheses is not None)
 
     def gains(self, future: PlanarFuture) -> dict[str, Float[Tensor, " S"]]:
         """Return what each future is expected to tell, nats, by the switches that are on."""
@@ -102,6 +126,9 @@ class ExpectedFreeEnergy(BeliefCost):
         if self.drives.use_states_info_gain and self.unseen is not None:
             seen = sees(future.own[..., :2], self.unseen.place, self.unseen.range_m, self.unseen.blocking)
             gains["states_info_gain"] = state_information_gain(seen, self.unseen.std_m, SENSOR_STD_M)
+        if self.drives.use_states_info_gain and self.search is not None:
+            found, looks = self.search.whereabouts, self.search.map.looks(future.own[..., :2])
+            gains[SEARCH] = search_information(looks, found.posterior, found.live)
         return gains
 
     def harm(self, future: PlanarFuture, command: Float[Tensor, "S T U"]) -> Float[Tensor, " S"]:
@@ -120,8 +147,23 @@ class ExpectedFreeEnergy(BeliefCost):
         return 1.0 - safe
 
     def surprisal(self, outcome: PreferredOutcome, future: PlanarFuture) -> Float[Tensor, "S T"]:
-        """Return -log p of an outcome, in expectation over who plays its roles."""
+        """Return -log p of an outcome, in expectation over who plays its roles and where a hidden one is."""
+        if self.search is not None and outcome.reference == self.search.whereabouts.role:
+            return self._surprisal_of_a_search(self.search, outcome, future)
         return self._expected(self.surprisal_under, outcome, future)
+
+    def _surprisal_of_a_search(
+        self, search: Search, outcome: PreferredOutcome, future: PlanarFuture
+    ) -> Float[Tensor, "S T"]:
+        """Return the surprisal of being so far, by the way round what stands, from wherever the thing may be."""
+        found = search.whereabouts
+        live = found.live | (found.log_weight == found.log_weight.max())
+        shares = (found.posterior * live / (found.posterior * live).sum()).tolist()
+        total = torch.zeros_like(future.speed)
+        for k in torch.nonzero(live).reshape(-1).tolist():
+            away = search.map.distance(k, future.own[..., :2]) - outcome.distance_m
+            total = total + shares[k] * ((1.0 + (away / outcome.scale_m).square()).sqrt() - 1.0)
+        return total
 
     def way_round(self, outcome: PreferredOutcome, future: PlanarFuture) -> Float[Tensor, " S"]:
         """Return the way that is left round an outcome's thing, in expectation over which thing it is."""

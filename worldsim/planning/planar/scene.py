@@ -75,6 +75,7 @@ def read_scene(
     steps: int,
     dt_s: float,
     object_ids: tuple[int, ...] = (),
+    hidden: frozenset[str] = frozenset(),
 ) -> PlanarScene | None:
     """Return the scene of a task as it is believed; None while own body or task object are not in the belief.
 
@@ -88,12 +89,13 @@ def read_scene(
         preferences: whose outcomes name the roles.
         steps, dt_s: of the horizon.
         object_ids: the task's objects, where they are known already.
+        hidden: roles whose players' places are hypotheses: the scene does without them.
 
     Raises:
         ConfigurationError: the preferences speak of nothing that the task describes.
     """
     task = dict(observation.task or {})
-    roles = {role for o in preferences.outcomes for role in (o.subject, o.reference)} - set(OWN_ROLES)
+    roles = {role for o in preferences.outcomes for role in (o.subject, o.reference)} - set(OWN_ROLES) - hidden
     if not preferences.outcomes:
         raise ConfigurationError(
             "planar planning: the preferences name no outcome. Give the scenario's preferences `outcomes`, or plan "
@@ -108,6 +110,8 @@ def read_scene(
     paths: dict[str, Float[Tensor, "T 3"]] = {}
     pushed: dict[str, int] = {}
     spoken_of: list[int] = []
+    if hidden:
+        spoken_of += [row for i in object_ids if (row := _row_of(forecast, i)) is not None]
     if "object" in roles:
         found = object_ids or find_objects(belief, world_model.own_id, task)[:1]
         row = _row_of(forecast, found[0]) if found else None

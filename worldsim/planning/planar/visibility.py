@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from worldsim.planning.boxes import Boxes
 from worldsim.planning.planar.scene import Believer, PlanarScene
-from worldsim.types.observation import Observation
+from worldsim.planning.situation import OwnBody
+from worldsim.types.observation import Observation, Viewpoints
 
 SENSOR_STD_M = 0.05
 """Of a look: a thing known better than this is not in doubt."""
@@ -81,6 +83,21 @@ def state_information_gain(
     return (seen * told).amax(dim=1).sum(dim=-1)
 
 
+def own_eye(views: Viewpoints, own: OwnBody) -> int | None:
+    """Return which viewpoint is on the own body, None where none is."""
+    away = np.linalg.norm(views.position[:, :2] - np.asarray(own.position), axis=1)
+    return int(np.argmin(away)) if len(away) and away.min() <= _EYE_M else None
+
+
+def floor_sight(observation: Observation, scene: PlanarScene, sight_m: float) -> float:
+    """Return how far from the own body something on the floor is made out that an eye makes out from `sight_m`, m."""
+    eye = own_eye(observation.viewpoints, scene.own)
+    if eye is None:
+        return 0.0
+    up_m = float(observation.viewpoints.position[eye, 2])
+    return math.sqrt(max(min(sight_m, float(observation.viewpoints.range_m[eye])) ** 2 - up_m**2, 0.0))
+
+
 def read_unseen(
     world_model: Believer, observation: Observation, scene: PlanarScene, steps: int, dt_s: float
 ) -> Unseen | None:
@@ -96,17 +113,23 @@ def read_unseen(
         steps, dt_s: of the horizon.
     """
     views = observation.viewpoints
-    own = np.asarray(scene.own.position)
-    away = np.linalg.norm(views.position[:, :2] - own, axis=1)
-    if len(away) == 0 or away.min() > _EYE_M:
+    eye = own_eye(views, scene.own)
+    if eye is None:
         return None  # everything is in view, or the own body has no eye
-    eye = int(np.argmin(away))
+    belief, others = world_model.belief, np.delete(np.arange(len(views.position)), eye)
+    now = belief.position[belief.alive, :2].numpy().astype(np.float64)
+    if bool(_in_reach(views, others, now).all()):  # a forecast costs more than all the rest of a plan
+        return None
     forecast = world_model.forecast(steps * dt_s, dt_s)
     std = forecast.position_std[..., :2].square().mean(dim=-1).sqrt()
     place = forecast.position[0, :, :2].numpy().astype(np.float64)
-    others = np.delete(np.arange(len(away)), eye)
-    reach = np.linalg.norm(views.position[others, None, :2] - place[None], axis=2) <= views.range_m[others, None]
-    doubtful = torch.as_tensor(~reach.any(axis=0)) & (std[-1] > SENSOR_STD_M)
+    doubtful = torch.as_tensor(~_in_reach(views, others, place)) & (std[-1] > SENSOR_STD_M)
     if not bool(doubtful.any()):
         return None
     return Unseen(forecast.position[:, doubtful, :2], std[:, doubtful], float(views.range_m[eye]), scene.standing)
+
+
+def _in_reach(views: Viewpoints, eyes: np.ndarray, place: Float[np.ndarray, "N 2"]) -> Bool[np.ndarray, " N"]:
+    """Return which places are within the range of one of `eyes`, seen from above."""
+    away = np.linalg.norm(views.position[eyes, None, :2] - place[None], axis=2)
+    return np.asarray((away <= views.range_m[eyes, None]).any(axis=0))

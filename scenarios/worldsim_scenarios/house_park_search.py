@@ -1,0 +1,62 @@
+"""Find the keys in a house or in the park before it: they are too small for the cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from worldsim.errors import ConfigurationError
+from worldsim.types.planning import Preferences
+from worldsim_scenarios.errand import builder_of
+from worldsim_scenarios.house_park import HousePark
+from worldsim_scenarios.search import search_preferences, send_to_search
+
+if TYPE_CHECKING:
+    from worldsim.contracts.physics import Physics
+
+# ---------------------------------------------------------------------- constants
+
+MOST_PLACES = 17
+
+# ---------------------------------------------------------------------- variation space
+
+# As in `HousePark`; where the keys may lie is drawn from its free places, and then at which of these they do.
+
+
+@dataclass(frozen=True)
+class HouseParkSearch(HousePark):
+    """House and park of `HousePark`; keys lie at one of the free places of both, and are seen from 2.2 m.
+
+    Attributes:
+        places: at how many places the keys may lie, 2 to 17; the other fields are those of `HousePark`.
+    """
+
+    places: int = 8
+    duration_s: float = 90.0
+
+    expert: ClassVar[str] = "searcher"
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            UnknownNameError: no such reward.
+            ConfigurationError: a number cannot work.
+        """
+        super().__post_init__()
+        if not 2 <= self.places <= MOST_PLACES:
+            raise ConfigurationError(f"HouseParkSearch: places is {self.places}, expected 2 to {MOST_PLACES}.")
+
+    # ------------------------------------------------------------------ build
+
+    def build(self, physics: Physics, rng: np.random.Generator) -> None:
+        """Put all that is in `HousePark` and the keys into `physics`."""
+        send_to_search(builder_of(physics, "HouseParkSearch"), self.setting(rng), self.places, self.reward, rng)
+
+    # ------------------------------------------------------------------ preferences
+
+    def preferences(self) -> Preferences:
+        """Return what is asked of the robot."""
+        return search_preferences()

@@ -1,0 +1,64 @@
+"""Find the keys in a park: they are too small for the cameras over the lawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from worldsim.errors import ConfigurationError
+from worldsim.types.planning import Preferences
+from worldsim_scenarios.errand import builder_of
+from worldsim_scenarios.park import Park
+from worldsim_scenarios.search import search_preferences, send_to_search
+
+if TYPE_CHECKING:
+    from worldsim.contracts.physics import Physics
+
+# ---------------------------------------------------------------------- constants
+
+MOST_PLACES = 9
+
+# ---------------------------------------------------------------------- variation space
+
+# As in `Park`; where the keys may lie is drawn from its free places, and then at which of these they do.
+
+
+@dataclass(frozen=True)
+class ParkSearch(Park):
+    """The park of `Park` in a quiet hour; keys lie at one of the free places, and are seen from 2.2 m.
+
+    Attributes:
+        places: at how many places the keys may lie, 2 to 9; the other fields are those of `Park`.
+    """
+
+    people: int = 2
+    dog: bool = False
+    places: int = 8
+    duration_s: float = 60.0
+
+    expert: ClassVar[str] = "searcher"
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            UnknownNameError: no such reward.
+            ConfigurationError: a number cannot work.
+        """
+        super().__post_init__()
+        if not 2 <= self.places <= MOST_PLACES:
+            raise ConfigurationError(f"ParkSearch: places is {self.places}, expected 2 to {MOST_PLACES}.")
+
+    # ------------------------------------------------------------------ build
+
+    def build(self, physics: Physics, rng: np.random.Generator) -> None:
+        """Put all that is in `Park` and the keys into `physics`."""
+        send_to_search(builder_of(physics, "ParkSearch"), self.setting(rng), self.places, self.reward, rng)
+
+    # ------------------------------------------------------------------ preferences
+
+    def preferences(self) -> Preferences:
+        """Return what is asked of the robot."""
+        return search_preferences()

@@ -1,0 +1,150 @@
+"""Where a hidden thing may be: what a look tells, what a future's looks would, and how far every place is."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.planning.floor import ROBOT
+from worldsim.errors import ConfigurationError
+from worldsim.planning.boxes import Boxes
+from worldsim.planning.planar import (
+    Drives,
+    ExpectedFreeEnergy,
+    PlanarScene,
+    Search,
+    Whereabouts,
+    make_search_map,
+    search_information,
+)
+from worldsim.planning.planar.whereabouts import FOUND, information_by_step
+from worldsim.planning.route import Obstacles
+from worldsim.types import Preferences
+from worldsim.types.planning import PreferredOutcome
+
+NOTHING = Boxes(torch.zeros(1, 0, 2), torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(1, 0))
+FIND = Preferences(outcomes=(PreferredOutcome("find", "own", "object", scale_m=0.5),), clearance_m=0.0)
+EITHER = Whereabouts.anywhere(torch.tensor([[3.0, 0.0], [-3.0, 0.0]]), "object")
+
+
+def wall(x, half_y):
+    return Boxes(
+        torch.tensor([[[x, 0.0]]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[0.05, half_y]]), torch.full((1, 1), 0.01)
+    )
+
+
+def looked_at(pattern, steps=6):
+    """Return looks [1, T, K]: place k is in view in the last ``pattern[k]`` steps."""
+    looks = torch.zeros(1, steps, len(pattern))
+    for k, count in enumerate(pattern):
+        looks[0, steps - count :, k] = 1.0
+    return looks
+
+
+def nested_monte_carlo(p, pattern, rng, samples=20_000):
+    """Return the mutual information, nats, and its standard error: where the thing is and what shows are sampled.
+
+    The posterior of each sample follows look by look from the likelihoods, without the closed form's grouping of looks.
+    """
+    at = rng.choice(len(p), size=samples, p=p)
+    like = np.ones((samples, len(p)))
+    for place, count in enumerate(pattern):
+        for _ in range(count):
+            shown = (at == place) & (rng.random(samples) < FOUND)
+            given = np.where(shown[:, None], 0.0, np.ones(len(p)))
+            given[:, place] = np.where(shown, FOUND, 1.0 - FOUND)
+            like *= given
+    posterior = p * like / (p * like).sum(axis=1, keepdims=True)
+    gained = np.log(posterior[np.arange(samples), at] / p[at])
+    return float(gained.mean()), float(gained.std() / math.sqrt(samples))
+
+
+@pytest.mark.parametrize("pattern", [(1, 0, 0), (3, 1, 0), (2, 2, 2), (6, 6, 6)])
+def test_the_closed_form_is_the_information_that_sampled_looks_bring(pattern):
+    p = np.array([0.5, 0.3, 0.2])
+    exact = float(information_by_step(looked_at(pattern).double(), torch.tensor(p))[0, -1])
+    sampled, error = nested_monte_carlo(p, pattern, np.random.default_rng(7))
+    assert exact == pytest.approx(sampled, abs=4.0 * error)
+    assert error < 0.01
+
+
+def test_looks_that_miss_nothing_tell_all_that_is_unknown_and_none_tell_nothing():
+    p = torch.tensor([0.5, 0.5])
+    assert float(information_by_step(looked_at((30, 30), 30), p)[0, -1]) == pytest.approx(math.log(2.0), abs=1e-5)
+    assert information_by_step(looked_at((0, 0)), p).tolist() == [[0.0] * 6]
+
+
+def test_the_same_looks_are_worth_more_the_sooner_they_are_taken():
+    late = looked_at((2, 0, 0))
+    soon = late.flip(1)
+    p, live = torch.full((3,), 1.0 / 3.0), torch.ones(3, dtype=torch.bool)
+    assert float(search_information(soon, p, live)) > float(search_information(late, p, live)) > 0.0
+
+
+def test_where_all_but_one_place_are_ruled_out_a_look_is_worth_nothing():
+    sure = dataclasses.replace(EITHER, log_weight=torch.tensor([0.0, -9.0]))
+    assert search_information(looked_at((3, 3)), sure.posterior, sure.live).tolist() == [0.0]
+
+
+def test_belief_follows_bayes_rule_and_the_thing_is_where_it_shows():
+    none = torch.zeros(0, 2)
+    missed = EITHER.observe(torch.tensor([True, False]), none, 0.5)
+    assert missed.posterior.tolist() == pytest.approx([1.0 / 3.0, 2.0 / 3.0], abs=2e-3)
+    assert EITHER.observe(torch.tensor([False, False]), none, 0.5).posterior.tolist() == [0.5, 0.5]
+    shown = EITHER.observe(torch.tensor([True, False]), torch.tensor([[2.9, 0.2], [9.0, 9.0]]), 0.5)
+    assert float(shown.posterior[0]) > 0.99
+    assert torch.allclose(shown.place, torch.tensor([[2.9, 0.2], [-3.0, 0.0]]))
+
+
+def test_the_map_goes_round_a_wall_and_sees_nothing_behind_it():
+    free = make_search_map(EITHER, Obstacles(NOTHING, NOTHING), ROBOT, 1.5)
+    walled = make_search_map(EITHER, Obstacles(wall(2.0, 1.0), NOTHING), ROBOT, 1.5)
+    here = torch.tensor([[[0.0, 0.0], [1.7, 0.0], [2.4, 0.0], [3.0, 1.0]]])
+    assert float(free.distance(0, here)[0, 0]) == pytest.approx(3.0, rel=0.04)
+    assert float(walled.distance(0, here)[0, 0]) > 3.5
+    assert free.looks(here)[0, :, 0].tolist() == [0.0, 1.0, 1.0, 1.0]
+    assert walled.looks(here)[0, :, 0].tolist() == [0.0, 0.0, 1.0, 1.0]
+    assert free.suits(EITHER, Obstacles(NOTHING, NOTHING))
+    assert not free.suits(EITHER, Obstacles(wall(2.0, 1.0), NOTHING))
+
+
+def priced(whereabouts, drives, standing=NOTHING):
+    scene = PlanarScene(0.0, ROBOT, (), {}, {}, standing, NOTHING)
+    found = make_search_map(whereabouts, Obstacles(standing, NOTHING), ROBOT, 1.5)
+    model = ExpectedFreeEnergy(scene, FIND, 0.25, drives, search=Search(whereabouts, found))
+    command = torch.zeros(2, 12, 2)
+    command[0, :, 0] = 0.8  # towards the first place; the second candidate stays in the middle
+    return model.terms(model.imagine(command), command)
+
+
+def test_between_two_places_as_good_what_is_wanted_says_nothing_and_what_is_worth_knowing_says_go():
+    off = priced(EITHER, Drives(use_states_info_gain=False))
+    assert "search_info_gain" not in off
+    going, staying = off["find"].tolist()
+    assert going > staying - 0.2  # as far from one as it is nearer to the other
+    on = priced(EITHER, Drives())
+    assert torch.equal(on["find"], off["find"])
+    assert float(on["search_info_gain"][0]) < float(on["search_info_gain"][1]) == 0.0
+
+
+def test_where_the_place_is_known_information_gain_changes_no_cost():
+    sure = dataclasses.replace(EITHER, log_weight=torch.tensor([0.0, -9.0]))
+    on, off = priced(sure, Drives()), priced(sure, Drives(use_states_info_gain=False))
+    assert on.pop("search_info_gain").abs().tolist() == [0.0, 0.0]
+    assert set(on) == set(off)
+    assert all(torch.equal(on[name], off[name]) for name in off)
+
+
+def test_a_look_that_is_got_by_driving_into_something_counts_for_nothing():
+    free, blocked = priced(EITHER, Drives()), priced(EITHER, Drives(), wall(0.9, 0.3))
+    assert float(free["search_info_gain"][0]) < -0.2
+    assert float(blocked["search_info_gain"][0]) > 0.02 * float(free["search_info_gain"][0])
+
+
+def test_places_of_another_number_are_told():
+    with pytest.raises(ConfigurationError, match="one row of x and y a hypothesis"):
+        Whereabouts(torch.zeros(2), torch.zeros(3, 2), "object")
