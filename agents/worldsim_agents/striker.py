@@ -19,13 +19,15 @@ from worldsim_agents.task_object import wrapped
 _STAGE_M = 0.95  # from the cue ball's middle: from here it is driven at
 _KEPT_M = 0.62  # from every ball on the way
 _ARRIVED_M, _ALIGNED_RAD = 0.06, 0.012
-_STRIKE_M_S = 1.2
+_STRIKE_M_S, _NUDGE_M_S = 1.2, 0.4  # of a shot at a pocket, and of one to elsewhere
+_NUDGED_M = 1.8  # the cue ball rolls about so far by the latter
 _RUN_OUT_M = 0.5  # the robot stops within this of where it struck
 _STRIKE_S, _BACK_S, _WAIT_S = 3.0, 0.7, 8.0
 _STILL_M_S = 0.03
 _GAIN, _RATE_GAIN = 0.35, 0.05  # of the alpha-beta filter of each ball
 _SAME_M, _FORGET_S, _COLOUR = 0.35, 1.5, 0.15
 _STEEPEST = math.radians(68.0)  # cut
+_HEADINGS = 24  # among which to look for a shot that pots nothing
 _ROBOT_M = 0.45  # half a diagonal of the robot: kept from the cushions
 
 
@@ -61,7 +63,10 @@ class Table:
 
 
 class Striker(Agent):
-    """Of the shots with a clear way it takes the one whose faults grow least on the way to the pocket."""
+    """Of the shots with a clear way it takes the one whose faults grow least on the way to the pocket.
+
+    Where there is none, it plays the cue ball to somewhere else.
+    """
 
     def __init__(self) -> None:
         """Build the agent."""
@@ -76,7 +81,7 @@ class Striker(Agent):
         self.stage = Stage.WAIT
         self.balls: list[Ball] = []
         self._since_s = 0.0
-        self._heading = 0.0
+        self._heading, self._strike_m_s = 0.0, _STRIKE_M_S
 
     def act(
         self, observation: Observation, record: StepRecord | None, rng: np.random.Generator
@@ -165,7 +170,7 @@ class Striker(Agent):
         self, here: np.ndarray, front_m: float, cue: Ball, along: np.ndarray, now_s: float
     ) -> tuple[float, float]:
         """Drive at the cue ball on the line of the shot, square to it at the end; brake once it is on its way."""
-        gone = float(np.linalg.norm(cue.velocity)) > 0.35
+        gone = float(np.linalg.norm(cue.velocity)) > 0.35 * self._strike_m_s
         if gone or now_s - self._since_s > _STRIKE_S:
             self.stage = Stage.BACK
             return 0.0, 0.0
@@ -173,12 +178,12 @@ class Striker(Agent):
         gap = float(offset @ along) - front_m - cue.radius_m
         beside = float(along[0] * offset[1] - along[1] * offset[0])
         steer = float(np.clip(1.5 * beside, -0.2, 0.2)) if gap > 0.25 else 0.0
-        return _STRIKE_M_S, 6.0 * wrapped(self._heading + steer - here[2])
+        return self._strike_m_s, 6.0 * wrapped(self._heading + steer - here[2])
 
     # ------------------------------------------------------------------ choosing a shot
 
     def _shot(self, here: np.ndarray, cue: Ball, table: Table) -> float:
-        """Return the heading of the shot whose faults are the smallest at the pocket; straight at a ball if none is."""
+        """Return the heading of the shot whose faults are the smallest at the pocket, else of one to elsewhere."""
         best, heading = math.inf, None
         for ball in self.balls:
             if ball is cue:
@@ -187,11 +192,26 @@ class Striker(Agent):
                 cost, angle = self._cost(here, cue, ball, pocket, table)
                 if cost < best:
                     best, heading = cost, angle
-        if heading is not None:
-            return heading
+        self._strike_m_s = _NUDGE_M_S if heading is None else _STRIKE_M_S
+        return heading if heading is not None else self._elsewhere(here, cue, table)
+
+    def _elsewhere(self, here: np.ndarray, cue: Ball, table: Table) -> float:
+        """Return the heading of a shot that brings the cue ball elsewhere, from a place that can be got to."""
         others = [ball for ball in self.balls if ball is not cue]
-        aim = min(others, key=lambda b: float(np.linalg.norm(b.place - cue.place))).place if others else np.zeros(2)
-        return math.atan2(*(aim - cue.place)[::-1])
+
+        def cost(heading: float) -> float:
+            start, ahead = cue.place - _STAGE_M * _along(heading), cue.place + _NUDGED_M * _along(heading)
+            outside = float(np.maximum(np.abs(start) - (table.half_m - _ROBOT_M), 0.0).sum())
+            bounces = bool((np.abs(ahead) > table.half_m).any())
+            crowded = sum(float(np.linalg.norm(start - ball.place)) < _KEPT_M for ball in others)
+            far = float(np.linalg.norm(start - here[:2]))
+            potted = any(
+                not _clear(cue.place, ahead, cue, [Ball(pocket, np.zeros(2), table.pocket_m, cue.colour, 0.0)])
+                for pocket in table.pockets
+            )
+            return 10.0 * (outside > 0.0) + outside + 2.0 * (crowded + potted) + bounces + 0.3 * far
+
+        return min((2.0 * math.pi * k / _HEADINGS for k in range(_HEADINGS)), key=cost)
 
     def _cost(self, here: np.ndarray, cue: Ball, ball: Ball, pocket: np.ndarray, table: Table) -> tuple[float, float]:
         """Return how far off the ball comes to the pocket for an aim that is 1 rad off (m), and the heading."""
