@@ -22,7 +22,7 @@ _KEPT_M = 0.85  # from box and crate on the way
 _ARRIVED_M, _ALIGNED_RAD = 0.06, 0.03
 _SHORT_M = 0.03  # of the crate's middle: where the box is let go, so that the robot keeps clear of the crate
 _LIFTING_S, _STEADY_S, _CLEAR_S, _GIVE_UP_S = 2.8, 0.6, 2.5, 8.0
-_SLEW_M_S, _SLEW_RAD_S = 0.03, 0.06  # a frame, with a burden: what stands loose slides beyond some 3 m/s^2
+_SLEW_M_S, _SLEW_RAD_S = 0.03, 0.06  # a frame, with a burden: what stands loose slides beyond some 1 m/s^2
 _GENTLE_M_S, _GENTLE_RAD_S = 0.4, 0.6
 _SAME_SIZE, _SAME_M, _GAIN = 0.2, 0.6, 0.3
 

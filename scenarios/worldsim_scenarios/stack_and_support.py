@@ -57,10 +57,14 @@ VARIATION: dict[str, tuple[float, float]] = {
     "robot_y_m": (-1.2, 1.2),
     "robot_yaw_rad": (-math.pi, math.pi),
     "burden_kg": (0.5, 1.2),
-    "burden_friction": (0.35, 0.6),
+    "grip": (0.08, 0.18),
     "askew_m": (-0.04, 0.04),
 }
-"""Range of what is drawn evenly at each reset; masses and frictions of crate and box vary as `stock` says."""
+"""Range of what is drawn evenly at each reset; masses and frictions of crate and box vary as `stock` says.
+
+`grip` is the friction between a burden and what it stands on, of both surfaces together: with 0.1, it slides where the
+box gains more than 1 m/s each second.
+"""
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ class StackAndSupport(Scenario):
             orientation_xyzw=yaw_quaternion(float(rng.uniform(-0.5, 0.5))), colour=colour, restitution=0.05,
             appearance=worn(tinted(appearance("parcel"), colour), rng),
         )  # fmt: skip
-        return replace(spec, mass_kg=self._drawn(rng, "burden_kg"), friction=self._drawn(rng, "burden_friction"))
+        return replace(spec, mass_kg=self._drawn(rng, "burden_kg"), friction=self._drawn(rng, "grip") / below.friction)
 
     # ------------------------------------------------------------------ preferences
 

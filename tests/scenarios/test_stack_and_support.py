@@ -8,6 +8,7 @@ import pytest
 from tests.scenarios.playing import played
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.bullet import BulletPhysics
+from worldsim_agents import stacker
 from worldsim_agents.stacker import Stacker
 from worldsim_scenarios.sorting import Sorting
 from worldsim_scenarios.stack_and_support import LIFT, StackAndSupport
@@ -31,6 +32,14 @@ def test_the_expert_stacks_all_of_it_and_is_paid_for_the_way(burdens):
     assert info["is_success"]
     assert info["levels"] == burdens + 1.0
     assert total == pytest.approx(change + 10.0)
+
+
+def test_who_drives_as_hard_as_the_wheels_can_loses_the_burden(monkeypatch):
+    for name in ("_SLEW_M_S", "_SLEW_RAD_S", "_GENTLE_M_S", "_GENTLE_RAD_S"):
+        monkeypatch.setattr(stacker, name, 2.0)
+    _, _, info = played(StackAndSupport(), Stacker(), seed=20001)
+    assert not info["is_success"]
+    assert info["levels"] == 0.0
 
 
 def test_at_the_start_the_burden_stands_on_the_parcel_and_the_parcel_on_the_floor(physics):
