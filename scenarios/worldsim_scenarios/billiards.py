@@ -1,19 +1,25 @@
-"""Balls of different mass, bounce and grip that roll on a table and strike each other and the cushions."""
+"""Balls of different mass, bounce and grip that roll on a table and strike each other and the cushions.
+
+With a reward it is a game: the balls lie still, and the robot is on the table with them (`potting`).
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from worldsim.contracts.scenario import Scenario
-from worldsim.errors import ConfigurationError
+from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.drivers import Launch
+from worldsim.simulation.engine import PinholeCamera
+from worldsim.simulation.goal_task import REWARDS
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.types.planning import Preferences
 from worldsim_assets import appearance
+from worldsim_scenarios.potting import MOST_OBJECT_BALLS, build_game
 from worldsim_scenarios.stock import fence, floor, let_watch, onlooker, places_apart, tinted, worn
 
 if TYPE_CHECKING:
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------- constants
 
 MOST_BALLS = 40
+WATCH_S, GAME_S = 12.0, 90.0
+"""Usual length of an episode in which nothing is asked, and of a game."""
 ROOM_M2 = 0.8
 """Area of the table a ball."""
 TABLE_RATIO = 2.0
@@ -64,31 +72,56 @@ class Billiards(Scenario):
     """N balls between cushions; those that are launched are aimed at others, so that the first seconds are busy.
 
     Attributes:
+        reward: ``none`` (nothing is asked; the robot stands beside the table and watches), or, for the game, ``dense``
+            (the way of the nearest ball to a pocket, twice, a fifth of the robot's way to the cue ball, and 10 for
+            success) or ``sparse`` (1 for success).
+        object_balls: in the game: balls beside the cue ball, 1 to 6. The other numbers of balls are those of the watch.
         bodies: N, 2 to 40.
         launched: how many of them are launched, 1 to N; each is aimed at another ball.
         stubborn: the balls that lie still do not give way, however hard they are hit: what no ball can do.
         ghostly: the balls that are launched go through those that lie still: what no ball can do either.
-        duration_s: length of an episode, s.
+        duration_s: length of an episode, s; None is the usual one, 12 s of watching or 90 s of game, which the field
+            then has.
     """
 
     bodies: int = 8
     launched: int = 4
     stubborn: bool = False
     ghostly: bool = False
-    duration_s: float = 12.0
+    duration_s: float | None = None
+    reward: str = "none"
+    object_balls: int = 3
+
+    expert: ClassVar[str] = "striker"
+    overview: ClassVar[PinholeCamera] = PinholeCamera(
+        (0.0, -5.0, 5.6), (0.0, -0.2, 0.0), vertical_field_rad=0.80, near_m=1.0
+    )
 
     def __post_init__(self) -> None:
         """Check the fields.
 
         Raises:
+            UnknownNameError: no such reward.
             ConfigurationError: a number cannot work.
         """
+        if self.reward not in ("none", *REWARDS):
+            raise UnknownNameError("reward", self.reward, ("none", *REWARDS))
+        if not 1 <= self.object_balls <= MOST_OBJECT_BALLS:
+            raise ConfigurationError(
+                f"Billiards: object_balls is {self.object_balls}, expected 1 to {MOST_OBJECT_BALLS}."
+            )
         if not 2 <= self.bodies <= MOST_BALLS:
             raise ConfigurationError(f"Billiards: bodies is {self.bodies}, expected 2 to {MOST_BALLS}.")
         if not 1 <= self.launched <= self.bodies:
             raise ConfigurationError(f"Billiards: launched is {self.launched}, expected 1 to bodies ({self.bodies}).")
-        if not self.duration_s > 0.0:
+        if self.duration_s is None:
+            object.__setattr__(self, "duration_s", WATCH_S if self.reward == "none" else GAME_S)
+        if not self._lasts_s > 0.0:
             raise ConfigurationError(f"Billiards: duration_s is {self.duration_s}, expected > 0.")
+
+    @property
+    def _lasts_s(self) -> float:
+        return float(self.duration_s or 0.0)
 
     @property
     def half_m(self) -> tuple[float, float]:
@@ -102,6 +135,9 @@ class Billiards(Scenario):
         """Put table, cushions, balls and the watching robot into `physics`, and strike."""
         if not isinstance(physics, SceneBuilder):
             raise ConfigurationError(f"Billiards: {type(physics).__name__} cannot be furnished; it is no SceneBuilder.")
+        if self.reward != "none":
+            build_game(physics, self.object_balls, self.reward, rng)
+            return
         x, y = self.half_m
         edge = VARIATION["diameter_m"][1] / 2.0
         places = places_apart(self.bodies, (x - edge, y - edge), GAP_M, rng)
@@ -138,14 +174,14 @@ class Billiards(Scenario):
     # ------------------------------------------------------------------ preferences
 
     def preferences(self) -> Preferences:
-        """Return what is asked of the robot: nothing but to keep clear."""
-        return Preferences(goal_position=None, goal_tolerance_m=0.25, clearance_m=0.5)
+        """Return what is asked of the robot beside potting: to keep clear where it watches, nothing in the game."""
+        return Preferences(None, goal_tolerance_m=0.25, clearance_m=0.5 if self.reward == "none" else 0.0)
 
     # ------------------------------------------------------------------ is over
 
     def is_over(self, record: StepRecord) -> bool:
         """Return whether the time is up."""
-        return record.time_s >= self.duration_s
+        return record.time_s >= self._lasts_s
 
 
 def _drawn(rng: np.random.Generator, name: str) -> float:

@@ -34,9 +34,10 @@ def test_a_registry_keeps_its_cards_from_run_to_run(tmp_path):
 def test_composition_is_told_beside_what_was_learned_there_and_nothing():
     told = []
     figures = composition_figures(BenchOptions(quick=True, tell=told.append))
-    assert [figure.bar for figure in figures] == [None] * 5 + [f">= {SHARE_BAR}"]
+    assert [figure.bar for figure in figures] == [None] * 10 + [f">= {SHARE_BAR}"]
     assert all(figure.interval is not None for figure in figures)
     assert sum("one network of" in name for name in figures[-1].baselines) == 2
+    assert sum(figure.name.startswith("composition: length of an episode") for figure in figures) == 5
     assert len(told) == 5
 
 

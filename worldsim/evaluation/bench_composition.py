@@ -54,6 +54,10 @@ def composition_figures(options: BenchOptions) -> list[Figure]:
             beside["models learned, a run"] = float(np.mean(published))
         name = f"composition: dense return in {TOGETHER}, {who} (IQM)"
         figures.append(Figure.told(name, mean.value, interval=mean.interval, n=n, baselines=beside))
+        taken = [np.array([score.seconds for score in run.scores]) for run in found[who]]
+        spent = bootstrap(taken, interquartile_mean, rng)
+        name = f"composition: length of an episode in {TOGETHER}, {who} (IQM)"
+        figures.append(Figure.told(name, spent.value, unit="s", interval=spent.interval, n=n))
     share = _ratio(values[COMPOSED], values[THERE], rng)
     name = "composition: return with composed models over that with models learned there"
     level = interquartile_mean(np.concatenate(values[THERE]))

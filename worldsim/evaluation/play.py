@@ -229,6 +229,6 @@ def _summary(scores: list[EpisodeScore]) -> dict[str, Any]:
         "deliveries_wanted": sum(s.deliveries_wanted for s in scores),
         "episodes_with_contact": sum(s.touched for s in scores),
         "alarms_on_intruder": sum(s.alarm_s is not None for s in scores),
-        "false_alarms": sum(s.false_alarms for s in scores),
+        "other_alarms": sum(s.false_alarms for s in scores),
         "adopted_kinds": [s.adopted_kind for s in scores],
     }

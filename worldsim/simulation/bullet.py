@@ -14,7 +14,15 @@ from jaxtyping import Float, Int
 from worldsim.contracts.sensor import Sensor
 from worldsim.errors import SimulationError
 from worldsim.simulation.bullet_bodies import NO_OFFSET, BulletBody, make_body, place_body, tint_body
-from worldsim.simulation.bullet_readout import Handle, read_poses, read_state, read_states, read_touching, summed
+from worldsim.simulation.bullet_readout import (
+    Handle,
+    read_picture,
+    read_poses,
+    read_state,
+    read_states,
+    read_touching,
+    summed,
+)
 from worldsim.simulation.engine import Contact, Engine, Glance, PinholeCamera, RigidState, StateArrays, States
 from worldsim.simulation.presets import EnginePreset, named
 from worldsim.simulation.scene import BodySpec, Quaternion, Vector
@@ -24,7 +32,6 @@ GRAVITY_M_S2 = 9.81
 _LIMB_TORQUE_NM = 3.0  # strong enough to swing a limb, too weak to push anything about
 _LIMB_RAD_S = 30.0  # natural frequency of a limb's spring: an eighth of a radian in a step of 1/240 s
 _MOVABLE, _ALL = 1, -1  # Bullet's own filter of what moves: its group, and what it meets
-_LIGHT = (4.0, -6.0, 12.0)
 
 
 class BulletEngine(Engine):
@@ -310,32 +317,10 @@ class BulletEngine(Engine):
 
     def picture(self, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
         """Return an image and its depth, by PyBullet's software renderer."""
-        c = self._client
-        view = bullet.computeViewMatrix(camera.position, camera.target, camera.up)
-        lens = bullet.computeProjectionMatrixFOV(
-            np.degrees(camera.vertical_field_rad), camera.width / camera.height, camera.near_m, camera.far_m
-        )
         while self._untinted:
-            tint_body(self._untinted.pop(), c)
+            tint_body(self._untinted.pop(), self._client)
         with self._wrapped("draw a picture"):
-            image = bullet.getCameraImage(
-                camera.width,
-                camera.height,
-                view,
-                lens,
-                lightDirection=_LIGHT,
-                lightAmbientCoeff=0.55,
-                lightDiffuseCoeff=0.45,
-                lightSpecularCoeff=0.03,
-                shadow=int(camera.shadows),
-                renderer=bullet.ER_TINY_RENDERER,
-                flags=bullet.ER_NO_SEGMENTATION_MASK,
-                physicsClientId=c,
-            )
-        rgb = np.reshape(image[2], (camera.height, camera.width, 4))[..., :3].astype(np.uint8)
-        buffer = np.reshape(image[3], (camera.height, camera.width)).astype(np.float64)
-        near, far = camera.near_m, camera.far_m
-        return rgb, (far * near / (far - (far - near) * buffer)).astype(np.float32)
+            return read_picture(self._client, camera)
 
     def _forget_saved(self) -> None:
         for saved in list(self._saved):

@@ -1,4 +1,4 @@
-"""Reads states and contacts out of a PyBullet client, which has no call for many bodies at once."""
+"""Reads states, contacts and pictures out of a PyBullet client, which has no call for many bodies at once."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 import pybullet as bullet
 from jaxtyping import Float
 
-from worldsim.simulation.engine import Contact, RigidState
+from worldsim.simulation.engine import Contact, PinholeCamera, RigidState
 from worldsim.simulation.geometry import cross, turned
 from worldsim.simulation.scene import Vector
 
 Handle = tuple[int, int, Vector | None]
 """A body's uid, its link (-1 for the base), and the lever from its centre of mass to the centre of its box, if any."""
 
+_LIGHT = (4.0, -6.0, 12.0)
 
 _pose, _twist = bullet.getBasePositionAndOrientation, bullet.getBaseVelocity
 
@@ -95,3 +96,29 @@ def summed(points: Iterable[tuple] | None, number: Mapping[int, int]) -> list[Co
             of_pair[0] += force
             of_pair[1] += force * point[7][2]  # the normal points from b to a
     return [Contact(number[a], number[b], total, upward / total) for (a, b), (total, upward) in sums.items()]
+
+
+def read_picture(client: int, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image [H, W, 3] uint8 and its depth [H, W], m, by PyBullet's software renderer."""
+    view = bullet.computeViewMatrix(camera.position, camera.target, camera.up)
+    lens = bullet.computeProjectionMatrixFOV(
+        np.degrees(camera.vertical_field_rad), camera.width / camera.height, camera.near_m, camera.far_m
+    )
+    image = bullet.getCameraImage(
+        camera.width,
+        camera.height,
+        view,
+        lens,
+        lightDirection=_LIGHT,
+        lightAmbientCoeff=0.55,
+        lightDiffuseCoeff=0.45,
+        lightSpecularCoeff=0.03,
+        shadow=int(camera.shadows),
+        renderer=bullet.ER_TINY_RENDERER,
+        flags=bullet.ER_NO_SEGMENTATION_MASK,
+        physicsClientId=client,
+    )
+    rgb = np.reshape(image[2], (camera.height, camera.width, 4))[..., :3].astype(np.uint8)
+    buffer = np.reshape(image[3], (camera.height, camera.width)).astype(np.float64)
+    near, far = camera.near_m, camera.far_m
+    return rgb, (far * near / (far - (far - near) * buffer)).astype(np.float32)

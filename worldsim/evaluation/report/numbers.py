@@ -41,7 +41,7 @@ def facts(log: EpisodeLog, score: EpisodeScore) -> list[Fact]:
         found.append(Fact("Understood after", f"{settled - score.alarm_s:.2f}", "s"))
     if score.deliveries_wanted:
         found.append(Fact("Parcels delivered", f"{score.deliveries}", f"of {score.deliveries_wanted}"))
-    found.append(Fact("False alarms", str(score.false_alarms), f"in {log.duration_s:.0f} s"))
+    found.append(Fact(_other_alarms(score), str(score.false_alarms), f"in {log.duration_s:.0f} s"))
     found.append(Fact("Real-time factor", f"{log.real_time_factor:.2f}"))
     return found
 
@@ -50,7 +50,7 @@ def numbers(log: EpisodeLog, score: EpisodeScore) -> list[Number]:
     """Return the table."""
     return [
         Number("Alarm after first visibility", _between(score.first_visible_s, score.alarm_s), "Aim: within 0.5 s."),
-        Number("False alarms", str(score.false_alarms), "Alarms on anything but the intruder."),
+        Number(_other_alarms(score), str(score.false_alarms), "Right where no loaded model knows it, else false."),
         Number("Candidates fetched", str(score.candidates), "Models asked of the registry for one object; at most 8."),
         Number("Adopted", score.adopted_id or "nothing", f"What it really was: {score.kind}."),
         Number("Adoption after the alarm", _between(score.alarm_s, score.adopted_s), "Aim: within 3 s."),
@@ -61,6 +61,11 @@ def numbers(log: EpisodeLog, score: EpisodeScore) -> list[Number]:
         *_forecast(score.forecast),
         _time(log),
     ]
+
+
+def _other_alarms(score: EpisodeScore) -> str:
+    """Return what alarms on anything but an intruder are called; whether they are false is not said by their number."""
+    return "Alarms" if score.kind == "none" else "Other alarms"
 
 
 def _forecast(score: ForecastScore) -> list[Number]:

@@ -14,7 +14,7 @@ from worldsim.simulation.drivers.people import Worker
 from worldsim.simulation.drivers.pushes import Push, Pushes
 from worldsim.simulation.drivers.runaway import Runaway
 from worldsim.simulation.drivers.thrown import Thrown
-from worldsim.simulation.drivers.vehicles import Load, Robot, Tug
+from worldsim.simulation.drivers.vehicles import Gripper, Load, Robot, Tug
 
 __all__ = [
     "Actuator",
@@ -26,6 +26,7 @@ __all__ = [
     "Drone",
     "Entry",
     "Followers",
+    "Gripper",
     "Hoist",
     "Intruder",
     "Launch",

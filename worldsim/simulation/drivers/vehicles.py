@@ -106,11 +106,18 @@ class Load:
 class Robot(Driver):
     """A differential drive with a gripper: action = (speed, yaw rate, hold)."""
 
-    def __init__(self, body: str, bulk: Bulk, extent_m: Vector, loads: tuple[Load, ...] = ()) -> None:
-        """Take charge of `body`, which may hold any of `loads`."""
+    def __init__(
+        self,
+        body: str,
+        bulk: Bulk,
+        extent_m: Vector,
+        loads: tuple[Load, ...] = (),
+        gripper: Gripper = Gripper(),
+    ) -> None:
+        """Take charge of `body`, which may hold any of `loads` by its `gripper`."""
         super().__init__(body)
         self.bulk, self.extent_m, self.loads = bulk, extent_m, loads
-        self.limits, self.gripper = DriveLimits(), Gripper()
+        self.limits, self.gripper = DriveLimits(), gripper
         self.target = (0.0, 0.0)
         self.held: str | None = None
         self.hold_at: Vector = (0.0, 0.0, 0.0)
