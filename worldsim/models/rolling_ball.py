@@ -13,7 +13,7 @@ from worldsim.types.states import ObjectStates
 
 _FLOOR_GAP_SHARE = 0.1  # within a tenth of its radius of the floor it rolls
 _BOUNCE_M_S = 0.5  # slower than this, up or down, it has stopped bouncing
-_SPIN_PSD = 3.0  # rad^2/s^3: what bumps in the floor, and what else it touches, do to its turning
+_SPIN_PSD = 2.0  # rad^2/s^3: what bumps in the floor, and what else it touches, do to its turning
 _TINY = 1e-9  # m/s
 _SPIN_SHARE = 2.5  # m r^2 over a solid sphere's moment: friction turns it by so much more than it drives it on
 
