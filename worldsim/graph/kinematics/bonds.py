@@ -45,7 +45,7 @@ class BondSettings:
     wander_m_s2: float = 0.4
     rough_m_s2: float = 0.1
     made_per_s: float = 0.007
-    broken_per_s: float = 0.3
+    broken_per_s: float = 1.0
     jumps_per_s: float = 0.03
     ages: int = 8
     blow_m_s: float = 1.0
