@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from worldsim.errors import ConfigurationError
 from worldsim.types.planning import Preferences
 from worldsim_scenarios.errand import builder_of
 from worldsim_scenarios.house import House
-from worldsim_scenarios.search import search_preferences, send_to_search
+from worldsim_scenarios.search import check_places, search_preferences, send_to_search
 
 if TYPE_CHECKING:
     from worldsim.contracts.physics import Physics
@@ -46,14 +45,13 @@ class HouseSearch(House):
             ConfigurationError: a number cannot work.
         """
         super().__post_init__()
-        if not 2 <= self.places <= MOST_PLACES:
-            raise ConfigurationError(f"HouseSearch: places is {self.places}, expected 2 to {MOST_PLACES}.")
+        check_places(type(self).__name__, self.places, MOST_PLACES)
 
     # ------------------------------------------------------------------ build
 
     def build(self, physics: Physics, rng: np.random.Generator) -> None:
         """Put all that is in `House` and the keys into `physics`."""
-        send_to_search(builder_of(physics, "HouseSearch"), self.setting(rng), self.places, self.reward, rng)
+        send_to_search(builder_of(physics, type(self).__name__), self.setting(rng), self.places, self.reward, rng)
 
     # ------------------------------------------------------------------ preferences
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from worldsim.errors import ConfigurationError
 from worldsim.simulation.drivers import SceneView
 from worldsim.simulation.floorplan import Point
 from worldsim.simulation.goal_task import GoalTask
@@ -27,6 +28,16 @@ REACH_M = 0.6
 """The robot's middle so near to the keys has found them: they lie a quarter of a metre before its front, or nearer."""
 ASIDE_M = 0.2
 """The keys lie no farther from the middle of their place, along x and along y."""
+
+
+def check_places(scenario: str, places: int, most: int) -> None:
+    """Refuse a number of places that cannot work.
+
+    Raises:
+        ConfigurationError: it is not between 2 and `most`.
+    """
+    if not 2 <= places <= most:
+        raise ConfigurationError(f"{scenario}: places is {places}, expected 2 to {most}.")
 
 
 def send_to_search(physics: SceneBuilder, setting: Setting, places: int, reward: str, rng: np.random.Generator) -> None:

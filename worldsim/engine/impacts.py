@@ -27,6 +27,7 @@ from worldsim.hypotheses.impact import FIRST_STAYS, FREE, LAW, SECOND_STAYS, Imp
 from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
 from worldsim.inference.slots import density_of
+from worldsim.inference.stimuli import solid
 from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.record import CHANNELS, Channel
 
@@ -37,7 +38,7 @@ _COUNTS = 0.05  # probability of meeting from which a frame is part of an impact
 _AFTERWARDS_FRAMES = 4  # frames after it in which it shows what became of them
 _LONGEST_FRAMES = 16
 _DOF = 8.0
-_LEANS_M, _SOLID = 0.03, 0.5  # of what exists at least so probably
+_LEANS_M = 0.03
 _SLIP_NOISE = 2.0  # times the usual noise: a ball that was struck slips before it rolls
 
 
@@ -197,7 +198,8 @@ def go_on(state: EngineState, around: Surroundings, colliding: Bool[np.ndarray, 
     tests, library = state.impacts, state.library
     if tests is None:
         return
-    slots = slots_of(state, tests)[tests.test].reshape(-1)
+    of_pair = slots_of(state, tests)
+    slots = of_pair[tests.test].reshape(-1)
     around, models = around.select(state.index(slots)), state.model_index[slots]
     if not colliding[slots].any():  # the usual case, and far the cheaper one: nothing but each other to bump into
         around = dataclasses.replace(around, obstacles=None)
@@ -208,7 +210,7 @@ def go_on(state: EngineState, around: Surroundings, colliding: Bool[np.ndarray, 
     pairs = Pairs(2 * meeting, 2 * meeting + 1, tests.heavier[meeting])
     inputs = Inputs(models, library, around, scale, dt_s)
     ends = outcome(tests.density, ahead.density, ahead.touching, pairs, inputs)
-    state.impacts = _followed(tests.with_rows(ahead.density), meeting, ends, _leaning(state, slots_of(state, tests)))
+    state.impacts = _followed(tests.with_rows(ahead.density), meeting, ends, _leaning(state, of_pair))
 
 
 def _followed(
@@ -259,7 +261,7 @@ def _followed(
 def _leaning(state: EngineState, slots: Int[np.ndarray, "T 2"]) -> Bool[np.ndarray, "T 2"]:
     """Return who leans, or nearly so, on something that is not the other of its pair: a wall, or a third ball."""
     belief, mine = state.belief, slots.reshape(-1)
-    others = np.flatnonzero((belief.alive & (belief.existence > _SOLID)).cpu().numpy())
+    others = np.flatnonzero(solid(belief))
     place, extent = belief.position.cpu().numpy(), belief.extent_m.cpu().numpy()
     rotation = quaternion.to_matrix(belief.orientation_xyzw).cpu().numpy()[others]
     away = place[mine][:, None] - place[others][None]

@@ -19,7 +19,7 @@ _BOXES_NEAR = 4
 # among many things contacts are rough anyway, and the filter corrects them at once; a lone toss is worth more
 _AMONG_BOXES = ContactSettings(substeps=2, iterations=4, max_contacts=6)
 _BUMP_MARGIN_M = 0.1
-_SOLID = 0.5  # existence below which nothing bumps into it: most of what was seen once is a false detection
+_SOLID = 0.5  # existence below which nothing bumps into it
 _FLOOR_MARGIN_M, _FLOOR_SPEED_M_S = 0.05, 0.5
 
 
@@ -92,7 +92,7 @@ def may_bump(
     velocity = belief.linear_velocity.cpu().numpy()[slots]
     flying = here[slots, 2] - 0.5 * size[slots, 2] > _FLOOR_MARGIN_M
     flying |= np.abs(velocity[:, 2]) > _FLOOR_SPEED_M_S
-    others = np.flatnonzero(_solid(belief))
+    others = np.flatnonzero(solid(belief))
     turn = Rotation.from_quat(belief.orientation_xyzw.cpu().numpy()[others]).inv()
     speed = np.linalg.norm(velocity, axis=1)
     reach = 0.5 * np.linalg.norm(size[slots, :2], axis=1) + _BUMP_MARGIN_M + 1.5 * dt_s * speed
@@ -116,7 +116,7 @@ def obstacles(
         return Obstacles.only_floor(belief.position)
     here = belief.position.detach().cpu().numpy()
     radius = 0.5 * np.linalg.norm(belief.extent_m.detach().cpu().numpy(), axis=1)
-    others = np.flatnonzero(_solid(belief))
+    others = np.flatnonzero(solid(belief))
     if len(others) == 0:
         return Obstacles.only_floor(belief.position)
     gap = np.linalg.norm(here[rows, None] - here[None, others], axis=-1) - radius[others]
@@ -140,5 +140,6 @@ def obstacles(
     )
 
 
-def _solid(belief: WorldBelief) -> Bool[np.ndarray, " C"]:
+def solid(belief: WorldBelief) -> Bool[np.ndarray, " C"]:
+    """Return which slots hold what something can bump into: most of what was seen once is a false detection."""
     return np.asarray((belief.alive & (belief.existence > _SOLID)).detach().cpu().numpy())
