@@ -10,9 +10,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import worldsim
+from worldsim import huge_pages
 from worldsim.errors import WorldsimError
 
-__all__ = ["COMMANDS", "Deferred", "build", "main"]
+__all__ = ["COMMANDS", "COMPUTING", "Deferred", "build", "main"]
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("demo", "worldsim.commands.demo:demo", "Run the cat in the warehouse, end to end."),
@@ -32,6 +33,8 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("view", "worldsim.commands.view:view", "Show a run in the browser."),
 )
 """(name, ``module:attribute`` of a function or of a Typer app, one line of help)."""
+COMPUTING = frozenset({"demo", "run", "ask", "train", "graph", "track", "transfer", "identify", "accuracy", "bench"})
+"""The commands that compute for seconds or more, and so begin with huge pages."""
 
 
 class Deferred(TyperCommand):
@@ -72,6 +75,8 @@ def build() -> TyperGroup:
 
 def main() -> None:
     """Run the command line; an error that worldsim raised on purpose is one line on standard error, status 1."""
+    if COMPUTING.intersection(sys.argv[1:2]):
+        huge_pages.started_anew()
     try:
         build()()
     except WorldsimError as error:

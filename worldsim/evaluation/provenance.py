@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from worldsim import huge_pages
+
 __all__ = ["git_commit", "is_unchanged_since", "machine", "versions"]
 
 _DISTRIBUTIONS = (
@@ -65,12 +67,13 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, str | int]:
-    """Return what the figures' times depend on: system, processor and the number of usable cores."""
+    """Return what the figures' times depend on: system, processor, number of usable cores and pages of memory."""
     return {
         "system": platform.system(),
         "processor": _processor(),
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "pages": "huge" if huge_pages.are_asked_for(os.environ) else "small",
     }
 
 
