@@ -6,7 +6,7 @@ import abc
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.types.states import ObjectStates
@@ -40,6 +40,9 @@ class PairFrame:
         carried: [E] whether kinds that carry (support, containment) link the two, directly or by way of other things
             that move, by what was believed before the frame; None where nothing is known of it.
         touching: [E] the same of kinds that carry or touch.
+        nested: [E] 1 where the target lies in the source by what was believed before the frame, -1 where the source
+            lies in the target, 0 elsewhere; None where nothing is known of it.
+        walled: [E] whether one of the two lies in something that the other neither lies in nor is.
     """
 
     source: ObjectStates
@@ -52,6 +55,8 @@ class PairFrame:
     attach_command: Float[Tensor, " E"]
     carried: Bool[Tensor, " E"] | None = None
     touching: Bool[Tensor, " E"] | None = None
+    nested: Int[Tensor, " E"] | None = None
+    walled: Bool[Tensor, " E"] | None = None
 
 
 class Interaction(abc.ABC):
@@ -64,10 +69,11 @@ class Interaction(abc.ABC):
         directed: False lists each pair once.
         reads_motion: False where the evidence reads only how things stand, not how they moved in the frame: then
             a few frames may be looked at as one.
-        nests: only a target that is smaller than the source, edge for edge, is a candidate.
+        nests: the target lies in the source: only one that is smaller, edge for edge, is a candidate.
         carries: True where one of the two takes the other along when it moves, without a bond.
         touches: True where one may push or drag the other.
         reads_links: True where the evidence reads `PairFrame.carried` and `PairFrame.touching`.
+        reads_rooms: True where the evidence reads `PairFrame.nested` and `PairFrame.walled`.
     """
 
     kind: ClassVar[str]
@@ -79,6 +85,7 @@ class Interaction(abc.ABC):
     carries: ClassVar[bool] = False
     touches: ClassVar[bool] = False
     reads_links: ClassVar[bool] = False
+    reads_rooms: ClassVar[bool] = False
 
     @abc.abstractmethod
     def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:

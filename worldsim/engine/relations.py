@@ -15,6 +15,7 @@ from worldsim.engine.state import EngineState
 from worldsim.graph.candidates import candidate_pairs
 from worldsim.graph.edges import Evidence, as_graph, infer
 from worldsim.graph.links import clusters
+from worldsim.graph.rooms import NOWHERE, nesting, rooms
 from worldsim.inference import slots as slot_table
 from worldsim.types.graph import InteractionGraph
 
@@ -54,6 +55,7 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
     std = _position_std_m(state)
     grip = _grip(state) if state.own_slot is not None and state.hold > 0.0 else None
     links = _links(state, slots, able) if any(i.reads_links for _, i in due) else None
+    room = _rooms(state, slots) if any(i.reads_rooms for _, i in due) else None
     evidence = []
     for kind, interaction in due:
         near = pairs[gap < interaction.reach_m]
@@ -75,6 +77,9 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
         if links is not None and interaction.reads_links:
             carried, touching = _linked(links, near[order], state.device)
             frame = replace(frame, carried=carried, touching=touching)
+        if room is not None and interaction.reads_rooms:
+            nested, walled = (torch.from_numpy(of).to(state.device) for of in nesting(room, near[order]))
+            frame = replace(frame, nested=nested, walled=walled)
         evidence.append(Evidence(kind, interaction, ids[order], frame))
     state.edges = infer(state.edges, evidence)
 
@@ -92,6 +97,19 @@ def _links(
         of_slot[slots] = clusters(state.edges, linking, state.ids[slots], able[slots])
         found.append(of_slot)
     return found[0], found[1]
+
+
+def _rooms(state: EngineState, slots: Int[np.ndarray, " N"]) -> Int[np.ndarray, " C"] | None:
+    """Return the slot of what each thing lies in, by the edges of kinds that nest; None where none may hold."""
+    kinds = [k for k, i in enumerate(state.interactions) if i.nests]
+    volume = state.belief.extent_m.cpu().numpy()[slots].prod(axis=1)
+    room = rooms(state.edges, kinds, state.ids[slots], volume)
+    held = room != NOWHERE
+    if not held.any():
+        return None
+    of_slot = np.full(len(state.alive), NOWHERE, dtype=np.int64)
+    of_slot[slots[held]] = slots[room[held]]
+    return of_slot
 
 
 def _linked(

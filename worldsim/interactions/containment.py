@@ -11,14 +11,13 @@ from torch import Tensor
 
 from worldsim.contracts.interaction import EdgePrior, Interaction, PairFrame
 from worldsim.dynamics import quaternion
+from worldsim.interactions.hollow import FLOOR_M, FLOOR_SPREAD_M, height_over_underside, upright_edge_m
 from worldsim.types.states import ObjectStates
 
 _EDGE_M = 0.006
 """How exactly a belief knows where the faces of a container are, beside its place."""
 _LEVEL_M = 0.005
 """How exactly it knows at which height a thing's underside is."""
-_FLOOR_M, _FLOOR_SPREAD_M = 0.018, 0.010
-"""Thickness of a container's floor, give or take."""
 _ON_THE_FLOOR, _ON_THE_GROUND = 0.6, 0.8
 """Share of contents that lie on the container's floor and not on others; of what is under a thing, on the ground."""
 _PLAY_M_S, _SLIDE_M_S = 0.05, 0.4
@@ -59,31 +58,20 @@ class Containment(Interaction):
         noise = variance + (_LAG * frame.dt_s) ** 2 * travel
         share = beyond / (noise + _EDGE_M**2).sqrt()
         against_outside = torch.special.log_ndtr(-share) - torch.special.log_ndtr(share)
-        against_under = _level(source, target, centre, noise) + _motion(frame, variance)
+        against_under = _level(source, target, noise) + _motion(frame, variance)
         nats = torch.minimum(against_outside, against_under)
         fits = (target.extent_m.sort(-1).values < source.extent_m.sort(-1).values).all(-1)
         nats = torch.where(fits, nats, torch.full_like(nats, -_EVIDENCE_LIMIT_NATS))
         return nats.clamp(-_EVIDENCE_LIMIT_NATS, _EVIDENCE_LIMIT_NATS)
 
 
-def _level(
-    source: ObjectStates, target: ObjectStates, centre: Float[Tensor, "E 3"], noise: Float[Tensor, " E"]
-) -> Float[Tensor, " E"]:
-    """Return what the height of the target's underside over the source's tells for lying in it, against under it.
-
-    It is measured along the edge of the source that stands most upright, from the face that is below.
-    """
-    row = quaternion.to_matrix(source.orientation_xyzw)[:, 2]
-    edge = row.abs().argmax(-1, keepdim=True)
-    height = (row.gather(-1, edge).sign() * centre.gather(-1, edge))[:, 0]
-    tall = source.extent_m.gather(-1, edge)[:, 0]
-    # what lies on a face has one edge upright; of a ball all are alike
-    upright = quaternion.to_matrix(target.orientation_xyzw)[:, 2].abs().argmax(-1, keepdim=True)
-    level = height + 0.5 * tall - 0.5 * target.extent_m.gather(-1, upright)[:, 0]
+def _level(source: ObjectStates, target: ObjectStates, noise: Float[Tensor, " E"]) -> Float[Tensor, " E"]:
+    """Return what the height of the target's underside over the source's tells for lying in it, against under it."""
+    level, tall = height_over_underside(source, target), upright_edge_m(source)
     variance = noise + _LEVEL_M**2
     # anywhere between the source's underside and its top, but not below
     anywhere = torch.special.log_ndtr(level / variance.sqrt()) - tall.log()
-    on_floor = _log_normal(level - _FLOOR_M, variance + _FLOOR_SPREAD_M**2)
+    on_floor = _log_normal(level - FLOOR_M, variance + FLOOR_SPREAD_M**2)
     on_ground = _log_normal(level, variance)
     return _mixed(on_floor, anywhere, _ON_THE_FLOOR) - _mixed(on_ground, -tall.log(), _ON_THE_GROUND)
 

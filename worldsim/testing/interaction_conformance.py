@@ -166,6 +166,7 @@ def _swapped(frame: PairFrame) -> PairFrame:
     return PairFrame(
         frame.target, frame.source, frame.target_before, frame.source_before, frame.target_std_m, frame.source_std_m,
         frame.dt_s, frame.attach_command, frame.carried, frame.touching,
+        None if frame.nested is None else -frame.nested, frame.walled,
     )  # fmt: skip
 
 
