@@ -58,6 +58,27 @@ def test_boxes_that_touch_are_in_contact_and_boxes_a_hand_apart_are_not() -> Non
     assert after(Contact(), frame_of((0, 0, 0.25), (0.58, 0, 0.25)), 10) < 0.1
 
 
+def test_what_is_seen_to_be_out_of_reach_is_given_up_and_what_sleeps_stays() -> None:
+    near, kind = frame_of((0, 0, 0.25), (0.5, 0, 0.25)), Contact()
+    held = EdgeTable.empty()
+    for _ in range(10):
+        held = infer(held, [Evidence(0, kind, np.array([[1, 2]]), near)])
+
+    def afterwards(searched: list[bool] | None, frames: int) -> float:
+        table, nobody = held, np.zeros((0, 2), dtype=np.int64)
+        for _ in range(frames):
+            looked = None if searched is None else np.array(searched)
+            table = infer(table, [Evidence(0, kind, nobody, near, looked)])
+        return float(1.0 / (1.0 + np.exp(-table.log_odds[0]))) if len(table.source) else 0.0
+
+    there = afterwards([False, False, False], 0)
+    assert there > 0.9
+    assert 0.3 < afterwards(None, 1) < there  # nobody looked: it may have changed
+    assert afterwards([False, False, True], 3) < 0.02
+    assert afterwards([False, False, True], 40) == 0.0  # and not at even odds, as if nobody had looked
+    assert afterwards([True, False, False], 40) == there  # neither of the two was searched around
+
+
 def test_co_motion_attaches_and_standing_still_teaches_nothing() -> None:
     along = frame_of((0, 0, 0.25), (0.5, 0, 0.25), ((0.05, 0, 0), (0.05, 0, 0)))
     assert after(Attach(), along, 6) > 0.95

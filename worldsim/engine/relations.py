@@ -80,8 +80,16 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
         if room is not None and interaction.reads_rooms:
             nested, walled = (torch.from_numpy(of).to(state.device) for of in nesting(room, near[order]))
             frame = replace(frame, nested=nested, walled=walled)
-        evidence.append(Evidence(kind, interaction, ids[order], frame))
+        looked = active if standing or interaction.reads_motion else new & active
+        evidence.append(Evidence(kind, interaction, ids[order], frame, _by_id(state, looked)))
     state.edges = infer(state.edges, evidence)
+
+
+def _by_id(state: EngineState, slots: Bool[np.ndarray, " C"]) -> Bool[np.ndarray, " ids"]:
+    """Return by object id which things some slots hold."""
+    held = np.zeros(state.next_id, dtype=bool)
+    held[state.ids[slots]] = True
+    return held
 
 
 def _links(

@@ -13,6 +13,7 @@ from worldsim.types.graph import InteractionGraph
 
 _LOG_ODDS_LIMIT = 9.0  # beyond one in ten thousand an edge could never be given up in time
 _FORGET_LOG_ODDS = -3.9  # below 2 %: out of reach and unlikely, so no longer listed
+_APART_NATS = 3.0  # what a frame tells in which a pair was out of reach; one alone may err, since places do
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +77,23 @@ class Evidence:
         interaction: the kind.
         ids: [E, 2] object ids of the pairs, source first, sorted.
         frame: the pairs as they are and were.
+        searched: [ids] by object id, whether all within reach of the object were looked for, so that what is not among
+            the pairs was out of reach. None: of none is it known.
     """
 
     kind: int
     interaction: Interaction
     ids: Int[np.ndarray, "E 2"]
     frame: PairFrame
+    searched: Bool[np.ndarray, " ids"] | None = None
 
 
 def infer(table: EdgeTable, evidence: Sequence[Evidence]) -> EdgeTable:
     """Return the table after one frame, of which every kind is looked at once at most.
 
-    Pairs that are new start at the prior; pairs of a kind that are no longer its candidates only wait, and are
-    dropped once they are unlikely. Kinds that were not looked at stay as they are.
+    Pairs that are new start at the prior. Pairs of a kind that are no longer its candidates were seen to be out of
+    reach, where one of the two was searched around, and are dropped once they are unlikely; where neither was (two
+    sleepers) they stay as they are. Kinds that were not looked at stay too.
     """
     looked_at = np.isin(table.kind, [e.kind for e in evidence])
     parts = [_rows(table, ~looked_at), *(_updated(_rows(table, table.kind == e.kind), e) for e in evidence)]
@@ -102,9 +107,14 @@ def infer(table: EdgeTable, evidence: Sequence[Evidence]) -> EdgeTable:
 
 
 def _updated(old: EdgeTable, seen: Evidence) -> EdgeTable:
-    """Return one kind's rows after a frame: those that only waited, then the candidates."""
+    """Return one kind's rows after a frame: those that are no candidates, then the candidates."""
     prior, ids = seen.interaction.prior, seen.ids
     waited = after_waiting(old.log_odds, prior, seen.frame.dt_s)
+    if seen.searched is None:
+        rest = waited
+    else:
+        around = seen.searched[old.source] | seen.searched[old.target]
+        rest = np.where(around, waited - _APART_NATS, old.log_odds)
     kinds = np.full(len(ids), seen.kind, dtype=np.int64)
     candidates, old_keys = edge_keys(ids[:, 0], ids[:, 1], kinds), old.keys()
     start, waiting = np.full(len(ids), prior.log_odds), np.ones(len(old_keys), dtype=bool)
@@ -115,12 +125,12 @@ def _updated(old: EdgeTable, seen: Evidence) -> EdgeTable:
         waiting[place[known]] = False
     found = seen.interaction.log_evidence(seen.frame) if len(ids) else seen.frame.source_std_m
     fresh = np.clip(start + found.detach().cpu().numpy().astype(np.float64), -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT)
-    kept = waiting & (waited > _FORGET_LOG_ODDS)
+    kept = waiting & (rest > _FORGET_LOG_ODDS)
     return EdgeTable(
         np.concatenate([old.source[kept], ids[:, 0]]),
         np.concatenate([old.target[kept], ids[:, 1]]),
         np.concatenate([old.kind[kept], kinds]),
-        np.concatenate([waited[kept], fresh]),
+        np.concatenate([rest[kept], fresh]),
     )
 
 
