@@ -17,6 +17,7 @@ from worldsim.contracts.registry import Registry
 from worldsim.engine import (
     attention,
     checkpoint,
+    composites,
     correction,
     doubt,
     foresight,
@@ -27,6 +28,7 @@ from worldsim.engine import (
     slumber,
     surprisal,
     tracking,
+    welding,
 )
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.engine.start import initial_state, starter_models
@@ -140,6 +142,7 @@ class WorldModel:
         matched = tracking.match(state, predicted, frame)
         surprised = surprisal.surprise(state, predicted, matched, frame)
         gained = correction.correct_all(state, predicted, matched, surprised, frame)
+        composites.correct_together(state, predicted.bound, matched, frame)
         self._refuse(frame)
         shares = surprisal.excess_by_channel(predicted, matched, surprised)
         surprisal.accumulate_surprise(state, matched, surprised, shares)
@@ -152,11 +155,13 @@ class WorldModel:
         population.start_own_body(state, frame)
         population.start_objects(state, frame, matched.unassigned)
         population.settle(state)
-        relations.infer_graph(state, predicted.dt_s)
+        with composites.apart(state):
+            relations.infer_graph(state, predicted.dt_s)
         doubt.decide(state, frame.time_s)
         population.fall_asleep(state)
+        welding.review(state)
         slumber.put_away(state, matched, frame)
-        state.before = state.belief.states
+        state.before = composites.single_states(state)
         state.frames += 1
         self._record = reports.finish(state, draft)
         attention.pace(state, started_s)
@@ -232,6 +237,11 @@ class WorldModel:
     def graph(self) -> InteractionGraph:
         """The interaction graph now, of everything that there is."""
         return relations.graph_of(self._everything())
+
+    @property
+    def composites(self) -> list[welding.CompositeBody]:
+        """What is believed to be one rigid body of several things (`LoopSettings.composites`)."""
+        return welding.composite_bodies(self._state)
 
     @property
     def own_id(self) -> int | None:
