@@ -63,7 +63,7 @@ def test_a_weld_that_is_certain_for_long_enough_makes_one_body(together):
     assert merged is not None
     assert merged * DT_S < 0.5
     event = next(e for e in together.records[merged].events if e.kind == EventKind.MERGE)
-    assert event.detail == {"members": [0, 1]}
+    assert event.detail == {"members": [0, 1], "frames_ago": 5}
     assert all(sorted(r.predictions.object_id.tolist()) == [0, 1] for r in together.records[merged:])
 
 

@@ -226,7 +226,7 @@ def _composite_tensors(state: EngineState) -> dict[str, torch.Tensor]:
     if held is None:
         return found
     found |= {f"composites.{name}": _tensor(getattr(held, name)) for name in ("member", "group")}
-    found |= {f"composites.{name}": getattr(held, name) for name in ("noise_scale", "joint", "log_broken")}
+    found |= {f"composites.{name}": getattr(held, name) for name in ("noise_scale", "joint", "log_broken", "suspect")}
     found |= {f"composites.{name}": getattr(held.alone, name) for name in ("parameters", "covariance")}
     return found | {f"composites.{name}": getattr(held.alone.states, name) for name in _STATE_FIELDS}
 
@@ -238,7 +238,7 @@ def _composites(tensors: dict[str, torch.Tensor]) -> Composites | None:
     states = ObjectStates(**{name: part[name] for name in _STATE_FIELDS})
     alone = Density(states, part["parameters"], part["covariance"])
     member, group = (part[name].cpu().numpy() for name in ("member", "group"))
-    return Composites(member, group, alone, part["noise_scale"], part["joint"], part["log_broken"])
+    return Composites(member, group, alone, part["noise_scale"], part["joint"], part["log_broken"], part["suspect"])
 
 
 def _dormant_tensors(state: EngineState) -> dict[str, torch.Tensor]:

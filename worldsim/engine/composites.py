@@ -49,6 +49,7 @@ class Composites:
         noise_scale: [M] learned multiplier of each member's process noise as a single body.
         joint: [G, 12 K, 12 K] covariance of the members of a group together, float64.
         log_broken: [G] log of the e-value for "the members move each for itself".
+        suspect: [G] for how many frames on end that has been above 0: since then, if at all, they do.
     """
 
     member: Int[np.ndarray, " M"]
@@ -57,6 +58,7 @@ class Composites:
     noise_scale: Float[Tensor, " M"]
     joint: Float[Tensor, "G J J"]
     log_broken: Float[Tensor, " G"]
+    suspect: Int[Tensor, " G"]
 
     @property
     def place(self) -> tuple[Int[np.ndarray, "G K"], Bool[np.ndarray, "G K"]]:
@@ -203,9 +205,12 @@ def correct_together(state: EngineState, bound: Bound | None, matched: Matched, 
     each = torch.zeros_like(nats).index_add(0, state.index(held.group), density.double())
     told = (each - nats).clamp(-_LLR_LIMIT_NATS, _LLR_LIMIT_NATS)
     log_broken = held.log_broken.clamp_min(0.0) + told
+    suspect = torch.where(log_broken > 0.0, held.suspect + 1, 0)
     now = slot_table.density_of(state.belief)
     _write(now, bound, moved, joint, alone)
-    state.composites = dataclasses.replace(held, alone=alone, noise_scale=scale, joint=joint, log_broken=log_broken)
+    state.composites = dataclasses.replace(
+        held, alone=alone, noise_scale=scale, joint=joint, log_broken=log_broken, suspect=suspect
+    )
 
 
 @contextmanager

@@ -50,12 +50,40 @@ def review(state: EngineState) -> None:
     wanted = _components(np.setdiff1d(holding, broken))
     had = [] if state.composites is None else state.composites.groups()
     before, after = {tuple(ids.tolist()) for ids in had}, {tuple(ids.tolist()) for ids in wanted}
-    if before != after:
-        _regroup(state, wanted)
-        for members in sorted(before - after):
-            state.tell(EventKind.SPLIT, members[0], members=list(members))
-        for members in sorted(after - before):
-            state.tell(EventKind.MERGE, members[0], members=list(members))
+    if before == after:
+        return
+    suspect = (
+        {}
+        if state.composites is None
+        else dict(zip((tuple(ids.tolist()) for ids in had), state.composites.suspect.tolist(), strict=True))
+    )
+    _regroup(state, wanted)
+    for members in sorted(before - after):
+        state.tell(EventKind.SPLIT, members[0], members=list(members), frames_ago=suspect[members])
+    for members in sorted(after - before):
+        state.tell(EventKind.MERGE, members[0], members=list(members), frames_ago=CERTAIN_FRAMES - 1)
+
+
+def weld(state: EngineState, members: Int[np.ndarray, " m"]) -> None:
+    """Take these for one body from now on, as if their bonds had been certain for long enough."""
+    had = [] if state.composites is None else state.composites.groups()
+    rest = [ids for ids in had if not np.isin(ids, members).any()]
+    first, second = np.triu_indices(len(members), 1)
+    keys = np.union1d(state.bonds.key, _keys(members[first], members[second]))
+    inside = np.isin(_ends(keys), members).all(axis=0)
+    frames = np.where(inside, CERTAIN_FRAMES, state.bonds.after(keys).frames - 1)
+    state.bonds = CertainBonds(keys, frames)
+    _regroup(state, sorted([*rest, np.sort(members)], key=lambda ids: int(ids[0])))
+
+
+def undo(state: EngineState, members: Int[np.ndarray, " m"]) -> None:
+    """Let these move each for itself from now on; their bonds must be earned anew, from the prior on."""
+    if state.composites is None:
+        return
+    kind = [i.kind for i in state.interactions].index(InteractionKind.ATTACH)
+    first, second = np.triu_indices(len(members), 1)
+    _earn_anew(state, kind, _keys(members[first], members[second]))
+    _regroup(state, [ids for ids in state.composites.groups() if not np.isin(ids, members).any()])
 
 
 def _bonds(state: EngineState, kind: int, log_odds: float) -> Int[np.ndarray, " n"]:
@@ -99,13 +127,17 @@ def _forget_broken(state: EngineState, kind: int) -> Int[np.ndarray, " n"]:
     owner = dict(zip(held.member.tolist(), held.group.tolist(), strict=True))
     broken = inside[np.isin([owner[i] for i in _ends(inside)[0].tolist()], refuted)]
     if len(broken):
-        table = state.edges
-        gone = (table.kind == kind) & np.isin(_keys(table.source, table.target), broken)
-        prior = state.interactions[kind].prior.log_odds
-        state.edges = EdgeTable(table.source, table.target, table.kind, np.where(gone, prior, table.log_odds))
-        kept = ~np.isin(state.bonds.key, broken)
-        state.bonds = CertainBonds(state.bonds.key[kept], state.bonds.frames[kept])
+        _earn_anew(state, kind, broken)
     return broken
+
+
+def _earn_anew(state: EngineState, kind: int, broken: Int[np.ndarray, " n"]) -> None:
+    table = state.edges
+    gone = (table.kind == kind) & np.isin(_keys(table.source, table.target), broken)
+    prior = state.interactions[kind].prior.log_odds
+    state.edges = EdgeTable(table.source, table.target, table.kind, np.where(gone, prior, table.log_odds))
+    kept = ~np.isin(state.bonds.key, broken)
+    state.bonds = CertainBonds(state.bonds.key[kept], state.bonds.frames[kept])
 
 
 def _components(keys: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, " m"]]:
@@ -139,7 +171,13 @@ def _regroup(state: EngineState, wanted: list[Int[np.ndarray, " m"]]) -> None:
     size = max(len(ids) for ids in wanted) * TANGENT_DIM
     blank = torch.zeros(len(wanted), size, size, dtype=torch.float64, device=state.device)
     strangers = Composites(
-        member, group, single.select(slots), belief.noise_scale[slots], blank, blank[:, 0, 0].clone()
+        member,
+        group,
+        single.select(slots),
+        belief.noise_scale[slots],
+        blank,
+        blank[:, 0, 0].clone(),
+        blank[:, 0, 0].long(),
     )
     new = _with_joint(strangers)
     rows = single if old is None else _keep(state, old, new, single)
@@ -164,6 +202,7 @@ def _keep(state: EngineState, old: Composites, new: Composites, single: Density)
             size = len(ids) * TANGENT_DIM
             new.joint[number, :size, :size] = old.joint[place, :size, :size]
             new.log_broken[number] = old.log_broken[place]
+            new.suspect[number] = old.suspect[place]
             stay += ids.tolist()
     if not stay:
         return single
@@ -226,4 +265,4 @@ def _log_mass_std(state: EngineState, slots: Int[Tensor, " M"], models: Int[Tens
     return torch.where(column >= 0, found, torch.zeros_like(found))
 
 
-__all__ = ["CompositeBody", "composite_bodies", "review"]
+__all__ = ["CompositeBody", "composite_bodies", "review", "undo", "weld"]
