@@ -55,6 +55,7 @@ print(json.dumps({{"published": published, "kind": wm.kind_of(0), "terminal_spee
 GROUPS = {
     "worldsim.object_models": contracts.ObjectModel,
     "worldsim.interactions": contracts.Interaction,
+    "worldsim.laws": contracts.LearnedInteraction,
     "worldsim.scenarios": contracts.Scenario,
     "worldsim.agents": Agent,
     "worldsim.planners": contracts.Planner,

@@ -17,6 +17,7 @@ from worldsim.contracts.registry import Registry
 from worldsim.engine import (
     attention,
     checkpoint,
+    composites,
     correction,
     doubt,
     foresight,
@@ -24,9 +25,11 @@ from worldsim.engine import (
     population,
     relations,
     reports,
+    rewind,
     slumber,
     surprisal,
     tracking,
+    welding,
 )
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.engine.start import initial_state, starter_models
@@ -92,6 +95,7 @@ class WorldModel:
         self._state = initial_state(registry, loaded, settings, interactions, torch.device(device), surprise, seed)
         self._record: StepRecord | None = None
         self._whole: EngineState | None = None
+        self._rewind = _rewinding(settings)
 
     @torch.inference_mode()
     def reset(self, observation: Observation | Mapping[str, np.ndarray]) -> StepRecord:
@@ -102,9 +106,9 @@ class WorldModel:
         """
         observation = _admitted(observation, None)
         frame = read(observation, self._state.device, self._state.dtype)
-        self._whole = None
+        self._whole, self._rewind = None, _rewinding(self._state.settings)
         self._state.clear(frame.time_s)
-        self._refuse(frame)
+        _refuse(self._state, frame)
         population.start_own_body(self._state, frame)
         population.start_objects(self._state, frame, np.arange(len(frame.detections)))
         self._state.before = self._state.belief.states
@@ -132,6 +136,19 @@ class WorldModel:
         observation = _admitted(observation, state.belief.time_s)
         if observation.time_s == state.belief.time_s:
             return self._record
+        if self._rewind is None:
+            return self._advance(state, observation, action)
+        before = rewind.copied(state)
+        record = self._advance(state, observation, action)
+        given = observation, None if action is None else np.array(action)
+        self._state, self._record = self._rewind.after(before, state, given, record, self._advance)
+        self._whole = None
+        return self._record
+
+    def _advance(
+        self, state: EngineState, observation: Observation, action: Float[np.ndarray, " U"] | None
+    ) -> StepRecord:
+        """Make one step on `state`, in place."""
         state.events, self._whole, started_s = [], None, time.perf_counter()
         reports.note_action(state, action)
         frame = read(observation, state.device, state.dtype, slumber.sift(state, observation))
@@ -140,7 +157,8 @@ class WorldModel:
         matched = tracking.match(state, predicted, frame)
         surprised = surprisal.surprise(state, predicted, matched, frame)
         gained = correction.correct_all(state, predicted, matched, surprised, frame)
-        self._refuse(frame)
+        composites.correct_together(state, predicted.bound, matched, frame)
+        _refuse(state, frame)
         shares = surprisal.excess_by_channel(predicted, matched, surprised)
         surprisal.accumulate_surprise(state, matched, surprised, shares)
         population.update_existence(state, matched, surprised)
@@ -152,11 +170,13 @@ class WorldModel:
         population.start_own_body(state, frame)
         population.start_objects(state, frame, matched.unassigned)
         population.settle(state)
-        relations.infer_graph(state, predicted.dt_s)
+        with composites.apart(state):
+            relations.infer_graph(state, predicted.dt_s)
         doubt.decide(state, frame.time_s)
         population.fall_asleep(state)
+        welding.review(state)
         slumber.put_away(state, matched, frame)
-        state.before = state.belief.states
+        state.before = composites.single_states(state)
         state.frames += 1
         self._record = reports.finish(state, draft)
         attention.pace(state, started_s)
@@ -234,6 +254,11 @@ class WorldModel:
         return relations.graph_of(self._everything())
 
     @property
+    def composites(self) -> list[welding.CompositeBody]:
+        """What is believed to be one rigid body of several things (`LoopSettings.composites`)."""
+        return welding.composite_bodies(self._state)
+
+    @property
     def own_id(self) -> int | None:
         """Object id of the own body, None for a passive observer."""
         return self._state.own_id
@@ -282,6 +307,7 @@ class WorldModel:
         model = cls.__new__(cls)
         model._state, model._record = checkpoint.load(Path(path), registry, torch.device(device))
         model._whole = None
+        model._rewind = _rewinding(model._state.settings)
         return model
 
     def _everything(self) -> EngineState:
@@ -290,9 +316,15 @@ class WorldModel:
             self._whole = slumber.whole(self._state)
         return self._whole
 
-    def _refuse(self, frame: Frame) -> None:
-        if frame.rejected or frame.ego_rejected:
-            self._state.tell(EventKind.REJECTED_INPUT, detections=frame.rejected, ego=frame.ego_rejected)
+
+def _refuse(state: EngineState, frame: Frame) -> None:
+    if frame.rejected or frame.ego_rejected:
+        state.tell(EventKind.REJECTED_INPUT, detections=frame.rejected, ego=frame.ego_rejected)
+
+
+def _rewinding(settings: WorldModelSettings) -> rewind.Rewind | None:
+    frames = settings.loop.rollback_frames
+    return rewind.Rewind(frames) if frames > 0 else None
 
 
 def _admitted(observation: Observation | Mapping[str, np.ndarray], after_s: float | None) -> Observation:

@@ -33,7 +33,7 @@ ModelName = Annotated[str, typer.Argument(metavar="MODEL[@VERSION]", help="For e
 
 @app.callback()
 def registry() -> None:
-    """Work with a registry of object models."""
+    """Work with a registry of object models and kinds of interaction."""
 
 
 @app.command()
@@ -118,14 +118,42 @@ def search(  # noqa: PLR0913 - one option a part of the description
 
 
 @app.command()
-def fetch(model: ModelName, address: Address = "builtin", json: Json = False, seed: Seed = 0, out: Out = None) -> None:
-    """Fetch a model, checksum verified; with --out, write its three files into that folder."""
+def kinds(  # noqa: PLR0913 - one option a part of the description
+    address: Address = "builtin",
+    k: Annotated[int, typer.Option("-k", help="At most this many.")] = 8,
+    like: Annotated[str | None, typer.Option(help="Search for laws like this interaction's.")] = None,
+    between: Annotated[str | None, typer.Option(help="Met between things of these kinds: A,B.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only the kind of this name.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
+    json: Json = False,
+    seed: Seed = 0,
+    out: Out = None,
+) -> None:
+    """Find kinds of interaction; without a description, the first by id."""
     del seed
+    from worldsim.commands.registry_kinds import kind_query, show_kinds
+
+    with _open(address) as registry:
+        found = registry.interactions.search(kind_query(registry, like, between, kind), k, tag=tag)
+    show_kinds(found, as_json=json, out=out)
+
+
+@app.command()
+def fetch(model: ModelName, address: Address = "builtin", json: Json = False, seed: Seed = 0, out: Out = None) -> None:
+    """Fetch a model or interaction, checksum verified; with --out, write its three files into that folder."""
+    del seed
+    from worldsim.commands.registry_kinds import fetch_kind
+    from worldsim.errors import ModelNotFoundError
     from worldsim.registry import save_pretrained
 
     model_id, version = _split(model)
     with _open(address) as registry:
-        found, stream = registry.fetch_with_stream(model_id, version)
+        try:
+            found, stream = registry.fetch_with_stream(model_id, version)
+        except ModelNotFoundError:
+            if fetch_kind(registry, model_id, version, as_json=json, out=out):
+                return
+            raise
     if out is not None:
         save_pretrained(found, out, stream)
     result = _card_result(found.card) | ({"folder": str(out)} if out is not None else {})
@@ -143,14 +171,18 @@ def publish(
     seed: Seed = 0,
     out: Out = None,
 ) -> None:
-    """Store the model in FOLDER as the next version of its id."""
+    """Store the model or interaction in FOLDER as the next version of its id."""
     del seed
-    from worldsim.registry.artefact import open_model, read_pretrained
+    from worldsim.registry import load_interaction
+    from worldsim.registry.artefact import open_model, read_files, read_pretrained
+    from worldsim.registry.interaction_cards import is_interaction
 
     _must_keep(address)
-    model, stream = open_model(*read_pretrained(folder))
     with _open(address) as registry:
-        name = registry.publish(model, stream)
+        if is_interaction(read_files(folder)[0]):
+            name = registry.interactions.publish(load_interaction(folder))
+        else:
+            name = registry.publish(*open_model(*read_pretrained(folder)))
         result = {"published": name, "registry": address}
     emit(result, as_json=json, out=out, show=lambda: typer.echo(f"published {name}"))
 

@@ -2,6 +2,8 @@
 
 from worldsim.contracts.agent import Agent
 from worldsim.contracts.interaction import EdgePrior, Interaction, PairFrame
+from worldsim.contracts.interaction_library import InteractionLibrary
+from worldsim.contracts.learned_interaction import LearnedInteraction
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.physics import Physics
 from worldsim.contracts.planner import Planner
@@ -13,6 +15,8 @@ __all__ = [
     "Agent",
     "EdgePrior",
     "Interaction",
+    "InteractionLibrary",
+    "LearnedInteraction",
     "ObjectModel",
     "PairFrame",
     "Physics",

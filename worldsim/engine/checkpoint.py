@@ -20,6 +20,7 @@ from worldsim.contracts.registry import Registry
 from worldsim.dormancy.edges import DormantEdges
 from worldsim.dormancy.store import BY_ROW, Dormant, Signature
 from worldsim.engine import reports
+from worldsim.engine.composites import CertainBonds, Composites
 from worldsim.engine.settings import EgoInterface, LoopSettings, WorldModelSettings
 from worldsim.engine.state import EngineState
 from worldsim.errors import IntegrityError, StorageError
@@ -54,6 +55,7 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
         tensors |= _trial_tensors(trial)
     if state.impacts is not None:
         tensors |= _impact_tensors(state.impacts)
+    tensors |= _composite_tensors(state)
     tensors |= _dormant_tensors(state)
     head = {
         "format": FORMAT,
@@ -161,6 +163,10 @@ def _restore(
         dormant_edges=_dormant_edges(tensors),
         attention_span=head["attention_span"],
         impacts=_impacts(tensors),
+        composites=_composites(tensors),
+        bonds=CertainBonds(*(tensors[f"bonds.{name}"].cpu().numpy() for name in ("key", "frames")))
+        if "bonds.key" in tensors
+        else CertainBonds.none(),
     )
 
 
@@ -211,6 +217,28 @@ def _impacts(tensors: dict[str, torch.Tensor]) -> ImpactTests | None:
     states = ObjectStates(**{name: part[name] for name in _STATE_FIELDS})
     fields = {name: part[name].cpu().numpy() for name in _IMPACT_FIELDS}
     return ImpactTests(**fields, density=Density(states, part["parameters"], part["covariance"]))
+
+
+def _composite_tensors(state: EngineState) -> dict[str, torch.Tensor]:
+    """Return what is welded, and what may be soon; nothing where nothing is."""
+    found = {f"bonds.{name}": _tensor(getattr(state.bonds, name)) for name in ("key", "frames") if len(state.bonds.key)}
+    held = state.composites
+    if held is None:
+        return found
+    found |= {f"composites.{name}": _tensor(getattr(held, name)) for name in ("member", "group")}
+    found |= {f"composites.{name}": getattr(held, name) for name in ("noise_scale", "joint", "log_broken", "suspect")}
+    found |= {f"composites.{name}": getattr(held.alone, name) for name in ("parameters", "covariance")}
+    return found | {f"composites.{name}": getattr(held.alone.states, name) for name in _STATE_FIELDS}
+
+
+def _composites(tensors: dict[str, torch.Tensor]) -> Composites | None:
+    if "composites.member" not in tensors:
+        return None
+    part = {k.removeprefix("composites."): v for k, v in tensors.items() if k.startswith("composites.")}
+    states = ObjectStates(**{name: part[name] for name in _STATE_FIELDS})
+    alone = Density(states, part["parameters"], part["covariance"])
+    member, group = (part[name].cpu().numpy() for name in ("member", "group"))
+    return Composites(member, group, alone, part["noise_scale"], part["joint"], part["log_broken"], part["suspect"])
 
 
 def _dormant_tensors(state: EngineState) -> dict[str, torch.Tensor]:

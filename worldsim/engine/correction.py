@@ -25,8 +25,6 @@ from worldsim.types.states import ObjectStates
 _WAKE_NIS = 27.9  # chi-square with 6 degrees of freedom: once in 10,000 frames by chance
 _WAKE_M, _WAKE_RAD = 0.05, 0.1  # a thing that has begun to move may be this far from where it slept
 _FADE_FROM, _FADE_LIMIT = 18.0, 60.0  # NIS above which a mover's covariance is widened to keep up
-_NOISE_RATE, _NOISE_MEMORY = 0.02, 0.995
-_NOISE_LIMITS = (0.3, 8.0)
 _TWIST_STD = (0.03, 0.03)  # odometry: m/s, rad/s
 _ATTRIBUTE_FLOOR = 1e-5  # an estimate is never surer than this variance: looks drift
 
@@ -155,8 +153,7 @@ def _adapt_noise(state: EngineState, matched: Matched, nis: Float[Tensor, " n"],
     """
     slots = matched.slots
     scale = state.belief.noise_scale[slots]
-    excess = (nis / POSE_DIM).clamp(0.0, 5.0) - 1.0
-    adapted = (torch.log(scale) * _NOISE_MEMORY + _NOISE_RATE * excess).exp().clamp(*_NOISE_LIMITS)
+    adapted = lifecycle.adapted_noise(scale, nis)
     moves = torch.as_tensor(state.library.moves, device=state.device)[state.belief.model_index[slots]]
     state.belief = slot_table.put(
         state.belief, slots, noise_scale=torch.where(moves & state.belief.awake[slots] & ~touching, adapted, scale)

@@ -58,6 +58,9 @@ class LoopSettings:
         attention_budget_ms: what a step may take. The step is spent on those about whom it teaches most, and the record
             names who was left (`StepRecord.deferred`). It follows the clock, so that two runs differ. None attends to
             all.
+        composites: take passive things whose bond is certain for one rigid body until it breaks.
+        rollback_frames: how far the model goes back where it recognises late that a weld was made or broke; that many
+            states are kept. 0 never does.
         quiet_frames: frames at rest before a passive object falls asleep.
         future_samples: samples of a forecast.
         linearisation: how the covariance is carried through the dynamics: by ``differences`` as wide as the belief, or
@@ -81,6 +84,8 @@ class LoopSettings:
     tentative_s: float = 0.3
     capacity: int = 96
     manoeuvre_m: float = 0.1
+    composites: bool = False
+    rollback_frames: int = 0
     quiet_frames: int = 8
     dormant_above: int | None = 128
     attention_budget_ms: float | None = None

@@ -16,6 +16,7 @@ from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
 from worldsim.dormancy.edges import DormantEdges
 from worldsim.dormancy.store import Dormant
+from worldsim.engine.composites import CertainBonds, Composites
 from worldsim.engine.enquiries import Enquiries
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.filtering.library import LoadedModels
@@ -66,6 +67,7 @@ class EngineState:
         attention_span: how many objects a step can attend to in its time, None before the first was timed.
         impacts: the impacts under test, None where nobody may meet anybody.
         lawless: ids of those for whom the law of impact was found not to hold in the step under way.
+        composites: what is welded together, None where nothing is; bonds: what may be soon.
         deferred: [C] whom the step under way leaves for later.
         mirrors: fields of the belief that were read on the host, and the tensors that they were read from.
     """
@@ -96,6 +98,8 @@ class EngineState:
     attention_span: int | None = None
     impacts: ImpactTests | None = None
     lawless: frozenset[int] = frozenset()
+    composites: Composites | None = None
+    bonds: CertainBonds = field(default_factory=CertainBonds.none)
     deferred: Bool[np.ndarray, " C"] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     mirrors: dict[str, tuple[Tensor, np.ndarray]] = field(default_factory=dict)
 
@@ -114,6 +118,7 @@ class EngineState:
         self.trials, self.verdict_s, self.waiting, self.events = {}, {}, {}, []
         self.impacts, self.lawless = None, frozenset()
         self.own_id, self.before = None, None
+        self.composites, self.bonds = None, CertainBonds.none()
         self.deferred, self.attention_span = np.zeros(capacity, dtype=bool), None
         self.dormant, self.dormant_edges = Dormant(), DormantEdges()
         self.command, self.hold = np.zeros(2), 0.0

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.dynamics import quaternion
-from worldsim.engine import impacts
+from worldsim.engine import composites, impacts
 from worldsim.engine.attention import coast
 from worldsim.engine.sight import in_view
 from worldsim.engine.state import EngineState
@@ -42,6 +42,7 @@ class Predicted:
         poses: the rows of all that is alive, in the order of slots, with the covariance of the pose alone.
         touching: [C]; dt_s.
         trial_density: predicted rows of each open trial, by object id.
+        bound: composites ahead, None where nothing is welded.
     """
 
     density: Density
@@ -49,6 +50,7 @@ class Predicted:
     touching: Bool[Tensor, " C"]
     dt_s: float
     trial_density: dict[int, Density]
+    bound: composites.Bound | None = None
 
 
 def predict_all(state: EngineState, time_s: float) -> Predicted:
@@ -93,8 +95,10 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
         slot = state.index(np.array([slot_of_trial]))
         weight = torch.as_tensor(trial.posterior(), dtype=state.dtype, device=state.device)
         density = density.put(slot, with_state_of(density.select(slot), rows_of_trial, weight))
+    bound = composites.foretell(state, density, Inputs(index, library, around, scale, dt_s))
     poses = density.poses(state.index(np.flatnonzero(state.alive)))
-    return Predicted(density, poses, touching, dt_s, {t.object_id: p for t, p in zip(trials, pieces, strict=True)})
+    hypotheses = {t.object_id: p for t, p in zip(trials, pieces, strict=True)}
+    return Predicted(density, poses, touching, dt_s, hypotheses, bound)
 
 
 def carried(state: EngineState) -> list[tuple[int, int]]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from worldsim.contracts.radial_basis import POWERS
+from worldsim.contracts.learned_interaction import LearnedInteraction
+from worldsim.contracts.radial_basis import POWERS, TERMS
 from worldsim.graph.joint import ForceLaw
 from worldsim.graph.joint.evidence import stable_cholesky
 from worldsim.graph.joint.opening import NULL_SHARE, OpenedKinds, open_kinds
@@ -36,10 +38,12 @@ class Explained:
     Attributes:
         law: [P] index of the law in the library, `NONE`, or `NOVEL`.
         opened: kinds of the novel pairs, by the row of a pair among all P.
+        novelty_nats: [P] log odds of a new kind over the best that the library has (or nothing).
     """
 
     law: Int[Tensor, " P"]
     opened: OpenedKinds
+    novelty_nats: Float[Tensor, " P"]
 
 
 def law_in_basis(law: ForceLaw, distance_m: Float[Tensor, " n"]) -> Float[Tensor, " Q"]:
@@ -65,20 +69,26 @@ def explain(
     """
     eye = torch.eye(mean.shape[1], dtype=mean.dtype)
     shapes = [law_in_basis(law, distance_m) for law in laws]
-    spreads = [NULL_SHARE**2 * eye]
-    spreads += [known.strength_scale**2 * _about(shape, eye) for known, shape in zip(laws, shapes, strict=True)]
-    spreads.append(eye)
+    zero = torch.zeros_like(mean[0])
+    priors = [(zero, NULL_SHARE**2 * eye)]
+    priors += [_prior(known, shape, eye) for known, shape in zip(laws, shapes, strict=True)]
+    priors.append((zero, eye))
     prior = [1.0 - NOVEL_SHARE * (1 + len(laws)), *([NOVEL_SHARE] * (1 + len(laws)))]
     scores = torch.stack(
-        [_log_normal(mean, covariance + spread) + math.log(p) for spread, p in zip(spreads, prior, strict=True)], -1
+        [
+            _log_normal(mean - centre, covariance + spread) + math.log(p)
+            for (centre, spread), p in zip(priors, prior, strict=True)
+        ],
+        -1,
     )
     for number, (known, shape) in enumerate(zip(laws, shapes, strict=True), start=1):
-        if not known.signed:  # half of the Gaussian is ruled out
+        if not known.signed and not _is_read(known):  # half of the Gaussian is ruled out
             strength = _strength(mean, covariance, shape, known.strength_scale)
             scores[:, number] += math.log(2.0) + torch.special.log_ndtr(strength)
     names = torch.tensor([NONE, *range(len(laws)), NOVEL])
     law = names[scores.argmax(-1)]
-    return Explained(law, _opened(mean, covariance, law == NOVEL))
+    novelty = scores[:, -1] - scores[:, :-1].amax(-1)
+    return Explained(law, _opened(mean, covariance, law == NOVEL), novelty)
 
 
 def opened_laws(
@@ -88,7 +98,18 @@ def opened_laws(
     precision: Float[Tensor, "d d"],
     information: Float[Tensor, " d"],
 ) -> Float[Tensor, "Z Q"]:
-    """Return the law of each opened kind, fitted to the scene as a whole.
+    """Return the law of each opened kind, fitted to the scene as a whole. See `fitted_laws`."""
+    return fitted_laws(found, laws, distance_m, precision, information)[0]
+
+
+def fitted_laws(
+    found: Explained,
+    laws: Sequence[ForceLaw],
+    distance_m: Float[Tensor, " n"],
+    precision: Float[Tensor, "d d"],
+    information: Float[Tensor, " d"],
+) -> tuple[Float[Tensor, "Z Q"], Float[Tensor, "Z Q Q"]]:
+    """Return the law of each opened kind and its covariance, fitted to the scene as a whole.
 
     All pairs of an opened kind share its law, and each pair that a law of the library explains has a strength of its
     own: what it feels must not be taken for the new law.
@@ -106,10 +127,13 @@ def opened_laws(
         pairs = torch.eye(len(found.law), dtype=precision.dtype)[:, found.law == number]
         blocks.append(torch.kron(pairs, law_in_basis(known, distance_m)[:, None]))
     if kinds == 0:
-        return precision.new_zeros(0, columns)
+        return precision.new_zeros(0, columns), precision.new_zeros(0, columns, columns)
     share = torch.cat(blocks, dim=1)  # [P Q, Z Q + pairs of known laws]
-    fitted = torch.cholesky_solve((share.T @ information)[:, None], stable_cholesky(share.T @ precision @ share))
-    return fitted[: kinds * columns, 0].view(kinds, columns)
+    factor = stable_cholesky(share.T @ precision @ share)
+    fitted = torch.cholesky_solve((share.T @ information)[:, None], factor)
+    own, size = torch.arange(kinds), kinds * columns
+    covariance = torch.cholesky_inverse(factor)[:size, :size].view(kinds, columns, kinds, columns)[own, :, own]
+    return fitted[:size, 0].view(kinds, columns), 0.5 * (covariance + covariance.mT)
 
 
 def _opened(mean: Float[Tensor, "P Q"], covariance: Float[Tensor, "P Q Q"], novel: Bool[Tensor, " P"]) -> OpenedKinds:
@@ -120,6 +144,25 @@ def _opened(mean: Float[Tensor, "P Q"], covariance: Float[Tensor, "P Q Q"], nove
     kinds = open_kinds(mean[novel], covariance[novel])
     assignment[novel] = kinds.assignment
     return replace(kinds, assignment=assignment)
+
+
+def _is_read(law: ForceLaw) -> TypeGuard[LearnedInteraction]:
+    """Return whether a law is a belief in this very basis."""
+    return isinstance(law, LearnedInteraction) and law.card.terms == TERMS
+
+
+def _prior(law: ForceLaw, shape: Float[Tensor, " Q"], eye: Float[Tensor, "Q Q"]) -> tuple[Tensor, Tensor]:
+    """Return mean and covariance of the coefficients of a pair that a law explains.
+
+    A law of the library has its shape, at any strength. One that was learned has its size too, as far as that is known.
+    """
+    if not _is_read(law):
+        return torch.zeros_like(shape), law.strength_scale**2 * _about(shape, eye)
+    card = law.card
+    mean = torch.tensor(card.mean, dtype=shape.dtype)
+    known = torch.tensor(card.covariance, dtype=shape.dtype)
+    deviation = card.strength_std**2 * torch.outer(mean, mean)
+    return mean, known + deviation + (SHAPE_SHARE * mean.norm()) ** 2 * eye
 
 
 def _about(shape: Float[Tensor, " Q"], eye: Float[Tensor, "Q Q"]) -> Float[Tensor, "Q Q"]:

@@ -27,6 +27,10 @@ _MOVER_SPEED_M_S = 1.0
 _PUSHED_SHARE, _PUSHED_SPEED_M_S = 0.1, 0.3  # of the passive bodies that are met, those that something moves; how fast
 _ASLEEP_STD_M, _ASLEEP_STD_RAD = 1e-3, 3e-3  # a sleeping thing may creep by this much a frame without waking
 
+_NOISE_RATE, _NOISE_MEMORY = 0.02, 0.995
+_NOISE_LIMITS = (0.3, 8.0)
+_POSE_DIM = 6
+
 
 def existence_after(
     existence: Float[Tensor, " C"],
@@ -242,3 +246,9 @@ def buried(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
     nobody = torch.full((len(slots),), -1, dtype=torch.int64, device=belief.position.device)
     zero = belief.existence.new_zeros(len(slots))
     return slot_table.put(belief, slots, alive=no, awake=no, object_id=nobody, existence=zero, log_e_value=zero)
+
+
+def adapted_noise(scale: Float[Tensor, " n"], nis: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return noise scales that follow the NIS of detected poses, and slowly return to 1."""
+    excess = (nis / _POSE_DIM).clamp(0.0, 5.0) - 1.0
+    return (torch.log(scale) * _NOISE_MEMORY + _NOISE_RATE * excess).exp().clamp(*_NOISE_LIMITS)

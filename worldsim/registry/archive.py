@@ -23,16 +23,19 @@ from worldsim.errors import ConfigurationError, IntegrityError, StorageError
 from worldsim.registry.artefact import MAX_MODEL_BYTES
 from worldsim.registry.cards import MAX_CARD_BYTES
 
-__all__ = ["INDEX", "MODEL_FILES", "SUMS", "Writer", "files_in", "write_archive"]
+__all__ = ["INDEX", "INTERACTIONS", "MODEL_FILES", "SUMS", "Writer", "files_in", "write_archive"]
 
 INDEX, SUMS = "registry.json", "SHA256SUMS"
+INTERACTIONS = "interactions"
+"""Folder of the kinds of interaction."""
+
 MODEL_FILES = {"config.json": 4 * MAX_CARD_BYTES, "README.md": 4 * MAX_CARD_BYTES, "model.safetensors": MAX_MODEL_BYTES}
 """Files of one model, and how long each may be."""
 
 _LISTS = {INDEX: 1 << 30, SUMS: 1 << 30}
 _SEGMENT = r"[a-z0-9](?:[._-]?[a-z0-9])*"
 _MODEL_FILE = re.compile(
-    rf"models/{_SEGMENT}/{_SEGMENT}/[1-9][0-9]{{0,8}}/(config\.json|README\.md|model\.safetensors)"
+    rf"(?:models|{INTERACTIONS})/{_SEGMENT}/{_SEGMENT}/[1-9][0-9]{{0,8}}/(config\.json|README\.md|model\.safetensors)"
 )
 _TAR = (".tar", ".tar.gz", ".tgz")
 

@@ -34,19 +34,24 @@ from worldsim.contracts.object_model import ObjectModel
 from worldsim.errors import CardError, IntegrityError, StorageError
 from worldsim.registry.cards import card_from_json, card_to_json, model_class
 from worldsim.types.card import ModelCard
+from worldsim.types.interaction_card import InteractionCard
 
 __all__ = [
     "MAX_MODEL_BYTES",
     "TestStream",
+    "check_numbers",
     "check_sum",
     "from_pretrained",
     "model_bytes",
     "model_files",
     "open_model",
+    "read_files",
     "read_pretrained",
+    "read_tensors",
     "readme",
     "save_pretrained",
     "sha256_of",
+    "write_files",
 ]
 
 MAX_MODEL_BYTES = 16 * 1024 * 1024
@@ -132,11 +137,11 @@ def open_model(
     """
     check_sum(card, data)
     where = f"model {card.model_id}@{card.version}"
-    stream = _check_tensors(_read_tensors(data, where), card, where)
+    stream = _check_tensors(read_tensors(data, where), card, where)
     return (found_class or model_class(card.family, card.model_id))(card), stream
 
 
-def check_sum(card: ModelCard, data: bytes) -> None:
+def check_sum(card: ModelCard | InteractionCard, data: bytes) -> None:
     """Check that `data` are the very bytes that `card` names.
 
     Raises:
@@ -158,7 +163,7 @@ def check_model_bytes(card: ModelCard, data: bytes) -> None:
         CardError: `data` breaks the schema, or holds other numbers than the card.
     """
     where = f"model {card.model_id}"
-    _check_tensors(_read_tensors(data, where), card, where)
+    _check_tensors(read_tensors(data, where), card, where)
 
 
 def model_files(card: ModelCard, data: bytes) -> dict[str, bytes]:
@@ -176,6 +181,15 @@ def save_pretrained(model: ObjectModel, folder: str | Path, stream: TestStream |
     """
     data = model_bytes(model.card, stream)
     files = model_files(model.card.replace(sha256=sha256_of(data)), data)
+    return write_files(folder, files)
+
+
+def write_files(folder: str | Path, files: Mapping[str, bytes]) -> Path:
+    """Write the files of an artefact into `folder`; each appears whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -207,16 +221,24 @@ def read_pretrained(folder: str | Path) -> tuple[ModelCard, bytes]:
         StorageError: a file is missing or unreadable.
         CardError: ``config.json`` breaks the schema.
     """
+    config, data = read_files(folder)
+    return card_from_json(config), data
+
+
+def read_files(folder: str | Path) -> tuple[bytes, bytes]:
+    """Return ``config.json`` and ``model.safetensors`` as they lie in `folder`.
+
+    Raises:
+        StorageError: a file is missing or unreadable.
+    """
     folder = Path(folder)
     try:
-        config = (folder / "config.json").read_bytes()
-        data = (folder / "model.safetensors").read_bytes()
+        return (folder / "config.json").read_bytes(), (folder / "model.safetensors").read_bytes()
     except OSError as error:
         raise StorageError(
             f"no model in {folder}: {error.strerror or error} ({error.filename}); expected config.json and "
             "model.safetensors."
         ) from error
-    return card_from_json(config), data
 
 
 def readme(card: ModelCard) -> str:
@@ -256,7 +278,12 @@ def readme(card: ModelCard) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read_tensors(data: bytes, where: str) -> dict[str, np.ndarray]:
+def read_tensors(data: bytes, where: str) -> dict[str, np.ndarray]:
+    """Return the tensors of a safetensors file by name; only the file's own form is checked.
+
+    Raises:
+        CardError: `data` is no safetensors file, or too long.
+    """
     if len(data) > MAX_MODEL_BYTES:
         raise CardError(f"{where}: model.safetensors has {len(data)} bytes, expected at most {MAX_MODEL_BYTES}.")
     header = int.from_bytes(data[:8], "little")
@@ -277,20 +304,29 @@ def _check_tensors(tensors: Mapping[str, np.ndarray], card: ModelCard, where: st
     found = {k for k in tensors if not k.startswith("test_stream.")}
     if found != set(expected):
         raise CardError(f"{where}: model.safetensors holds {sorted(found)}, its card asks for {sorted(expected)}.")
+    check_numbers(tensors, expected, where)
+    return _check_stream(stream, where) if stream else None
+
+
+def check_numbers(tensors: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], where: str) -> None:
+    """Check that the tensors hold the numbers that their card says.
+
+    Raises:
+        CardError: a tensor is of another type or shape, or holds other numbers.
+    """
     for name, value in expected.items():
         got = tensors[name]
         if got.dtype != np.float64 or got.shape != value.shape:
             raise CardError(
                 f"{where}: tensor {name!r} is {got.dtype} {list(got.shape)}, expected float64 {list(value.shape)}."
             )
-    said, held = (np.concatenate([source[name] for name in expected]) for source in (expected, tensors))
+    said, held = (np.concatenate([source[name].ravel() for name in expected]) for source in (expected, tensors))
     if not (np.abs(held - said) <= _AGREEMENT * (1.0 + np.abs(said))).all():  # also false for NaN
         name = next(n for n in expected if not np.allclose(tensors[n], expected[n], rtol=_AGREEMENT, atol=_AGREEMENT))
         raise CardError(
             f"{where}: tensor {name!r} holds {tensors[name][:4]}, its card says {expected[name][:4]}; they do not "
             "belong together."
         )
-    return _check_stream(stream, where) if stream else None
 
 
 def _check_stream(stream: Mapping[str, np.ndarray], where: str) -> TestStream:

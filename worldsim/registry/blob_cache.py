@@ -18,7 +18,7 @@ __all__ = ["BlobCache"]
 
 FOLDER_VARIABLE, BYTES_VARIABLE = "WORLDSIM_CACHE", "WORLDSIM_CACHE_BYTES"
 _DEFAULT_BYTES = 1 << 30
-_KEPT = ("blobs/*/*", "cards/*/*/*", "parts/*")
+_KEPT = ("blobs/*/*", "cards/*/*/*", "interactions/*/*/*", "parts/*")
 
 
 class BlobCache:
@@ -69,26 +69,38 @@ class BlobCache:
 
     def card(self, model_id: str, version: int | None) -> ModelCard | None:
         """Return a card that was put here: that version, or the newest of those here."""
-        folder = self.folder / "cards" / model_id
+        text = self.text("cards", model_id, version)
+        try:
+            return None if text is None else card_from_json(text)
+        except CardError:
+            return None
+
+    def put_card(self, card: ModelCard) -> None:
+        """Keep `card`."""
+        self.put_text("cards", card.model_id, card.version, dump_card(card))
+
+    def text(self, shelf: str, model_id: str, version: int | None) -> bytes | None:
+        """Return the text of a card that was put on a shelf: that version, or the newest of those here."""
+        folder = self.folder / shelf / model_id
         if version is None:
             kept = [int(f.stem) for f in folder.glob("*.json") if f.stem.isdecimal()]
             if not kept:
                 return None
             version = max(kept)
+        path = folder / f"{version}.json"
         try:
-            path = folder / f"{version}.json"
-            found = card_from_json(path.read_bytes())
-        except (OSError, CardError):
+            found = path.read_bytes()
+        except OSError:
             return None
         with contextlib.suppress(OSError):
             os.utime(path)  # used just now
         return found
 
-    def put_card(self, card: ModelCard) -> None:
-        """Keep `card`."""
-        path = self.folder / "cards" / card.model_id / f"{card.version}.json"
+    def put_text(self, shelf: str, model_id: str, version: int, text: str) -> None:
+        """Keep the text of a card on a shelf, ``cards`` or ``interactions``."""
+        path = self.folder / shelf / model_id / f"{version}.json"
         if not path.exists():
-            self._keep(path, dump_card(card).encode())
+            self._keep(path, text.encode())
 
     def _blob(self, sha256: str) -> Path:
         return self.folder / "blobs" / sha256[:2] / sha256

@@ -25,6 +25,7 @@ from worldsim.registry.blob_cache import BlobCache
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
 from worldsim.registry.download import Download
 from worldsim.registry.framing import MEDIA_TYPE, pack_model, unpack_bundle
+from worldsim.registry.interaction_client import HttpInteractions
 from worldsim.registry.write_behind import WriteBehind
 from worldsim.types.card import ModelCard
 from worldsim.types.query import Candidates, Query
@@ -39,7 +40,11 @@ _PAGE = 500
 
 
 class HttpRegistry(Registry):
-    """The registry at a URL. Safe to use from several threads."""
+    """The registry at a URL. Safe to use from several threads.
+
+    Attributes:
+        interactions: the kinds of interaction that lie beside the object models.
+    """
 
     remote = True
 
@@ -81,6 +86,7 @@ class HttpRegistry(Registry):
         self._recent: OrderedDict[str, tuple[float, ModelCard]] = OrderedDict()
         self._classes: dict[str, type[ObjectModel]] = {}
         self._jitter = random.Random()  # spreads retries, decides nothing else
+        self.interactions = HttpInteractions(self._ask, self._kept, offline=offline)
 
     def __repr__(self) -> str:
         """Return where the registry lies."""

@@ -27,6 +27,7 @@ __all__ = [
     "blobs",
     "cards",
     "descriptors",
+    "interactions",
     "meta",
     "models",
     "packs",
@@ -34,7 +35,8 @@ __all__ = [
     "tags",
 ]
 
-FORMAT = "1"
+FORMAT = "2"
+_UPGRADED = frozenset({"1"})  # formats that differ by tables alone; what is there is left as it is
 _BUSY_TIMEOUT_S = 60.0  # a writer waits this long for another; a publish holds the lock for milliseconds
 _ADVISORY_LOCK = 0x776F726C64  # "world": PostgreSQL's lock is a number
 _WRITING = "worldsim_writing"
@@ -115,6 +117,23 @@ blob_bytes = sa.Table(
 )
 
 
+interactions = sa.Table(
+    "interactions",
+    _schema,
+    sa.Column("row", _row_id, primary_key=True, autoincrement=False),
+    sa.Column("model_id", sa.String(96), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(64), nullable=False, index=True),
+    sa.Column("family", sa.String(64), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("body_sha256", sa.String(64), nullable=False),
+    sa.Column("blob", sa.String(64), nullable=False, index=True),
+    sa.Column("published_s", sa.Float, nullable=False),
+    sa.UniqueConstraint("model_id", "version"),
+)
+"""Kinds of interaction; their bytes lie among the models' (since format 2)."""
+
+
 class Database:
     """One registry's database. Safe to use from several threads and several processes."""
 
@@ -190,11 +209,23 @@ class Database:
                         meta.insert(), [{"key": "format", "value": FORMAT}, {"key": "id", "value": uuid.uuid4().hex}]
                     )
             return
-        if found != FORMAT:
+        if found in _UPGRADED:
+            self._upgrade()
+        elif found != FORMAT:
             raise StorageError(
                 f"registry {self.name} has format {found}, this worldsim reads format {FORMAT}. Update worldsim, or "
                 "export it with the version that made it."
             )
+
+    def _upgrade(self) -> None:
+        """Add the tables that an older format lacks, in one transaction; two processes that do it take turns.
+
+        The format's number is raised with them, so that an older worldsim, whose clearing away knows nothing of the
+        new tables, keeps its hands off what they refer to.
+        """
+        with self.writing() as connection:
+            _schema.create_all(connection)
+            connection.execute(meta.update().where(meta.c.key == "format").values(value=FORMAT))
 
     def _use_write_ahead_log(self) -> None:
         with self._translated("create"), self.engine.connect() as connection:

@@ -20,7 +20,16 @@ from worldsim.registry.cards import MAX_CARD_BYTES, CardDocument, Number, card_f
 from worldsim.types.card import ModelCard
 from worldsim.types.query import Candidates
 
-__all__ = ["MAX_PUBLISH_BYTES", "MEDIA_TYPE", "Bundle", "pack_bundle", "pack_model", "unpack_bundle", "unpack_model"]
+__all__ = [
+    "MAX_PUBLISH_BYTES",
+    "MEDIA_TYPE",
+    "Bundle",
+    "pack_bundle",
+    "pack_model",
+    "split_body",
+    "unpack_bundle",
+    "unpack_model",
+]
 
 MEDIA_TYPE = "application/vnd.worldsim.bundle"
 MAX_PUBLISH_BYTES = 8 + MAX_CARD_BYTES + MAX_MODEL_BYTES
@@ -65,7 +74,7 @@ def unpack_model(body: bytes) -> tuple[ModelCard, bytes]:
     Raises:
         CardError: the body is not so made, or its card breaks the schema.
     """
-    header, rest = _split(body, MAX_CARD_BYTES)
+    header, rest = split_body(body, MAX_CARD_BYTES)
     return card_from_json(header), rest
 
 
@@ -87,7 +96,7 @@ def unpack_bundle(body: bytes) -> tuple[Candidates, dict[str, bytes]]:
         CardError: the body is not so made, or a card breaks the schema.
         IntegrityError: bytes do not match their checksum.
     """
-    header, rest = _split(body, len(body))
+    header, rest = split_body(body, len(body))
     try:
         read = _HeaderDocument.model_validate_json(header)
     except ValidationError as error:
@@ -102,7 +111,12 @@ def unpack_bundle(body: bytes) -> tuple[Candidates, dict[str, bytes]]:
     return Candidates(cards, tuple(item.distance for item in read.candidates)), blobs
 
 
-def _split(body: bytes, longest: int) -> tuple[bytes, bytes]:
+def split_body(body: bytes, longest: int) -> tuple[bytes, bytes]:
+    """Return the header, of at most `longest` bytes, and the rest of a body.
+
+    Raises:
+        CardError: the body is truncated, or its header is longer.
+    """
     length = int.from_bytes(body[:8], "little")
     if len(body) < 8 or length > min(longest, len(body) - 8):
         raise CardError(f"a body of {len(body)} bytes whose header claims {length}; it is truncated, or no bundle.")

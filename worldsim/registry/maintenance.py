@@ -16,9 +16,11 @@ from worldsim.errors import CardError, IntegrityError, StorageError
 from worldsim.registry.artefact import open_model, sha256_of
 from worldsim.registry.blobs import PackedBlobs, PackStore
 from worldsim.registry.cards import card_from_json
-from worldsim.registry.database import NEWEST, aliases, cards, descriptors, models, packs, pairs, tags
+from worldsim.registry.database import NEWEST, aliases, cards, descriptors, interactions, models, packs, pairs, tags
 from worldsim.registry.descriptor import card_vector
 from worldsim.registry.index import pack_vector
+from worldsim.registry.interaction_artefact import open_interaction
+from worldsim.registry.interaction_cards import interaction_from_json
 from worldsim.registry.store import StoredRegistry
 from worldsim.types.card import ModelCard
 
@@ -33,7 +35,7 @@ class Finding:
     """One thing that is not as it should be.
 
     Attributes:
-        what: ``card``, ``blob``, ``descriptor``, ``pointer``, ``orphan`` or ``pack``.
+        what: ``card``, ``blob``, ``interaction``, ``descriptor``, ``pointer``, ``orphan`` or ``pack``.
         where: the model (``id@version``), blob or file.
         problem: what is wrong with it.
         repaired: it was put right (descriptors and pointers follow from the cards; lost bytes do not).
@@ -87,12 +89,16 @@ def verify(registry: StoredRegistry, *, repair: bool = False, progress: Progress
     read = done = 0
     with registry.database.reading() as connection:
         total = connection.execute(sa.select(sa.func.count()).select_from(cards)).scalar_one()
+        total += connection.execute(sa.select(sa.func.count()).select_from(interactions)).scalar_one()
         for rows in _all_cards(connection):
             known = _readable(rows, findings)
             read += _check_blobs(registry, connection, known, findings)
             done += len(rows)
             if progress is not None:
                 progress(done, total)
+        for row in connection.execute(sa.select(interactions).order_by(interactions.c.row)):
+            read += _check_interaction(registry, connection, row, findings)
+            done += 1
         findings += _orphans(registry, connection)
     findings += _check_derived(registry, repair)
     return Verification(done, read, tuple(findings))
@@ -114,6 +120,7 @@ def statistics(registry: StoredRegistry) -> dict[str, Any]:
             "registry": registry.database.name,
             "models": connection.execute(sa.select(sa.func.count()).select_from(models)).scalar_one(),
             "versions": connection.execute(sa.select(sa.func.count()).select_from(cards)).scalar_one(),
+            "interactions": len(registry.interactions),
             "blobs": count,
             "blob_bytes": size,
             "disk_bytes": _disk_bytes(registry),
@@ -201,6 +208,25 @@ def _check_blobs(
     return read
 
 
+def _check_interaction(registry: StoredRegistry, connection: Connection, row: Row[Any], findings: list[Finding]) -> int:
+    """Return how many bytes of one interaction were read; what is wrong with it joins the findings."""
+    where = f"{row.model_id}@{row.version}"
+    if sha256_of(row.body.encode()) != row.body_sha256:
+        findings.append(Finding("interaction", where, "its text does not match its checksum"))
+        return 0
+    try:
+        card = interaction_from_json(row.body)
+        if (card.model_id, card.version, card.sha256) != (row.model_id, row.version, row.blob):
+            findings.append(Finding("interaction", where, "its row and its text name different interactions"))
+            return 0
+        data = registry.interactions.bytes_within(connection, card)
+        open_interaction(card, data)
+    except (IntegrityError, CardError) as error:
+        findings.append(Finding("interaction", where, str(error)))
+        return 0
+    return len(data)
+
+
 def _orphans(registry: StoredRegistry, connection: Connection) -> list[Finding]:
     unused = _unused_blobs(connection, registry.blobs.table)
     findings = [Finding("orphan", key, "no card names this blob", harmless=True) for key, _ in unused]
@@ -218,6 +244,7 @@ def _orphans(registry: StoredRegistry, connection: Connection) -> list[Finding]:
 def _unused_blobs(connection: Connection, table: sa.Table) -> list[tuple[str, int]]:
     length = table.c.length if "length" in table.c else sa.func.length(table.c.data)
     query = sa.select(table.c.sha256, length).where(~sa.exists().where(cards.c.blob == table.c.sha256))
+    query = query.where(~sa.exists().where(interactions.c.blob == table.c.sha256))
     return [(key, int(size)) for key, size in connection.execute(query)]
 
 

@@ -4,6 +4,7 @@
 
     registry.json                          which format, how many, the aliases
     models/<family>/<name>/<version>/      the three files of the artefact (see `worldsim.registry.artefact`)
+    interactions/<family>/<name>/<version>/  the same of each kind of interaction
     SHA256SUMS                             of every other file; ``sha256sum -c SHA256SUMS`` checks a folder
 
 Every byte is checked before anything is stored, and everything is stored in one transaction.
@@ -22,10 +23,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from worldsim.errors import ConfigurationError, IntegrityError, ModelNotFoundError
-from worldsim.registry.archive import INDEX, MODEL_FILES, SUMS, files_in, write_archive
+from worldsim.registry.archive import INDEX, INTERACTIONS, MODEL_FILES, SUMS, files_in, write_archive
 from worldsim.registry.artefact import model_files, open_model, sha256_of
 from worldsim.registry.cards import card_from_json, dump_card
 from worldsim.registry.database import aliases, cards
+from worldsim.registry.portable_interactions import (
+    ArchivedInteractions,
+    exported_files,
+    known_ids,
+    store_archived,
+)
 from worldsim.registry.store import StoredRegistry, check_alias
 from worldsim.types.card import ModelCard
 
@@ -73,7 +80,7 @@ def export_models(
     Args:
         registry: what to export.
         path: where to; nothing may be there.
-        only: ids of the models wanted, all where None.
+        only: ids of the models and interactions wanted, all where None.
         progress: called with (versions done, versions in all).
 
     Raises:
@@ -103,6 +110,8 @@ def export_models(
                 done += 1
             if progress is not None:
                 progress(done, total)
+        for name, content in exported_files(registry.interactions, connection, only):
+            write(name, content)
         write_file(SUMS, "".join(sums).encode())
     return Exported(path, len(wanted), total, size)
 
@@ -146,16 +155,21 @@ def import_models(
             if progress is not None:
                 progress(stored + skipped, contents.versions)
         _take_aliases(connection, contents.aliases, renumbered)
+        kinds = contents.kinds.checked(registry.interactions)
+        new, old, moved = store_archived(registry.interactions, connection, kinds, renumber=renumber)
+        stored, skipped = stored + new, skipped + old
+        renumbered |= {f"interaction {was}": now for was, now in moved.items()}
     return Imported(stored, skipped, renumbered)
 
 
 @dataclass(slots=True)
 class _Contents:
-    """What an archive was found to hold, sound: digests by file name, how many versions, the aliases."""
+    """What an archive was found to hold, sound: digests by file name, versions of models, aliases, interactions."""
 
     sums: dict[str, str] = field(default_factory=dict)
     versions: int = 0
     aliases: dict[str, dict[str, int]] = field(default_factory=dict)
+    kinds: ArchivedInteractions = field(default_factory=ArchivedInteractions)
 
 
 def _check(registry: StoredRegistry, path: Path) -> _Contents:
@@ -171,7 +185,7 @@ def _check(registry: StoredRegistry, path: Path) -> _Contents:
                 contents.sums[name] = sha256_of(data)
             if name in (INDEX, SUMS):
                 lists[name] = data
-            else:
+            elif not contents.kinds.take(name, data):
                 yield name, data
 
     for card, data in _models(noted()):
@@ -191,7 +205,8 @@ def _same_files(path: Path, sums: dict[str, str]) -> Iterator[tuple[str, bytes]]
         if name not in (INDEX, SUMS):
             if sums.get(name) != sha256_of(data):
                 raise IntegrityError(f"{path}: {name} changed while it was read. Nothing was imported.")
-            yield name, data
+            if not name.startswith(f"{INTERACTIONS}/"):
+                yield name, data
 
 
 def _models(files: Iterable[tuple[str, bytes]]) -> Iterator[_Model]:
@@ -251,10 +266,10 @@ def _wanted(connection: Connection, only: Collection[str] | None) -> dict[str, i
     known = {model_id: int(count) for model_id, count in connection.execute(query)}
     if only is None:
         return known
-    missing = sorted(set(only) - set(known))
+    missing = sorted(set(only) - set(known) - known_ids(connection))
     if missing:
         raise ModelNotFoundError(f"no model {missing[0]!r} to export; 'worldsim registry search' finds models.")
-    return {model_id: known[model_id] for model_id in only}
+    return {model_id: known[model_id] for model_id in only if model_id in known}
 
 
 def _aliases(connection: Connection, wanted: Collection[str]) -> dict[str, dict[str, int]]:

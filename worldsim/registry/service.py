@@ -41,6 +41,7 @@ from worldsim.registry.cards import (
 )
 from worldsim.registry.framing import MAX_PUBLISH_BYTES, MEDIA_TYPE, pack_bundle, unpack_model
 from worldsim.registry.gateway import Counted, Gateway, Limits
+from worldsim.registry.interaction_routes import add_interaction_reading, add_interaction_writing
 from worldsim.registry.maintenance import statistics
 from worldsim.registry.store import MAX_CANDIDATES, StoredRegistry
 from worldsim.types.card import ModelCard
@@ -144,7 +145,9 @@ def create_app(
     _add_health(app, registry, gateway)
     reading = APIRouter(dependencies=[Depends(_bearer(token))] if readers_need_token else [])
     _add_reading(reading, registry)
+    add_interaction_reading(reading, registry.interactions)
     _add_writing(app, registry, _bearer(token))
+    add_interaction_writing(app, registry.interactions, _bearer(token))
     _add_hub(reading, registry)
     app.include_router(reading)
     return app

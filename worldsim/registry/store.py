@@ -23,6 +23,7 @@ from worldsim.registry.descriptor import query_vector
 from worldsim.registry.filters import RowFilters
 from worldsim.registry.framing import Bundle
 from worldsim.registry.index import select_diverse
+from worldsim.registry.interaction_store import StoredInteractions
 from worldsim.registry.search_index import SearchIndex
 from worldsim.types.card import ModelCard
 from worldsim.types.query import Candidates, Query
@@ -43,7 +44,11 @@ _NEWEST_CARD = (  # by the pointer's own key, which both databases find directly
 
 
 class StoredRegistry(Registry):
-    """A registry in a database and a blob store. Safe to use from several threads; close it when done."""
+    """A registry in a database and a blob store. Safe to use from several threads; close it when done.
+
+    Attributes:
+        interactions: the kinds of interaction that lie beside the object models.
+    """
 
     def __init__(self, database: Database, blobs: BlobStore, index_folder: Path | None = None) -> None:
         """Use `database` for cards, `blobs` for parameters, and `index_folder` for the index of a large registry."""
@@ -51,6 +56,7 @@ class StoredRegistry(Registry):
         self.remote = database.url.get_backend_name() != "sqlite"
         self.index = SearchIndex(database, index_folder)
         self.filters = RowFilters()
+        self.interactions = StoredInteractions(database, blobs)
         self._reads = CardReads(blobs, database.name)
         self._classes: dict[str, type[ObjectModel]] = {}
 

@@ -10,6 +10,7 @@ from worldsim.types.belief import TANGENT_DIM, WorldBelief
 from worldsim.types.card import Descriptor, Evidence, ModelCard, ParameterPrior, Shape
 from worldsim.types.control import Control
 from worldsim.types.graph import InteractionGraph, InteractionKind
+from worldsim.types.interaction_card import ClassPair, InteractionCandidates, InteractionCard, InteractionQuery
 from worldsim.types.observation import APPEARANCE_DIM, Detections, EgoState, Observation, Viewpoints
 from worldsim.types.planning import Forecast, Plan, Preferences, Rollout
 from worldsim.types.query import Candidates, Query
@@ -23,6 +24,7 @@ __all__ = [
     "Association",
     "Candidates",
     "Channel",
+    "ClassPair",
     "Control",
     "Descriptor",
     "Detections",
@@ -31,8 +33,11 @@ __all__ = [
     "EventKind",
     "Evidence",
     "Forecast",
+    "InteractionCandidates",
+    "InteractionCard",
     "InteractionGraph",
     "InteractionKind",
+    "InteractionQuery",
     "ModelCard",
     "ObjectStates",
     "Observation",

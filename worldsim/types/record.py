@@ -42,6 +42,8 @@ class EventKind(enum.StrEnum):
     REJECTED_INPUT = "rejected_input"
     REGISTRY_AWAY = "registry_away"
     GROWTH = "growth"
+    MERGE = "merge"
+    SPLIT = "split"
 
 
 @dataclass(frozen=True, slots=True)
