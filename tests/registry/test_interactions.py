@@ -198,6 +198,14 @@ def test_clearing_away_and_verifying_know_of_them(any_registry, card, cat_card):
         any_registry.interactions.fetch(card.model_id)
 
 
+def test_they_are_counted_and_verified_in_memory_too(builtin, card):
+    builtin.interactions.publish(OpenedRadial(card))
+    assert statistics(builtin)["interactions"] == 1
+    assert verify(builtin).findings == ()
+    assert collect_garbage(builtin).blobs == 0
+    assert len(builtin.interactions) == 1
+
+
 @pytest.mark.parametrize("name", ["all.tar.gz", "folder"])
 def test_they_travel_in_an_export(tmp_path, registry, builtin, card, cat_card, name):
     registry.publish(Cat(cat_card))

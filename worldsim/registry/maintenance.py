@@ -120,7 +120,9 @@ def statistics(registry: StoredRegistry) -> dict[str, Any]:
             "registry": registry.database.name,
             "models": connection.execute(sa.select(sa.func.count()).select_from(models)).scalar_one(),
             "versions": connection.execute(sa.select(sa.func.count()).select_from(cards)).scalar_one(),
-            "interactions": len(registry.interactions),
+            "interactions": connection.execute(
+                sa.select(sa.func.count(sa.distinct(interactions.c.model_id)))
+            ).scalar_one(),
             "blobs": count,
             "blob_bytes": size,
             "disk_bytes": _disk_bytes(registry),
