@@ -19,7 +19,10 @@ from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.types.observation import Observation
 from worldsim.types.record import StepRecord
 
-__all__ = ["EpisodeJob", "Score", "play_episode", "play_job"]
+__all__ = ["HALF_LIFE_S", "EpisodeJob", "Score", "play_episode", "play_job"]
+
+HALF_LIFE_S = 20.0
+"""A reward that comes so much later is worth half as much in a discounted return."""
 
 _AGENT_STREAM = 1  # the environment draws from the seed itself; the agent from a stream of its own
 
@@ -34,6 +37,7 @@ class Score:
         seconds: simulated time.
         frames: how many steps the environment took.
         questions: decisions at which the agent priced information.
+        discounted: sum of the rewards, each halved for every `HALF_LIFE_S` that it took to come.
     """
 
     success: bool
@@ -41,6 +45,7 @@ class Score:
     seconds: float
     frames: int = 0
     questions: int = 0
+    discounted: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ def play_episode(
     record: StepRecord | None = None if world_model is None else world_model.reset(observation)
     agent.reset()
     rng = np.random.default_rng([seed, stream])
-    total, frames, over = 0.0, 0, False
+    total, discounted, frames, over = 0.0, 0.0, 0, False
     info: dict[str, Any] = {}
     while not over:
         action = agent.act(observation, record, rng)
@@ -116,5 +121,6 @@ def play_episode(
         if world_model is not None:
             record = world_model.step(observation, action)
         total, frames, over = total + float(reward), frames + 1, terminated or truncated
+        discounted += float(reward) * 0.5 ** (observation.time_s / HALF_LIFE_S)
         over = over or 0 < max_frames <= frames
-    return Score(bool(info["is_success"]), total, observation.time_s, frames, agent.questions)
+    return Score(bool(info["is_success"]), total, observation.time_s, frames, agent.questions, discounted)
