@@ -33,17 +33,19 @@ COMPOSED, THERE, BLANK = "composed", "learned there", "nothing learned"
 def composition_figures(options: BenchOptions) -> list[Figure]:
     """Return the score with composed models over that with models learned there, beside that with none and a network's.
 
-    Every run begins at the generic start. `composed`: one run in the house and another in the park, each with a world
-    model of its own, one registry for the two; what they publish is all that passes to the third place. `learned
-    there`: one run, as long as both. `nothing learned`: the generic start. The network learns as many frames, of house
-    and park in turns or there. With ``--out`` every run is kept in that folder, and an interrupted measurement goes on.
+    Every run begins at the generic start, and makes no models in the episodes that are scored. The return is
+    discounted: everybody arrives, and who knows how others move arrives sooner and touches nobody. `composed`: one run
+    in the house and another in the park, each with a world model of its own, one registry for the two; what they
+    publish is all that passes to the third place. `learned there`: one run, as long as both. `nothing learned`: the
+    generic start. The network learns as many frames, of house and park in turns or there. With ``--out`` every run is
+    kept in that folder, and an interrupted measurement goes on.
     """
     seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
     with job_map(options.ray) as play_all:
         models = _models(seeds, options, play_all)
         networks = _networks(seeds, options, play_all)
     found: dict[str, Sequence[Learned | Monolith]] = {**models, **networks}
-    values = {who: [np.array([s.total for s in run.scores]) for run in runs] for who, runs in found.items()}
+    values = {who: [np.array([s.discounted for s in run.scores]) for run in runs] for who, runs in found.items()}
     n = sum(len(stratum) for stratum in values[COMPOSED])
     figures = []
     for who, strata in values.items():
@@ -52,7 +54,7 @@ def composition_figures(options: BenchOptions) -> list[Figure]:
         if who in models:
             published = [len(run.models) - 1 for run in models[who]]
             beside["models learned, a run"] = float(np.mean(published))
-        name = f"composition: dense return in {TOGETHER}, {who} (IQM)"
+        name = f"composition: discounted return in {TOGETHER}, {who} (IQM)"
         figures.append(Figure.told(name, mean.value, interval=mean.interval, n=n, baselines=beside))
         taken = [np.array([score.seconds for score in run.scores]) for run in found[who]]
         spent = bootstrap(taken, interquartile_mean, rng)
@@ -101,7 +103,8 @@ def _networks(seeds: range, options: BenchOptions, play_all: JobMap) -> dict[str
 
 def _job(seed: int, frames: int, options: BenchOptions) -> LearningJob:
     """Return a run of so many frames of learning where both meet, scored there on held-out episodes."""
-    return LearningJob(TOGETHER, AGENT, seed, frames, _episodes(options), scenario_arguments=_arguments(options))
+    episodes, arguments = _episodes(options), _arguments(options)
+    return LearningJob(TOGETHER, AGENT, seed, frames, episodes, goes_on_learning=False, scenario_arguments=arguments)
 
 
 def _episodes(options: BenchOptions) -> int:
