@@ -10,6 +10,7 @@ import numpy as np
 
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.composition import ComposedJob, Monolith, MonolithJob, composed_job, monolith_job
+from worldsim.evaluation.foreseeing import AHEAD_S
 from worldsim.evaluation.kept_stages import kept_jobs
 from worldsim.evaluation.online_learning import Learned, LearningJob, learn_job
 from worldsim.evaluation.ray_workers import JobMap, job_map
@@ -64,7 +65,35 @@ def composition_figures(options: BenchOptions) -> list[Figure]:
     name = "composition: return with composed models over that with models learned there"
     level = interquartile_mean(np.concatenate(values[THERE]))
     others = {who: interquartile_mean(np.concatenate(values[who])) / level for who in (BLANK, *networks)}
-    return [*figures, Figure.at_least(name, share[0], SHARE_BAR, interval=share[1:], n=n, baselines=others)]
+    figures.append(Figure.at_least(name, share[0], SHARE_BAR, interval=share[1:], n=n, baselines=others))
+    return [*figures, *_foreseen(models, n, rng)]
+
+
+def _foreseen(models: dict[str, list[Learned]], n: int, rng: np.random.Generator) -> list[Figure]:
+    """Return how well everybody's models foresee who moves, and how much of what is learned there is composed."""
+    errors = {who: [np.array(run.foreseen_m) for run in runs] for who, runs in models.items()}
+    figures = []
+    for who, strata in errors.items():
+        mean = bootstrap(strata, lambda x: float(np.mean(x)), rng)
+        name = f"composition: error of forecasts {AHEAD_S:.0f} s ahead in {TOGETHER} (CRPS), {who}"
+        figures.append(Figure.told(name, mean.value, unit="m", interval=mean.interval, n=n))
+
+    def spared(drawn: dict[str, np.ndarray]) -> float:
+        nothing, there, composed = (float(np.mean(drawn[who])) for who in (BLANK, THERE, COMPOSED))
+        return (nothing - composed) / (nothing - there) if nothing != there else float("nan")
+
+    value = spared({who: np.concatenate(strata) for who, strata in errors.items()})
+    drawn = [
+        spared({who: np.concatenate([x[rng.integers(len(x), size=len(x))] for x in s]) for who, s in errors.items()})
+        for _ in range(2000)
+    ]
+    interval = tuple(float(q) for q in np.quantile(drawn, [0.025, 0.975]))
+    name = "composition: what composed models spare of that error, over what models learned there spare"
+    nobody: dict[str, float | None] = {BLANK: 0.0}
+    return [
+        *figures,
+        Figure.at_least(name, value, SHARE_BAR, interval=(interval[0], interval[1]), n=n, baselines=nobody),
+    ]
 
 
 def _models(seeds: range, options: BenchOptions, play_all: JobMap) -> dict[str, list[Learned]]:

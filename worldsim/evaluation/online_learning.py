@@ -19,6 +19,7 @@ import torch
 from worldsim.contracts.agent import Agent
 from worldsim.contracts.registry import Registry
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
+from worldsim.evaluation.foreseeing import ForecastWatch
 from worldsim.evaluation.play import construct
 from worldsim.evaluation.sweep import Score, play_episode
 from worldsim.evaluation.training import HELD_OUT_SEED
@@ -69,6 +70,7 @@ class Learned:
         curve: (frames before it, score) of every episode it learned from.
         scores: of the held-out episodes.
         models: ids of all models in its registry in the end.
+        foreseen_m: mean error of forecasts in each held-out episode; see `worldsim.evaluation.foreseeing`.
     """
 
     seed: int
@@ -76,12 +78,14 @@ class Learned:
     curve: tuple[tuple[int, Score], ...]
     scores: tuple[Score, ...]
     models: tuple[str, ...]
+    foreseen_m: tuple[float, ...] = ()
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Learned:
         """Return the run of which `worldsim.evaluation.jsonable.to_jsonable` made `row`."""
         curve = tuple((before, Score(**score)) for before, score in row["curve"])
-        return cls(row["seed"], row["frames"], curve, tuple(Score(**s) for s in row["scores"]), tuple(row["models"]))
+        scores, models, foreseen = (tuple(row[name]) for name in ("scores", "models", "foreseen_m"))
+        return cls(row["seed"], row["frames"], curve, tuple(Score(**s) for s in scores), models, foreseen)
 
 
 def generic_registry(url: str = "sqlite://") -> Registry:
@@ -122,10 +126,13 @@ def learn(job: LearningJob, registry: Registry) -> Learned:
             frames += score.frames
         if not job.goes_on_learning:
             world_model, agent = _learner(job, made, env, registry, learn_s=math.inf)
+        watches = [ForecastWatch() for _ in range(job.episodes)]
         scores = tuple(
-            play_episode(env, agent, HELD_OUT_SEED + i, world_model=world_model) for i in range(job.episodes)
+            play_episode(env, agent, HELD_OUT_SEED + i, world_model=world_model, watch=watch)
+            for i, watch in enumerate(watches)
         )
-        return Learned(job.seed, frames, tuple(curve), scores, tuple(card.model_id for card in registry.cards()))
+        models, foreseen = tuple(card.model_id for card in registry.cards()), tuple(w.mean_m for w in watches)
+        return Learned(job.seed, frames, tuple(curve), scores, models, foreseen)
     finally:
         env.close()
 

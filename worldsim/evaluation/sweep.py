@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from worldsim.registry import open_registry
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.types.observation import Observation
 from worldsim.types.record import StepRecord
+from worldsim.types.truth import WorldTruth
 
 __all__ = ["HALF_LIFE_S", "EpisodeJob", "Score", "play_episode", "play_job"]
 
@@ -96,6 +97,7 @@ def play_episode(
     stream: int = _AGENT_STREAM,
     world_model: WorldModel | None = None,
     max_frames: int = 0,
+    watch: Callable[[WorldTruth, WorldModel], None] | None = None,
 ) -> Score:
     """Play one episode.
 
@@ -106,6 +108,7 @@ def play_episode(
         stream: chooses the agent's random numbers.
         world_model: steps along where one is given; without it the agent has the observations alone.
         max_frames: stop after so many frames, 0 for no limit.
+        watch: told the truth and the world model after each of its steps, for scoring.
     """
     raw, _ = env.reset(seed=seed)
     observation = Observation.from_gym(raw)
@@ -120,6 +123,8 @@ def play_episode(
         observation = Observation.from_gym(raw)
         if world_model is not None:
             record = world_model.step(observation, action)
+            if watch is not None:
+                watch(env.physics.truth(), world_model)
         total, frames, over = total + float(reward), frames + 1, terminated or truncated
         discounted += float(reward) * 0.5 ** (observation.time_s / HALF_LIFE_S)
         over = over or 0 < max_frames <= frames
