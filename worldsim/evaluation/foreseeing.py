@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +21,16 @@ _SAME_M = 0.5  # a thing is believed where something that is no farther from it 
 _STD_FLOOR_M = 0.01
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class _Foretold:
+    """Where a thing is expected to be at a time: mean and standard deviation of x and y, m."""
+
+    due_s: float
+    name: str
+    mean: Float[np.ndarray, "2"]
+    std: Float[np.ndarray, "2"]
+
+
 class ForecastWatch:
     """Asks for a forecast every half second, and waits for what comes true of it. The truth is read for scoring alone.
 
@@ -29,17 +38,20 @@ class ForecastWatch:
         errors_m: the continuous ranked probability score of x and y together, of each forecast of somebody who moved.
     """
 
-    errors_m: list[float] = field(default_factory=list)
-    _due: list[tuple[float, str, Float[np.ndarray, "2"], Float[np.ndarray, "2"]]] = field(default_factory=list)
-    _asked_s: float = -np.inf
+    def __init__(self) -> None:
+        """Begin to watch an episode."""
+        self.errors_m: list[float] = []
+        self._due: list[_Foretold] = []
+        self._asked_s = -np.inf
 
     def __call__(self, truth: WorldTruth, world_model: WorldModel) -> None:
         """Take in one frame, after the world model's step."""
         where = {name: at[:2] for name, at in zip(truth.names, truth.position, strict=True)}
-        for due_s, name, mean, std in self._due:
-            if truth.time_s >= due_s - 1e-6 and name in where:
-                self.errors_m.append(float(crps_gaussian(where[name], mean, std).sum()))
-        self._due = [row for row in self._due if truth.time_s < row[0] - 1e-6]
+        now = [told for told in self._due if truth.time_s >= told.due_s - 1e-6]
+        self.errors_m += [
+            float(crps_gaussian(where[told.name], told.mean, told.std).sum()) for told in now if told.name in where
+        ]
+        self._due = [told for told in self._due if truth.time_s < told.due_s - 1e-6]
         if truth.time_s - self._asked_s > _EVERY_S - 1e-6:
             self._asked_s = truth.time_s
             self._ask(truth, world_model)
@@ -63,4 +75,4 @@ class ForecastWatch:
             if away[nearest] <= _SAME_M:
                 mean = forecast.position[-1, nearest, :2].numpy().astype(np.float64)
                 std = forecast.position_std[-1, nearest, :2].numpy().astype(np.float64).clip(_STD_FLOOR_M)
-                self._due.append((truth.time_s + AHEAD_S, name, mean, std))
+                self._due.append(_Foretold(truth.time_s + AHEAD_S, name, mean, std))
