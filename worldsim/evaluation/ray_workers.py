@@ -60,6 +60,8 @@ def ray_workers(address: str = LOCAL, processes: int = 2) -> Iterator[JobMap]:
         raise ConfigurationError('--ray needs Ray: pip install "worldsim-lab[ray]".')
     # a worker that has no GPU to share leaves the variable alone; the environment's tensors live on the CPU
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray's workers yield to everything else by default: beside one other job on every core they hardly run at all
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
     local = address == LOCAL
