@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from worldsim.planning.planar import (
     Believer,
@@ -36,6 +38,9 @@ _MOVING_M_S, _STUCK_M_S = 0.25, 0.06
 _SETTLED_S = 0.4  # the belief of what is there is young before
 _ASIDE_M = 0.25  # a hidden thing lies no farther from the middle of its place, so from so much nearer it is seen
 _AT_M = 0.8  # what shows within that of a place is at it
+_SHOWS_AFTER_S = (
+    0.5  # in view before it is held to be there: the belief takes a few frames to make a thing of detections
+)
 _MAPPED_S = 1.0  # a search is mapped anew at most so often
 _HIDDEN = "object"  # the role of a hidden thing
 _NOISE_M_S = 0.10  # of a look: odometry, and 15 % each that mass and friction vary between instances
@@ -84,6 +89,7 @@ class ActiveInference(MPC):
         self.whereabouts: Whereabouts | None = None
         self.search_map: SearchMap | None = None
         self._mapped_s = -math.inf
+        self._in_view_since_s: Float[Tensor, " K"] = torch.zeros(0)
         self._observation: Observation | None = None
         self._told = 0.0  # the speed that the last action asked for
         self._free_m_s = 0.0  # the speed that the own body would have by now if nothing were pushed
@@ -197,12 +203,16 @@ class ActiveInference(MPC):
         if self.whereabouts is None:
             place = torch.as_tensor(np.asarray(task["task_place_positions"], dtype=np.float32)).reshape(-1, 2)
             self.whereabouts = Whereabouts.anywhere(place, _HIDDEN)
+            self._in_view_since_s = torch.full((len(place),), math.inf)
         sight_m = floor_sight(observation, scene, float(np.asarray(task["task_sight_m"]).reshape(-1)[0])) - _ASIDE_M
         found = self._mapped(scene, self.whereabouts, sight_m)
         here, place = torch.tensor([[scene.own.position]]), self.whereabouts.place
         looked = found.looks(here)[0, 0] * sees(here, place[None], sight_m, scene.moving.at_once())[0, 0]
+        now, since = torch.tensor(observation.time_s), self._in_view_since_s
+        self._in_view_since_s = torch.where(looked > 0.0, torch.minimum(since, now), math.inf)
+        long_enough = now - self._in_view_since_s >= _SHOWS_AFTER_S - 1e-6
         shown = belief.position[[belief.slot_of(i) for i in ids], :2].float().reshape(-1, 2)
-        self.whereabouts = self.whereabouts.observe(looked > 0.0, shown, _AT_M)
+        self.whereabouts = self.whereabouts.observe(long_enough, shown, _AT_M)
         return scene
 
     def _mapped(self, scene: PlanarScene, whereabouts: Whereabouts, sight_m: float) -> SearchMap:

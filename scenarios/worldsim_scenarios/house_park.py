@@ -49,12 +49,14 @@ class HousePark(Scenario):
     Attributes:
         people: how many, 0 to 4.
         balls: how many, 0 to 3.
+        dog: whether there is one in the park; the cat is always in the house.
         reward: ``dense`` (the way, m; 10 for success, -5 for touching a living thing) or ``sparse``.
         duration_s: length of an episode, s.
     """
 
     people: int = 3
     balls: int = 2
+    dog: bool = True
     reward: str = "dense"
     duration_s: float = 90.0
 
@@ -99,13 +101,22 @@ class HousePark(Scenario):
         bodies, drivers = leaf_drivers(home)
         for specs, movers in (
             people(self.people, outside[2:], lawn.plan(), rng),
-            _pets(inside[-1], outside[-1], home.plan(), lawn.plan(), rng),
+            self._pets(inside[-1], outside[-1], home.plan(), lawn.plan(), rng),
             balls(self.balls, [(x + 0.7, y) for x, y in outside[:3]], rng) if self.balls else ([], []),
         ):
             bodies, drivers = [*bodies, *specs], [*drivers, *movers]
         bodies = [*bodies, *home.standing, *lawn.standing, *_fence(rng)]
         free = tuple(place for place in (*home.places, *lawn.places) if place != here[0])
         return Setting(robot, goals, free, tuple(bodies), tuple(drivers), CAMERAS)
+
+    def _pets(
+        self, indoors: Point, outdoors: Point, home: Floorplan, lawn: Floorplan, rng: np.random.Generator
+    ) -> tuple[list[BodySpec], list[Driver]]:
+        """Return the cat in the house and the dog in the park, and what drives them."""
+        found = [pet("cat", indoors, home, rng)]
+        if self.dog:
+            found.append(pet("dog", outdoors, lawn, rng))
+        return [spec for spec, _ in found], [driver for _, driver in found]
 
     # ------------------------------------------------------------------ preferences
 
@@ -118,15 +129,6 @@ class HousePark(Scenario):
     def is_over(self, record: StepRecord) -> bool:
         """Return whether the time is up."""
         return record.time_s >= self.duration_s
-
-
-def _pets(
-    indoors: Point, outdoors: Point, home: Floorplan, lawn: Floorplan, rng: np.random.Generator
-) -> tuple[list[BodySpec], list[Driver]]:
-    """Return the cat in the house and the dog in the park, and what drives them."""
-    cat, cats = pet("cat", indoors, home, rng)
-    dog, dogs = pet("dog", outdoors, lawn, rng)
-    return [cat, dog], [cats, dogs]
 
 
 def _fence(rng: np.random.Generator) -> list[BodySpec]:

@@ -26,12 +26,14 @@ MOST_PLACES = 17
 
 @dataclass(frozen=True)
 class HouseParkSearch(HousePark):
-    """House and park of `HousePark`; keys lie at one of the free places of both, and are seen from 2.2 m.
+    """House and park of `HousePark` in a quiet hour; keys lie at one of the free places of both, seen from 2.2 m.
 
     Attributes:
         places: at how many places the keys may lie, 2 to 17; the other fields are those of `HousePark`.
     """
 
+    people: int = 2
+    dog: bool = False
     places: int = 8
     duration_s: float = 90.0
 

@@ -15,7 +15,7 @@ from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.goal_task import REWARDS, GoalTask
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector, yaw_quaternion
 from worldsim.simulation.task import TaskStep
-from worldsim.types.planning import Preferences
+from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_assets import appearance
 from worldsim_scenarios.stock import MAST_M, bulk_of, drawn, fence, floor, furnish, on_top, tinted, worn
 
@@ -155,8 +155,10 @@ class StackAndSupport(Scenario):
     # ------------------------------------------------------------------ preferences
 
     def preferences(self) -> Preferences:
-        """Return what is asked of the robot beside stacking: nothing; to touch is allowed."""
-        return Preferences(goal_position=None, goal_tolerance_m=TOLERANCE_M, clearance_m=0.0)
+        """Return what is asked of the robot: the parcel over the crate, and itself near it; to touch is allowed."""
+        stack = PreferredOutcome("stack", "object", "base", scale_m=0.3)
+        near = PreferredOutcome("near", "own", "object", scale_m=0.8, distance_m=0.6, weight=0.3)
+        return Preferences(goal_position=None, goal_tolerance_m=TOLERANCE_M, clearance_m=0.0, outcomes=(stack, near))
 
     # ------------------------------------------------------------------ is over
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worldsim.evaluation.bench_information import OFF, ON, scenarios_with_outcomes
-from worldsim.evaluation.sweep import EpisodeJob, play_job
+from worldsim.evaluation.sweep import HALF_LIFE_S, EpisodeJob, play_job
 
 
 def test_every_task_whose_preferences_name_outcomes_takes_part():
@@ -35,3 +35,4 @@ def test_an_agent_with_a_belief_comes_nearer_to_the_ball_and_the_same_seed_has_t
     assert scores[0].questions == 0
     assert scores[0].total > 0.2
     assert scores[0].frames == 30
+    assert 0.5 ** (1.5 / HALF_LIFE_S) * scores[0].total < scores[0].discounted < scores[0].total

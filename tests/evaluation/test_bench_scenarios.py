@@ -10,12 +10,12 @@ from worldsim.evaluation.bench import BenchOptions
 from worldsim.evaluation.bench_scenarios import (
     Constant,
     Score,
-    _best_attempt,
+    _best_constant,
     _figures,
     play_episode,
     scenarios_with_an_expert,
 )
-from worldsim.evaluation.ceiling import OraclePlanner, TrueWorldCost
+from worldsim.evaluation.ceiling import OraclePlanner, TrueWorldCost, best_attempt
 from worldsim.planning.shooting import ICEM
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim_agents.interceptor import Interceptor
@@ -74,11 +74,26 @@ def test_the_true_world_prices_what_really_happens_and_comes_back():
 def test_the_ceiling_is_the_best_of_what_was_played_on_the_same_world():
     exact = WorldsimEnv(Intercept(target="rolling"), observation="state")
     failed = Score(False, -1.0, 20.0)
-    best = _best_attempt(exact, Interceptor(), 1, failed)
-    hopeless = _best_attempt(exact, Interceptor(), 1, Score(True, 99.0, 1.0))
+    best = best_attempt(exact, Interceptor(), 1, failed)
+    hopeless = best_attempt(exact, Interceptor(), 1, Score(True, 99.0, 1.0))
     exact.close()
     assert best.success
     assert hopeless.total == 99.0
+
+
+def test_the_constant_that_competes_is_the_one_with_the_best_return_on_seeds_of_its_own():
+    asked = []
+
+    def play(function, jobs):
+        asked.extend(jobs)
+        return [Score(False, 5.0 if "(1.0, 0.0, 0.0)" in job.who else 1.0, 20.0) for job in jobs]
+
+    env = WorldsimEnv(Intercept(target="rolling"))
+    best = _best_constant("Intercept", env, play, BenchOptions())
+    env.close()
+    assert best.action == (1.0, 0.0, 0.0)
+    assert len({repr(job) for job in asked}) == len(asked)  # so that each is kept in a file of its own
+    assert min(job.seed for job in asked) >= 10_000
 
 
 def test_a_planner_that_has_the_true_world_for_its_model_earns_more_than_standing():

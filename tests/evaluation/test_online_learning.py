@@ -17,9 +17,18 @@ def test_a_run_starts_from_the_generic_card_alone_and_counts_every_frame_once():
     assert found.frames == 15
     assert [before for before, _ in found.curve] == [0, 10]
     assert sum(score.frames for _, score in found.curve) == 15
-    assert len(found.scores) == 1
+    assert len(found.scores) == len(found.foreseen_m) == 1
     assert GENERIC_CARD in found.models
     assert learn_job(job) == found
+
+
+def test_where_nothing_is_to_be_learned_any_more_the_held_out_episodes_publish_nothing(tmp_path):
+    url, calm = f"sqlite:///{tmp_path}/park.db", (("people", 1), ("balls", 0), ("duration_s", 6.0))
+    generic_registry(url)
+    still = LearningJob("Park", "random", 0, 0, 1, goes_on_learning=False, registry=url, scenario_arguments=calm)
+    found = learn_job(still)
+    assert found.models == (GENERIC_CARD,)
+    assert 0.0 < found.foreseen_m[0] < 1.0  # somebody walked, and was foreseen
 
 
 def test_a_registry_keeps_its_cards_from_run_to_run(tmp_path):
@@ -34,9 +43,10 @@ def test_a_registry_keeps_its_cards_from_run_to_run(tmp_path):
 def test_composition_is_told_beside_what_was_learned_there_and_nothing():
     told = []
     figures = composition_figures(BenchOptions(quick=True, tell=told.append))
-    assert [figure.bar for figure in figures] == [None] * 10 + [f">= {SHARE_BAR}"]
+    bar = f">= {SHARE_BAR}"
+    assert [figure.bar for figure in figures] == [None] * 10 + [bar] + [None] * 3 + [bar]
     assert all(figure.interval is not None for figure in figures)
-    assert sum("one network of" in name for name in figures[-1].baselines) == 2
+    assert sum("one network of" in name for name in figures[10].baselines) == 2
     assert sum(figure.name.startswith("composition: length of an episode") for figure in figures) == 5
     assert len(told) == 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import pytest
@@ -44,6 +45,17 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(module, "ray_is_installed", lambda: False)
     with pytest.raises(ConfigurationError, match="worldsim-lab\\[ray\\]"), job_map(LOCAL):
         pass
+
+
+def niceness(_):
+    return os.nice(0)
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_workers_yield_to_others_no_more_than_we_do(cluster):
+    assert cluster(niceness, [0, 1]) == [os.nice(0)] * 2
 
 
 @needs_ray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -21,6 +22,7 @@ from worldsim.planning.planar import (
     make_search_map,
     search_information,
 )
+from worldsim.planning.planar.search_tour import detour_m, tours
 from worldsim.planning.planar.whereabouts import FOUND, information_by_step
 from worldsim.planning.route import Obstacles
 from worldsim.types import Preferences
@@ -131,10 +133,48 @@ def test_between_two_places_as_good_what_is_wanted_says_nothing_and_what_is_wort
     assert float(on["search_info_gain"][0]) < float(on["search_info_gain"][1]) == 0.0
 
 
+def test_who_does_not_know_goes_by_the_best_of_all_tours():
+    """Against all orders of five places on a line, from a point on it: what the greedy tour costs at most."""
+    place = torch.tensor([[-2.0, 0.0], [-1.0, 0.0], [1.5, 0.0], [3.0, 0.0], [5.0, 0.0]])
+    between, p = torch.cdist(place, place), torch.full((5,), 0.2)
+    here = torch.tensor([[0.4, 0.0]])
+    away = torch.cdist(here, place)[0]
+    best = math.inf
+    for order in itertools.permutations(range(5)):
+        way, gone, at = 0.0, float(away[order[0]]), order[0]
+        for k in order:
+            gone += float(between[at, k])
+            way, at = way + 0.2 * gone, k
+        best = min(best, way)
+    detour = float(detour_m(away[None], p[None], tours(between, p))[0])
+    assert best <= detour + float(away @ p) + 1e-5 <= 1.1 * best
+
+
+def test_what_is_found_costs_no_detour_and_what_is_left_to_look_at_costs_less():
+    place = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
+    between = torch.cdist(place, place)
+    p = torch.full((3,), 1.0 / 3.0)
+    away = between[0].expand(3, 3)
+    unseen = torch.stack([p, p * torch.tensor([0.0, 1.0, 1.0]), torch.zeros(3)])
+    asked, looked, found = detour_m(away, unseen, tours(between, p)).tolist()
+    assert asked == pytest.approx(looked)  # it stands at the first place: that one costs no way
+    assert looked == pytest.approx(between[1, 2].item() / 3.0, rel=1e-5)
+    assert found == 0.0
+
+
+def test_out_of_sight_of_every_place_the_way_of_the_search_says_go():
+    far = Whereabouts.anywhere(torch.tensor([[9.0, 0.0], [-9.0, 0.0]]), "object")
+    on = priced(far, Drives())
+    assert on["search_info_gain"].abs().tolist() == [0.0, 0.0]  # nothing is seen within the horizon
+    assert float(on["search_detour"][0]) < float(on["search_detour"][1]) - 1.0
+    assert float(on["search_detour"][1]) == pytest.approx(0.0, abs=1e-4)
+    assert priced(far, Drives(), wall(0.9, 0.3))["search_detour"][0] > 0.02 * on["search_detour"][0]
+
+
 def test_where_the_place_is_known_information_gain_changes_no_cost():
     sure = dataclasses.replace(EITHER, log_weight=torch.tensor([0.0, -9.0]))
     on, off = priced(sure, Drives()), priced(sure, Drives(use_states_info_gain=False))
-    assert on.pop("search_info_gain").abs().tolist() == [0.0, 0.0]
+    assert on.pop("search_info_gain").abs().tolist() == on.pop("search_detour").abs().tolist() == [0.0, 0.0]
     assert set(on) == set(off)
     assert all(torch.equal(on[name], off[name]) for name in off)
 

@@ -22,6 +22,7 @@ _EXISTS = 0.5
 _SLIDES_M_S = 0.3  # a passive thing slower than this will be where it is
 _FAR_M = 7.0  # twice what two bodies at full speed close in two seconds
 _FAR_ACCELERATION_PSD = 0.3  # (m/s^2)^2 s, a walker's
+_ROLLS_M_S, _STRUCK_GAP_M = 0.1, 0.1  # who rolls slower than this strikes nobody worth foretelling
 _INNER_STEP_S = 0.2  # futures are stepped this coarsely and interpolated: movers hardly turn in it
 
 
@@ -32,6 +33,28 @@ def movers_and_own(state: EngineState) -> Int[np.ndarray, " n"]:
     live &= ~state.passive[state.model_index] | (speed > _SLIDES_M_S)
     live[[target for _, target in carried(state)]] = False
     return np.flatnonzero(live)
+
+
+def round_bodies(state: EngineState) -> Bool[np.ndarray, " C"]:
+    """Return who is believed to be a round body with a mass, asleep or awake: by the law of impact it gives way."""
+    models = np.where(state.alive, state.model_index, 0)
+    real = state.alive & (state.belief.existence.cpu().numpy() > _EXISTS) & state.ledger.settled
+    return real & state.library.is_round[models] & ~np.isin(state.ids, [*state.trials, *state.waiting])
+
+
+def may_be_struck(state: EngineState, movers: Int[np.ndarray, " n"], horizon_s: float) -> Int[np.ndarray, " m"]:
+    """Return the round bodies beside the movers that a rolling one among these may reach within the horizon."""
+    balls = round_bodies(state)
+    balls[[target for _, target in carried(state)]] = False
+    still = np.setdiff1d(np.flatnonzero(balls), movers)
+    speed = state.belief.linear_velocity.norm(dim=-1).cpu().numpy()
+    rolling = movers[balls[movers] & (speed[movers] > _ROLLS_M_S)]
+    if len(still) == 0 or len(rolling) == 0:
+        return np.zeros(0, dtype=np.int64)
+    here = state.belief.position.cpu().numpy()
+    radius = 0.5 * state.belief.extent_m.mean(dim=-1).cpu().numpy()
+    apart = np.linalg.norm(here[rolling, None] - here[None, still], axis=-1) - radius[rolling, None] - radius[still]
+    return still[(apart < speed[rolling, None] * horizon_s + _STRUCK_GAP_M).any(axis=0)]
 
 
 def forecast(state: EngineState, horizon_s: float, dt_s: float, only: tuple[int, ...] | None) -> Forecast:
@@ -53,6 +76,7 @@ def forecast(state: EngineState, horizon_s: float, dt_s: float, only: tuple[int,
         far = movers[_far_away(state, movers)]
         position, std = _straight_on(state, position, std, state.index(np.searchsorted(slots, far)), far, dt_s)
         movers = np.setdiff1d(movers, far)
+    movers = np.union1d(movers, may_be_struck(state, movers, horizon_s))
     wanted = np.intersect1d(movers, slots)
     if len(wanted):
         if only is not None:
@@ -116,8 +140,8 @@ def _interpolated(path: Float[Tensor, "J n 3"], at: Float[Tensor, " T"]) -> Floa
 
 def imagine(state: EngineState, actions: Float[np.ndarray, "T U"], samples: int, dt_s: float) -> Rollout:
     """Return sampled futures of every mover while the own body executes `actions`."""
-    movers = movers_and_own(state)
-    steps = len(actions)
+    movers, steps = movers_and_own(state), len(actions)
+    movers = np.union1d(movers, may_be_struck(state, movers, steps * dt_s))
     commands = _persisting(state, movers, steps)
     own = state.own_slot
     if own is not None and own in movers:
@@ -174,12 +198,13 @@ def _sample(
     place[movers] = np.arange(len(movers))
     colliding = mask & state.library.collides[state.model_index]
     standing = np.flatnonzero(colliding & state.library.stands[state.model_index])
-    colliding[standing] = stimuli.may_bump(state.belief, standing, len(commands) * dt_s)
+    balls = round_bodies(state) & mask
+    colliding[standing] = stimuli.may_bump(state.belief, standing, len(commands) * dt_s, balls)
     for trial in state.trials.values():
         slot = state.belief.slot_of(trial.object_id)
         if slot is not None:
             colliding[slot] = True
-    walls = stimuli.obstacles(state.belief, colliding) if colliding.any() else None
+    walls = stimuli.obstacles(state.belief, colliding, balls) if colliding.any() else None
     own = state.own_slot
     generator = torch.Generator(device=state.device)
     generator.manual_seed(state.seed * 1_000_003 + state.frames)  # the same forecast however often it is asked for
@@ -194,6 +219,7 @@ def _sample(
         samples,
         dt_s,
         generator,
+        balls[movers],
     )
 
 

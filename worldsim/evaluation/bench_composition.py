@@ -10,6 +10,7 @@ import numpy as np
 
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.composition import ComposedJob, Monolith, MonolithJob, composed_job, monolith_job
+from worldsim.evaluation.foreseeing import AHEAD_S
 from worldsim.evaluation.kept_stages import kept_jobs
 from worldsim.evaluation.online_learning import Learned, LearningJob, learn_job
 from worldsim.evaluation.ray_workers import JobMap, job_map
@@ -33,17 +34,19 @@ COMPOSED, THERE, BLANK = "composed", "learned there", "nothing learned"
 def composition_figures(options: BenchOptions) -> list[Figure]:
     """Return the score with composed models over that with models learned there, beside that with none and a network's.
 
-    Every run begins at the generic start. `composed`: one run in the house and another in the park, each with a world
-    model of its own, one registry for the two; what they publish is all that passes to the third place. `learned
-    there`: one run, as long as both. `nothing learned`: the generic start. The network learns as many frames, of house
-    and park in turns or there. With ``--out`` every run is kept in that folder, and an interrupted measurement goes on.
+    Every run begins at the generic start, and makes no models in the episodes that are scored. The return is
+    discounted: everybody arrives, and who knows how others move arrives sooner and touches nobody. `composed`: one run
+    in the house and another in the park, each with a world model of its own, one registry for the two; what they
+    publish is all that passes to the third place. `learned there`: one run, as long as both. `nothing learned`: the
+    generic start. The network learns as many frames, of house and park in turns or there. With ``--out`` every run is
+    kept in that folder, and an interrupted measurement goes on.
     """
     seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
     with job_map(options.ray) as play_all:
         models = _models(seeds, options, play_all)
         networks = _networks(seeds, options, play_all)
     found: dict[str, Sequence[Learned | Monolith]] = {**models, **networks}
-    values = {who: [np.array([s.total for s in run.scores]) for run in runs] for who, runs in found.items()}
+    values = {who: [np.array([s.discounted for s in run.scores]) for run in runs] for who, runs in found.items()}
     n = sum(len(stratum) for stratum in values[COMPOSED])
     figures = []
     for who, strata in values.items():
@@ -52,7 +55,7 @@ def composition_figures(options: BenchOptions) -> list[Figure]:
         if who in models:
             published = [len(run.models) - 1 for run in models[who]]
             beside["models learned, a run"] = float(np.mean(published))
-        name = f"composition: dense return in {TOGETHER}, {who} (IQM)"
+        name = f"composition: discounted return in {TOGETHER}, {who} (IQM)"
         figures.append(Figure.told(name, mean.value, interval=mean.interval, n=n, baselines=beside))
         taken = [np.array([score.seconds for score in run.scores]) for run in found[who]]
         spent = bootstrap(taken, interquartile_mean, rng)
@@ -62,7 +65,35 @@ def composition_figures(options: BenchOptions) -> list[Figure]:
     name = "composition: return with composed models over that with models learned there"
     level = interquartile_mean(np.concatenate(values[THERE]))
     others = {who: interquartile_mean(np.concatenate(values[who])) / level for who in (BLANK, *networks)}
-    return [*figures, Figure.at_least(name, share[0], SHARE_BAR, interval=share[1:], n=n, baselines=others)]
+    figures.append(Figure.at_least(name, share[0], SHARE_BAR, interval=share[1:], n=n, baselines=others))
+    return [*figures, *_foreseen(models, n, rng)]
+
+
+def _foreseen(models: dict[str, list[Learned]], n: int, rng: np.random.Generator) -> list[Figure]:
+    """Return how well everybody's models foresee who moves, and how much of what is learned there is composed."""
+    errors = {who: [np.array(run.foreseen_m) for run in runs] for who, runs in models.items()}
+    figures = []
+    for who, strata in errors.items():
+        mean = bootstrap(strata, lambda x: float(np.mean(x)), rng)
+        name = f"composition: error of forecasts {AHEAD_S:.0f} s ahead in {TOGETHER} (CRPS), {who}"
+        figures.append(Figure.told(name, mean.value, unit="m", interval=mean.interval, n=n))
+
+    def spared(drawn: dict[str, np.ndarray]) -> float:
+        nothing, there, composed = (float(np.mean(drawn[who])) for who in (BLANK, THERE, COMPOSED))
+        return (nothing - composed) / (nothing - there) if nothing != there else float("nan")
+
+    value = spared({who: np.concatenate(strata) for who, strata in errors.items()})
+    drawn = [
+        spared({who: np.concatenate([x[rng.integers(len(x), size=len(x))] for x in s]) for who, s in errors.items()})
+        for _ in range(2000)
+    ]
+    interval = tuple(float(q) for q in np.quantile(drawn, [0.025, 0.975]))
+    name = "composition: what composed models spare of that error, over what models learned there spare"
+    nobody: dict[str, float | None] = {BLANK: 0.0}
+    return [
+        *figures,
+        Figure.at_least(name, value, SHARE_BAR, interval=(interval[0], interval[1]), n=n, baselines=nobody),
+    ]
 
 
 def _models(seeds: range, options: BenchOptions, play_all: JobMap) -> dict[str, list[Learned]]:
@@ -101,7 +132,8 @@ def _networks(seeds: range, options: BenchOptions, play_all: JobMap) -> dict[str
 
 def _job(seed: int, frames: int, options: BenchOptions) -> LearningJob:
     """Return a run of so many frames of learning where both meet, scored there on held-out episodes."""
-    return LearningJob(TOGETHER, AGENT, seed, frames, _episodes(options), scenario_arguments=_arguments(options))
+    episodes, arguments = _episodes(options), _arguments(options)
+    return LearningJob(TOGETHER, AGENT, seed, frames, episodes, goes_on_learning=False, scenario_arguments=arguments)
 
 
 def _episodes(options: BenchOptions) -> int:

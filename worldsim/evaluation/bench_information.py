@@ -11,7 +11,7 @@ from worldsim.contracts.scenario import Scenario
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.kept_stages import kept_jobs
 from worldsim.evaluation.ray_workers import job_map
-from worldsim.evaluation.statistics import interquartile_mean, paired_bootstrap
+from worldsim.evaluation.statistics import Estimate, interquartile_mean, paired_bootstrap
 from worldsim.evaluation.sweep import EpisodeJob, Score, play_job
 from worldsim.planning.planar import Drives
 from worldsim.plugins import load_plugin, plugin_names
@@ -36,8 +36,10 @@ def scenarios_with_outcomes() -> dict[str, type[Scenario]]:
 def information_figures(options: BenchOptions) -> list[Figure]:
     """Return the agent's return with information gain less without it, a scenario at a time, and what that comes to.
 
-    The difference is that of the interquartile means over the same seeds. An episode in which the agent never had
-    anything to ask is its own twin: there the worth of information is no term of any price, so it is not played twice.
+    The return is discounted: a dense return tells how far one came however long it took, and what is found is worth
+    more the sooner it is found. The plain one is told beside it. The difference is that of the interquartile means over
+    the same seeds. An episode in which the agent never had anything to ask is its own twin: there the worth of
+    information is no term of any price, so it is not played twice.
 
     With ``--scenarios`` only those are played. With ``--out`` every episode is kept in that folder, and an interrupted
     measurement goes on.
@@ -52,16 +54,17 @@ def information_figures(options: BenchOptions) -> list[Figure]:
         asked = [seed for seed, score in zip(seeds, on, strict=True) if score.questions]
         without = dict(zip(asked, _played(name, OFF, asked, folder, options), strict=True))
         off = [without.get(seed, score) for seed, score in zip(seeds, on, strict=True)]
-        gained, given = (np.array([score.total for score in scores]) for scores in (on, off))
-        found = paired_bootstrap([gained], [given], interquartile_mean, rng)
+        plain, found = (_difference(on, off, field, rng) for field in ("total", "discounted"))
         better, worse = better + (found.interval[0] > 0.0), worse + (found.interval[1] < 0.0)
         beside: dict[str, float | None] = {
             "success, on": float(np.mean([score.success for score in on])),
             "success, off": float(np.mean([score.success for score in off])),
             "share of episodes in which it asked": len(asked) / len(seeds),
         }
-        title = f"{name}: dense return with information gain less without"
+        title = f"{name}: discounted return with information gain less without"
         figures.append(Figure.told(title, found.value, interval=found.interval, n=len(seeds), baselines=beside))
+        title = f"{name}: dense return with information gain less without"
+        figures.append(Figure.told(title, plain.value, interval=plain.interval, n=len(seeds)))
     if options.quick:  # one seed decides nothing
         return figures
     n = len(names)
@@ -70,6 +73,12 @@ def information_figures(options: BenchOptions) -> list[Figure]:
         Figure.at_least("scenarios significantly better with information gain", float(better), BETTER_BAR, n=n)
     )
     return figures
+
+
+def _difference(on: Sequence[Score], off: Sequence[Score], field: str, rng: np.random.Generator) -> Estimate:
+    """Return the interquartile mean of a field of the scores with information gain, less that without."""
+    gained, given = (np.array([getattr(score, field) for score in scores]) for scores in (on, off))
+    return paired_bootstrap([gained], [given], interquartile_mean, rng)
 
 
 def _played(name: str, drives: Drives, seeds: Sequence[int], folder: Path | None, options: BenchOptions) -> list[Score]:

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.kept_stages import kept_jobs
+from worldsim.evaluation.ray_workers import in_turn
 from worldsim.evaluation.statistics import interquartile_mean, paired_bootstrap
 from worldsim.evaluation.training import newest_checkpoint
 
@@ -27,24 +30,36 @@ _EPISODES = 10
 _WAIT_S = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """A training to be killed once, and when.
+
+    Attributes:
+        seed: of the training.
+        after: when, after its first checkpoint, as a share of what the unbroken training takes.
+        quick: whether it is a short one.
+    """
+
+    seed: int
+    after: float
+    quick: bool
+
+
 def resume_figures(options: BenchOptions) -> list[Figure]:
-    """Return the last evaluations of killed trainings less those of unbroken ones, and the frames counted twice."""
+    """Return the last evaluations of killed trainings less those of unbroken ones, and the frames counted twice.
+
+    With ``--out`` every seed is kept in that folder, and an interrupted measurement goes on.
+    """
     seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
+    play = kept_jobs(in_turn, None if options.out is None else options.out / "trainings", dict)
     whole, broken, restarts, counted_twice = [], [], 0, 0
-    with tempfile.TemporaryDirectory(prefix="worldsim-resume-") as folder:
-        for seed in seeds:
-            command = _command(seed, options.quick)
-            started = time.perf_counter()
-            unbroken = _finish([*command, f"{folder}/whole-{seed}"])
-            seconds = time.perf_counter() - started
-            place = Path(folder) / f"broken-{seed}"
-            _kill_midway([*command, str(place)], place / f"seed-{seed}", rng.uniform(0.0, 0.7) * seconds)
-            resumed = _finish([*command, str(place), "--resume"])
-            restarts += resumed["restarts"][0]
-            counted_twice += _counted_twice(unbroken) + _counted_twice(resumed)
-            whole.append(_last(unbroken))
-            broken.append(_last(resumed))
-            options.tell(f"agents: resume, seed {seed}: {np.mean(whole[-1]):.2f}, killed {np.mean(broken[-1]):.2f}")
+    for seed in seeds:
+        ended = play(interrupted, [Interruption(seed, float(rng.uniform(0.0, 0.7)), options.quick)])[0]
+        restarts += ended["restarts"]
+        counted_twice += ended["counted_twice"]
+        whole.append(ended["unbroken"])
+        broken.append(ended["resumed"])
+        options.tell(f"agents: resume, seed {seed}: {np.mean(whole[-1]):.2f}, killed {np.mean(broken[-1]):.2f}")
     n = len(seeds) * _EPISODES
     found = paired_bootstrap([np.array(b) for b in broken], [np.array(w) for w in whole], interquartile_mean, rng)
     away = 0.0 if not found.excludes(0.0) else min(abs(found.low), abs(found.high))
@@ -59,6 +74,23 @@ def resume_figures(options: BenchOptions) -> list[Figure]:
         Figure.at_most("resume: frames counted twice or not at all", float(counted_twice), 0.0, n=2 * len(seeds)),
         Figure.at_least("resume: trainings that were taken up again", restarts / len(seeds), 1.0, n=len(seeds)),
     ]  # fmt: skip
+
+
+def interrupted(job: Interruption) -> dict[str, Any]:
+    """Return what came of a training that nobody disturbed, and of the same one killed and taken up again."""
+    with tempfile.TemporaryDirectory(prefix="worldsim-resume-") as folder:
+        command = _command(job.seed, job.quick)
+        started = time.perf_counter()
+        unbroken = _finish([*command, f"{folder}/whole"])
+        seconds, place = time.perf_counter() - started, Path(folder) / "broken"
+        _kill_midway([*command, str(place)], place / f"seed-{job.seed}", job.after * seconds)
+        resumed = _finish([*command, str(place), "--resume"])
+    return {
+        "unbroken": _last(unbroken),
+        "resumed": _last(resumed),
+        "restarts": int(resumed["restarts"][0]),
+        "counted_twice": _counted_twice(unbroken) + _counted_twice(resumed),
+    }
 
 
 def _command(seed: int, quick: bool) -> list[str]:

@@ -1,12 +1,14 @@
 """``worldsim bench scenarios``: every scenario with a task is sound, its floors are low and its expert is good.
 
 Scores are shares of seeds on which the task was done, over the share on which it can be done (`ceiling`). With
-``--stages NAME,NAME`` only some scenarios are scored.
+``--stages NAME,NAME`` only some scenarios are scored; with ``--out`` every episode is kept in that folder, and an
+interrupted measurement goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,9 @@ from worldsim.contracts.agent import Agent
 from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError
 from worldsim.evaluation.bench import BenchOptions, Figure, Interval
-from worldsim.evaluation.ceiling import OraclePlanner, Shaken
+from worldsim.evaluation.ceiling import best_attempt
+from worldsim.evaluation.kept_stages import kept_jobs
+from worldsim.evaluation.ray_workers import JobMap, in_turn
 from worldsim.evaluation.statistics import bootstrap
 from worldsim.evaluation.sweep import Score, play_episode
 from worldsim.plugins import load_plugin, plugin_names
@@ -42,7 +46,23 @@ QUICK = ("Crowd", "Intercept")
 """The only scenarios of a quick run that names none."""
 _CHECK_FRAMES = 40
 _CHOOSING_SEEDS, _CHOOSING_FRAMES = 10_000, 400  # the best constant is chosen on seeds of its own, by their first 20 s
-_ATTEMPTS, _SHAKEN = 3, 0.05  # of the oracle on a world on which the expert failed; shaken by so much of the range
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An episode of a scenario by somebody, named by what they are.
+
+    Attributes:
+        scenario: name of the scenario.
+        who: who plays.
+        seed: of the episode.
+        max_frames: stop after so many, 0 for no limit.
+    """
+
+    scenario: str
+    who: str
+    seed: int
+    max_frames: int = 0
 
 
 class Constant(Agent):
@@ -51,6 +71,10 @@ class Constant(Agent):
     def __init__(self, action: tuple[float, float, float]) -> None:
         """Build the agent for a (speed, yaw rate, hold), each in [-1, 1]."""
         self.action = action
+
+    def __repr__(self) -> str:
+        """Return what the agent was built with."""
+        return f"Constant({self.action})"
 
     def act(self, observation: Observation, record: Any, rng: np.random.Generator) -> Float[np.ndarray, "3"]:
         """Return the action."""
@@ -112,47 +136,47 @@ def _share(first: list[bytes], second: list[bytes]) -> float:
 
 def _scores(name: str, env: WorldsimEnv, exact: WorldsimEnv, seeds: range, options: BenchOptions) -> list[Figure]:
     """Return success rates and dense returns of the expert, beside those of the floors, over the ceiling."""
+    play = kept_jobs(in_turn, None if options.out is None else options.out / "episodes", lambda row: Score(**row))
     expert = load_plugin("worldsim.agents", str(env.scenario.expert), Agent)()  # type: ignore[type-abstract,attr-defined]
     random = load_plugin("worldsim.agents", "random", Agent)()  # type: ignore[type-abstract]
-    choosing = range(_CHOOSING_SEEDS, _CHOOSING_SEEDS + (1 if options.quick else 5))
-    candidates = CONSTANTS[:QUICK_CONSTANTS] if options.quick else CONSTANTS
-    constant = max(
-        (Constant(action) for action in candidates),
-        key=lambda agent: float(
-            np.mean([play_episode(env, agent, seed, max_frames=_CHOOSING_FRAMES).total for seed in choosing])
-        ),
-    )
-    options.tell(f"scenarios: {name}, best constant action {constant.action}")
+    constant = _best_constant(name, env, play, options)
     played: dict[str, list[Score]] = {}
     for who, agent in (("expert", expert), ("random", random), ("constant", constant)):
-        played[who] = [play_episode(env, agent, seed) for seed in seeds]
+        played[who] = _played(env, agent, [Attempt(name, f"{who}: {agent!r}", seed) for seed in seeds], play)
         options.tell(f"scenarios: {name}, {who}: {sum(s.success for s in played[who])} of {len(seeds)}")
         failed = [seed for seed, score in zip(seeds, played[who], strict=True) if not score.success]
         if who == "expert" and failed:
             options.tell(f"scenarios: {name}, expert failed on seeds {failed}")
-    played["oracle"] = [
-        _best_attempt(exact, expert, seed, known) for seed, known in zip(seeds, played["expert"], strict=True)
-    ]
+    known = dict(zip(seeds, played["expert"], strict=True))
+
+    def at_best(job: Attempt) -> Score:
+        return best_attempt(exact, expert, job.seed, known[job.seed])
+
+    played["oracle"] = play(at_best, [Attempt(name, "oracle", seed) for seed in seeds])
     options.tell(f"scenarios: {name}, oracle: {sum(s.success for s in played['oracle'])} of {len(seeds)}")
     return _figures(name, played, options)
 
 
-def _best_attempt(exact: WorldsimEnv, expert: Agent, seed: int, known: Score) -> Score:
-    """Return the best that was done on the world of `seed`, in hindsight: successes first, then the return.
+def _best_constant(name: str, env: WorldsimEnv, play: JobMap, options: BenchOptions) -> Constant:
+    """Return the constant action with the best return, by seeds of their own."""
+    choosing = range(_CHOOSING_SEEDS, _CHOOSING_SEEDS + (1 if options.quick else 5))
+    agents = [Constant(action) for action in (CONSTANTS[:QUICK_CONSTANTS] if options.quick else CONSTANTS)]
+    means = []
+    for agent in agents:
+        jobs = [Attempt(name, f"constant: {agent!r}", seed, _CHOOSING_FRAMES) for seed in choosing]
+        means.append(float(np.mean([score.total for score in _played(env, agent, jobs, play)])))
+    best = agents[int(np.argmax(means))]
+    options.tell(f"scenarios: {name}, best constant action {best.action}")
+    return best
 
-    Args:
-        exact: an environment of the same scenario whose observations are exact.
-        expert: the scripted expert.
-        seed: of the world.
-        known: what the expert did there by what its sensors gave.
-    """
-    done = [known, play_episode(exact, expert, seed)]
-    attempts: list[Agent] = [Shaken(expert, _SHAKEN)] * _ATTEMPTS
-    for number, agent in enumerate([*attempts, OraclePlanner(exact)]):
-        if any(score.success for score in done):
-            break
-        done.append(play_episode(exact, agent, seed, stream=2 + number))
-    return max(done, key=lambda score: (score.success, score.total))
+
+def _played(env: WorldsimEnv, agent: Agent, jobs: list[Attempt], play: JobMap) -> list[Score]:
+    """Return what came of the attempts of one agent."""
+
+    def attempt(job: Attempt) -> Score:
+        return play_episode(env, agent, job.seed, max_frames=job.max_frames)
+
+    return list(play(attempt, jobs))
 
 
 def _figures(name: str, played: dict[str, list[Score]], options: BenchOptions) -> list[Figure]:

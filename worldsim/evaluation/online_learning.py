@@ -7,7 +7,9 @@ knows, and publishes them there, where later episodes, and other runs, find them
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +19,7 @@ import torch
 from worldsim.contracts.agent import Agent
 from worldsim.contracts.registry import Registry
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
+from worldsim.evaluation.foreseeing import ForecastWatch
 from worldsim.evaluation.play import construct
 from worldsim.evaluation.sweep import Score, play_episode
 from worldsim.evaluation.training import HELD_OUT_SEED
@@ -40,6 +43,8 @@ class LearningJob:
         seed: of the run.
         frames: to learn from; the episode that reaches them is played to its end and not counted beyond them.
         episodes: held-out ones to be scored on afterwards, each with the models of that moment.
+        goes_on_learning: whether models are made in the held-out episodes, too. Where not, what moves and has no model
+            in the registry is filtered by the broad one to the end.
         registry: address of a registry to start from; empty for the generic start.
         scenario_arguments: fields of the scenario.
         agent_arguments: keywords of the agent.
@@ -50,6 +55,7 @@ class LearningJob:
     seed: int
     frames: int
     episodes: int = 1
+    goes_on_learning: bool = True
     registry: str = ""
     scenario_arguments: tuple[tuple[str, Any], ...] = ()
     agent_arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -64,6 +70,7 @@ class Learned:
         curve: (frames before it, score) of every episode it learned from.
         scores: of the held-out episodes.
         models: ids of all models in its registry in the end.
+        foreseen_m: mean error of forecasts in each held-out episode; see `worldsim.evaluation.foreseeing`.
     """
 
     seed: int
@@ -71,12 +78,14 @@ class Learned:
     curve: tuple[tuple[int, Score], ...]
     scores: tuple[Score, ...]
     models: tuple[str, ...]
+    foreseen_m: tuple[float, ...] = ()
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Learned:
         """Return the run of which `worldsim.evaluation.jsonable.to_jsonable` made `row`."""
         curve = tuple((before, Score(**score)) for before, score in row["curve"])
-        return cls(row["seed"], row["frames"], curve, tuple(Score(**s) for s in row["scores"]), tuple(row["models"]))
+        scores, models, foreseen = (tuple(row[name]) for name in ("scores", "models", "foreseen_m"))
+        return cls(row["seed"], row["frames"], curve, tuple(Score(**s) for s in scores), models, foreseen)
 
 
 def generic_registry(url: str = "sqlite://") -> Registry:
@@ -106,10 +115,7 @@ def learn(job: LearningJob, registry: Registry) -> Learned:
     env = WorldsimEnv(job.scenario, **dict(job.scenario_arguments))
     made: Any = load_plugin("worldsim.agents", job.agent, Agent)
     try:
-        curious = WorldModelSettings(loop=LoopSettings(ask_about_strangers=True))
-        world_model = WorldModel(registry=registry, settings=curious, device="cpu", seed=job.seed)
-        maker: Any = functools.partial(made, **job.agent_arguments)
-        agent = construct(maker, world_model, 3, env.scenario.preferences())
+        world_model, agent = _learner(job, made, env, registry)
         curve: list[tuple[int, Score]] = []
         frames = 0
         while frames < job.frames:
@@ -118,9 +124,26 @@ def learn(job: LearningJob, registry: Registry) -> Learned:
             score = play_episode(env, agent, seed, world_model=world_model, max_frames=left)
             curve.append((frames, score))
             frames += score.frames
+        if not job.goes_on_learning:
+            world_model, agent = _learner(job, made, env, registry, learn_s=math.inf)
+        watches = [ForecastWatch() for _ in range(job.episodes)]
         scores = tuple(
-            play_episode(env, agent, HELD_OUT_SEED + i, world_model=world_model) for i in range(job.episodes)
+            play_episode(env, agent, HELD_OUT_SEED + i, world_model=world_model, watch=watch)
+            for i, watch in enumerate(watches)
         )
-        return Learned(job.seed, frames, tuple(curve), scores, tuple(card.model_id for card in registry.cards()))
+        models, foreseen = tuple(card.model_id for card in registry.cards()), tuple(w.mean_m for w in watches)
+        return Learned(job.seed, frames, tuple(curve), scores, models, foreseen)
     finally:
         env.close()
+
+
+def _learner(
+    job: LearningJob, made: Any, env: WorldsimEnv, registry: Registry, learn_s: float | None = None
+) -> tuple[WorldModel, Agent]:
+    """Return a world model over `registry` that makes a model in `learn_s` (its default where None), and its agent."""
+    loop = LoopSettings(ask_about_strangers=True)
+    if learn_s is not None:
+        loop = dataclasses.replace(loop, learn_s=learn_s)
+    world_model = WorldModel(registry=registry, settings=WorldModelSettings(loop=loop), device="cpu", seed=job.seed)
+    maker: Any = functools.partial(made, **job.agent_arguments)
+    return world_model, construct(maker, world_model, 3, env.scenario.preferences())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeVar
 
 from worldsim.errors import ConfigurationError
@@ -60,6 +61,8 @@ def ray_workers(address: str = LOCAL, processes: int = 2) -> Iterator[JobMap]:
         raise ConfigurationError('--ray needs Ray: pip install "worldsim-lab[ray]".')
     # a worker that has no GPU to share leaves the variable alone; the environment's tensors live on the CPU
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray's workers yield to everything else by default: beside one other job on every core they hardly run at all
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
     local = address == LOCAL
@@ -70,7 +73,8 @@ def ray_workers(address: str = LOCAL, processes: int = 2) -> Iterator[JobMap]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigurationError(f"--ray: no cluster can be had at {address!r}: {error}.") from error
     try:
-        yield _play
+        with redirect_stdout(sys.stderr):  # Ray prints what happens to its workers; the output is a command's own
+            yield _play
     finally:
         ray.shutdown()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,12 @@ from worldsim.registry import open_registry
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.types.observation import Observation
 from worldsim.types.record import StepRecord
+from worldsim.types.truth import WorldTruth
 
-__all__ = ["EpisodeJob", "Score", "play_episode", "play_job"]
+__all__ = ["HALF_LIFE_S", "EpisodeJob", "Score", "play_episode", "play_job"]
+
+HALF_LIFE_S = 20.0
+"""A reward that comes so much later is worth half as much in a discounted return."""
 
 _AGENT_STREAM = 1  # the environment draws from the seed itself; the agent from a stream of its own
 
@@ -34,6 +38,7 @@ class Score:
         seconds: simulated time.
         frames: how many steps the environment took.
         questions: decisions at which the agent priced information.
+        discounted: sum of the rewards, each halved for every `HALF_LIFE_S` that it took to come.
     """
 
     success: bool
@@ -41,6 +46,7 @@ class Score:
     seconds: float
     frames: int = 0
     questions: int = 0
+    discounted: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,7 @@ def play_episode(
     stream: int = _AGENT_STREAM,
     world_model: WorldModel | None = None,
     max_frames: int = 0,
+    watch: Callable[[WorldTruth, WorldModel], None] | None = None,
 ) -> Score:
     """Play one episode.
 
@@ -101,13 +108,14 @@ def play_episode(
         stream: chooses the agent's random numbers.
         world_model: steps along where one is given; without it the agent has the observations alone.
         max_frames: stop after so many frames, 0 for no limit.
+        watch: told the truth and the world model after each of its steps, for scoring.
     """
     raw, _ = env.reset(seed=seed)
     observation = Observation.from_gym(raw)
     record: StepRecord | None = None if world_model is None else world_model.reset(observation)
     agent.reset()
     rng = np.random.default_rng([seed, stream])
-    total, frames, over = 0.0, 0, False
+    total, discounted, frames, over = 0.0, 0.0, 0, False
     info: dict[str, Any] = {}
     while not over:
         action = agent.act(observation, record, rng)
@@ -115,6 +123,9 @@ def play_episode(
         observation = Observation.from_gym(raw)
         if world_model is not None:
             record = world_model.step(observation, action)
+            if watch is not None:
+                watch(env.physics.truth(), world_model)
         total, frames, over = total + float(reward), frames + 1, terminated or truncated
+        discounted += float(reward) * 0.5 ** (observation.time_s / HALF_LIFE_S)
         over = over or 0 < max_frames <= frames
-    return Score(bool(info["is_success"]), total, observation.time_s, frames, agent.questions)
+    return Score(bool(info["is_success"]), total, observation.time_s, frames, agent.questions, discounted)

@@ -16,6 +16,7 @@ from worldsim.filtering.density import Density, retract
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.predict import advance_class, group_by_family
 from worldsim.filtering.surroundings import Surroundings
+from worldsim.inference.blows import Balls, struck
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
 
@@ -63,6 +64,7 @@ def sample_futures(  # noqa: PLR0913 - the inputs of a simulation, named one by 
     samples: int,
     dt_s: float,
     generator: torch.Generator,
+    is_ball: Bool[np.ndarray, " n"] | None = None,
 ) -> Futures:
     """Return sampled futures of n objects over T steps of `dt_s`.
 
@@ -76,6 +78,7 @@ def sample_futures(  # noqa: PLR0913 - the inputs of a simulation, named one by 
         samples: S.
         dt_s: step, s.
         generator: of the samples.
+        is_ball: [n] who is a round body that gives way to others, and they to it; None for nobody.
     """
     n, steps = len(sources), commands.shape[0]
     states, parameters, model_index, scale = _start(sources, samples, generator)
@@ -91,12 +94,16 @@ def sample_futures(  # noqa: PLR0913 - the inputs of a simulation, named one by 
     groups = _groups(
         model_index[order], library, parameters[rows], scale[rows], near, neighbour_known[who], commanded[who], walls
     )
+    balls = None
+    if is_ball is not None and is_ball.sum() > 1:
+        balls = _balls(is_ball, home.reshape(samples, n), states, parameters[rows], model_index[order], library)
     path: list[ObjectStates] = []
     for step in range(steps):
         told = commands[step][who]
         white = _antithetic(samples, (n, 6), states.position, generator)[rows]
         moved = [group.moved(states, told, library, white, dt_s) for group in groups]
-        states = _cat(moved, states.extent_m)
+        free = _cat(moved, states.extent_m)
+        states = free if balls is None else struck(states, free, balls, dt_s)
         path.append(states)
 
     def stack(name: str) -> Tensor:
@@ -104,6 +111,25 @@ def sample_futures(  # noqa: PLR0913 - the inputs of a simulation, named one by 
         return whole.reshape(steps, samples, n, -1).transpose(0, 1).contiguous()
 
     return Futures(stack("position"), stack("orientation_xyzw"), stack("linear_velocity"))
+
+
+def _balls(
+    is_ball: Bool[np.ndarray, " n"],
+    home: Int[Tensor, "S n"],
+    states: ObjectStates,
+    parameters: Float[Tensor, "R P"],
+    model_index: Int[np.ndarray, " R"],
+    library: LoadedModels,
+) -> Balls:
+    """Return the balls among the rows, each sample with masses and restitutions of its own."""
+    row = home[:, torch.as_tensor(np.flatnonzero(is_ball), device=home.device)]
+    models = torch.as_tensor(model_index, device=home.device)
+    natural = library.natural(parameters, models)
+    mass, restitution, friction = (
+        library.body_parameter(natural, models, name)[row] for name in ("mass_kg", "restitution", "friction")
+    )
+    radius = 0.5 * states.extent_m.mean(dim=-1)[row]
+    return Balls(row, radius, mass, restitution.clamp(0.0, 1.0), friction.clamp_min(0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class BeliefCost:
             for wanted in self.preferences.outcomes
         }
         for wanted in self.preferences.outcomes:
-            if wanted.reference == "goal" and wanted.subject not in OWN_ROLES and wanted.scale_rad is None:
+            if wanted.reference in ("goal", "base") and wanted.subject not in OWN_ROLES and wanted.scale_rad is None:
                 price = _WAY_ROUND_PER_M * wanted.weight * self.preferences.weight(wanted.name)
                 priced[wanted.name + WAY_ROUND] = price * self.way_round(wanted, future)
         own = OwnTrajectories(

@@ -16,13 +16,16 @@ from worldsim.planning.planar.hypotheses import Hypotheses, information_gain
 from worldsim.planning.planar.rollout import PlanarFuture
 from worldsim.planning.planar.scene import PlanarScene
 from worldsim.planning.planar.search_map import SearchMap
+from worldsim.planning.planar.search_tour import detour_m, tours
 from worldsim.planning.planar.visibility import SENSOR_STD_M, Unseen, sees, state_information_gain
-from worldsim.planning.planar.whereabouts import Whereabouts, search_information
+from worldsim.planning.planar.whereabouts import Whereabouts, missed_by_step, search_information
 from worldsim.planning.situation import OwnTrajectories
 from worldsim.types.planning import Preferences, PreferredOutcome
 
 SEARCH = "search_info_gain"
 """Name of what a future tells about where a hidden thing is."""
+DETOUR = "search_detour"
+"""Name of the detours that a future spares since it tells where a hidden thing is."""
 _STD_FLOOR_M = 0.02
 _LOOKS_A_SECOND = 5.0  # of a speed that count as independent: the odometry's errors last about 0.2 s
 
@@ -109,6 +112,8 @@ class ExpectedFreeEnergy(BeliefCost):
         for name, gain in self.gains(future).items():
             worth = self.drives.place_worth if name == SEARCH else self.drives.nat_worth
             priced[name] = -worth * gain * unharmed
+        if self.drives.use_states_info_gain and self.search is not None:
+            priced[DETOUR] = -self.detour_spared(self.search, future) * unharmed
         return priced
 
     @property
@@ -130,6 +135,26 @@ class ExpectedFreeEnergy(BeliefCost):
             found, looks = self.search.whereabouts, self.search.map.looks(future.own[..., :2])
             gains[SEARCH] = search_information(looks, found.posterior, found.live)
         return gains
+
+    def detour_spared(self, search: Search, future: PlanarFuture) -> Float[Tensor, " S"]:
+        """Return what each future spares of the detours that not knowing costs, in units of the outcomes' cost.
+
+        A search beyond the horizon is priced, too: who has seen all that is near has a reason to go on.
+        """
+        found = search.whereabouts
+        live = torch.nonzero(found.live).reshape(-1)
+        wanted = [outcome for outcome in self.preferences.outcomes if outcome.reference == found.role]
+        if len(live) < 2 or not wanted:
+            return torch.zeros_like(future.speed[:, 0])
+        share, places = found.posterior[live] / found.posterior[live].sum(), live.tolist()
+        tour_m = tours(torch.stack([search.map.distance(k, found.place[live]) for k in places], dim=-1), share)
+        here = torch.tensor([self.scene.own.position])
+        now_m = detour_m(torch.stack([search.map.distance(k, here) for k in places], dim=-1), share[None], tour_m)
+        looks, at = search.map.looks(future.own[..., :2])[..., live], future.own[..., :2]
+        distance_m = torch.stack([search.map.distance(k, at) for k in places], dim=-1)
+        spared_m = now_m - detour_m(distance_m, share * missed_by_step(looks), tour_m)  # [S, T]
+        price = sum(o.weight * self.preferences.weight(o.name) / o.scale_m for o in wanted)
+        return price * (spared_m.mean(dim=1) + spared_m[:, -1])
 
     def harm(self, future: PlanarFuture, command: Float[Tensor, "S T U"]) -> Float[Tensor, " S"]:
         """Return the probability that a future touches what moves, or drives into what stands."""

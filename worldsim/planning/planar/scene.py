@@ -81,7 +81,8 @@ def read_scene(
 
     A thing that an outcome wants somewhere is taken for one that can be pushed; one that the own body is only to be
     near goes where the world model forecasts it. Where the outcomes speak of roles that nobody is known to play
-    (``heaviest``), everything of the size that the task names can be pushed, in the order of the ids.
+    (``heaviest``), everything of the size that the task names can be pushed, in the order of the ids. The role ``base``
+    is played by what has the size that the task names of what the object is to stand on.
 
     Args:
         world_model: gives belief and forecast.
@@ -123,7 +124,7 @@ def read_scene(
             pushables.append(_pushable(forecast, row, task))
         else:
             paths["object"] = _path(forecast, row)
-    if roles - {"object", "goal"}:
+    if roles - {"object", "goal", "base"}:
         rows = [_row_of(forecast, i) for i in object_ids or sorted(find_objects(belief, world_model.own_id, task))]
         known = [row for row in rows if row is not None]
         if not known or len(known) < len(rows):
@@ -132,26 +133,39 @@ def read_scene(
         pushables += [_pushable(forecast, row, task) for row in known]
     if "goal" in roles:
         paths["goal"] = _goal(task, pushables[0].outline if pushables else None)
+    if "base" in roles:  # what the object is to stand on is in the own body's way like anything else
+        row = _row_of_size(belief, world_model.own_id, forecast, task, "task_base_extent_m")
+        if row is None:
+            return None
+        paths["base"] = _path(forecast, row)
     standing, moving = _others(own, forecast, spoken_of)
     return PlanarScene(observation.time_s, own, tuple(pushables), pushed, paths, standing, moving)
 
 
-def find_objects(belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray]) -> tuple[int, ...]:
-    """Return the ids of all that has the size that the task names, the best fit first.
+def find_objects(
+    belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray], field: str = "task_object_extent_m"
+) -> tuple[int, ...]:
+    """Return the ids of all that has the size that the task names in `field`, the best fit first.
 
     Raises:
         ConfigurationError: the task names none.
     """
-    if "task_object_extent_m" not in task:
+    if field not in task:
         raise ConfigurationError(
-            f"planar planning: the task says nothing of an object's size; it has {sorted(task)}, expected "
-            "'task_object_extent_m'."
+            f"planar planning: the task says nothing of an object's size; it has {sorted(task)}, expected {field!r}."
         )
-    wanted = torch.as_tensor(np.asarray(task["task_object_extent_m"], dtype=np.float64), device=belief.extent_m.device)
+    wanted = torch.as_tensor(np.asarray(task[field], dtype=np.float64), device=belief.extent_m.device)
     misfit = (belief.extent_m.to(wanted.dtype) / wanted - 1.0).abs().amax(dim=-1)
     fits = belief.alive & (belief.existence > _EXISTS) & (misfit < _SAME_SIZE) & (belief.object_id != own_id)
     order = torch.argsort(misfit)
     return tuple(int(i) for i in belief.object_id[order[fits[order]]])
+
+
+def _row_of_size(
+    belief: WorldBelief, own_id: int | None, forecast: Forecast, task: Mapping[str, np.ndarray], field: str
+) -> int | None:
+    found = find_objects(belief, own_id, task, field)
+    return _row_of(forecast, found[0]) if found else None
 
 
 def _row_of(forecast: Forecast, object_id: int) -> int | None:

@@ -104,6 +104,11 @@ def search_information(
     return 0.5 * (told.mean(dim=1) + told[:, -1])
 
 
+def missed_by_step(looks: Float[Tensor, "S T K"]) -> Float[Tensor, "S T K"]:
+    """Return the probability that the thing has not shown at each place by each step though it is there."""
+    return (1.0 - FOUND) ** looks.cumsum(dim=1)
+
+
 def information_by_step(looks: Float[Tensor, "S T K"], weight: Float[Tensor, " K"]) -> Float[Tensor, "S T"]:
     """Return the mutual information between the thing's place and all that has shown by each step, nats.
 
@@ -115,10 +120,10 @@ def information_by_step(looks: Float[Tensor, "S T K"], weight: Float[Tensor, " K
         looks: [S, T, K] whether each place is in view at each step, 0 to 1.
         weight: [K] probabilities, up to a factor.
     """
-    p = weight / weight.sum()
-    found = 1.0 - (1.0 - FOUND) ** looks.cumsum(dim=1)
+    p, missed = weight / weight.sum(), missed_by_step(looks)
+    found = 1.0 - missed
     at = p * found
-    nowhere, missed = (1.0 - at.sum(dim=-1)).clamp(min=0.0), 1.0 - found
+    nowhere = (1.0 - at.sum(dim=-1)).clamp(min=0.0)
     outcome = -torch.special.xlogy(at, at).sum(dim=-1) - torch.special.xlogy(nowhere, nowhere)
     given = -(p * (torch.special.xlogy(found, found) + torch.special.xlogy(missed, missed))).sum(dim=-1)
     return (outcome - given).clamp(min=0.0)
