@@ -226,22 +226,21 @@ def _one_gaussian(
     whole = torch.nn.functional.pad(gain, (0, width - TANGENT_DIM))
     reached = ends + whole
     mean = (share.unsqueeze(1) @ reached).squeeze(1)
-    unforeseen = (share.unsqueeze(1) @ _unforeseen(gain)).squeeze(1)
     covariance = _spread(reached, mean, share)
     covariance[:, :TANGENT_DIM, :TANGENT_DIM] += noise
     kept = end.covariance + _spread(whole, (share.unsqueeze(1) @ whole).squeeze(1), share)
     idle = gain.abs().amax((1, 2)) == 0.0
     covariance = torch.where((walled | idle)[:, None, None], kept, covariance)
-    torch.diagonal(covariance, dim1=1, dim2=2)[:, :TANGENT_DIM].add_(unforeseen)
+    covariance[:, :TANGENT_DIM, :TANGENT_DIM] += _unforeseen(gain, share)
     states, parameters = retract(end.states, end.parameters, mean - ends.mean(1))
     return Density(states, parameters, covariance)
 
 
-def _unforeseen(gain: Float[Tensor, "n S 12"]) -> Float[Tensor, "n S 12"]:
-    """Return the variances of what the law leaves open: the same in all directions, for it knows none."""
-    size2 = gain.unflatten(-1, (len(_UNFORESEEN_SHARES), 3)).square().mean(-1, keepdim=True)
-    share = gain.new_tensor(_UNFORESEEN_SHARES).square()[:, None]
-    return (share * size2).expand(*size2.shape[:-1], 3).flatten(-2)
+def _unforeseen(gain: Float[Tensor, "n S 12"], share: Float[Tensor, "n S"]) -> Float[Tensor, "n 12 12"]:
+    """Return the covariance of what the law leaves open: more or less of what it says, level and upright apart."""
+    scaled = gain * gain.new_tensor(_UNFORESEEN_SHARES).repeat_interleave(3)
+    apart = torch.block_diag(gain.new_ones(2, 2), gain.new_ones(1, 1))
+    return ((scaled * share.unsqueeze(-1)).mT @ scaled) * torch.block_diag(*[apart] * len(_UNFORESEEN_SHARES))
 
 
 def _spread(
