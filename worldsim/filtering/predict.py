@@ -243,8 +243,8 @@ def _impact_noise(
     jump = (after.linear_velocity - before.states.linear_velocity).norm(dim=-1) - 2.0 * GRAVITY_M_S2 * dt_s
     spin = (after.angular_velocity - before.states.angular_velocity).norm(dim=-1)
     linear = (_IMPACT_SHARE * jump.clamp_min(0.0)) ** 2 * touched
-    share = torch.where(ball, _BALL_SPIN_SHARE, _IMPACT_SHARE)
-    angular = (share * spin) ** 2 * touched * (jump > 0.0)
+    share = torch.where(ball, _BALL_SPIN_SHARE, _IMPACT_SHARE * (jump > 0.0))
+    angular = (share * spin) ** 2 * touched
     both = torch.stack([linear, angular], dim=-1).repeat_interleave(3, dim=-1)
     return torch.cat([both * (0.5 * dt_s) ** 2, both], dim=-1)
 
