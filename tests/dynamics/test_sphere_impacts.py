@@ -8,7 +8,11 @@ import pybullet
 import pytest
 import torch
 
+from tests.models.cards import model_of
 from worldsim.dynamics.sphere_impacts import Spheres, meet
+from worldsim.filtering.density import local, retract
+from worldsim.types import ObjectStates
+from worldsim.types.control import Control
 
 DT_S = 0.05
 
@@ -89,6 +93,52 @@ def test_a_ball_that_was_struck_slips_on_the_floor_and_is_braked_by_it() -> None
     assert float(first[0, 6]) == pytest.approx(-1.0 + 0.3 * 9.81 * 0.04)
     assert float(first[0, 10]) == pytest.approx(-2.5 * 0.3 * 9.81 * 0.04 / 0.1)
     assert float(second[0, 6]) == pytest.approx(1.0)
+
+
+def test_a_ball_that_is_pressed_on_the_floor_is_gripped_by_it_at_once() -> None:
+    rolling = (0.0, 10.0, 0.0)  # its front goes down, and draws the front of the other along
+    cue = sphere((0, 0, 0.1), (1.0, 0, 0), friction=0.5, spin=rolling)
+    gap_m = 0.0499  # they meet as the step ends: the weight has no time to grip
+    hit, first, second = meet(cue, sphere((0.2 + gap_m, 0, 0.1), (0, 0, 0), friction=0.2), DT_S)
+    assert bool(hit)
+    push = 1.0  # the other's change of velocity along the line, m/s; friction between them draws it down by a tenth
+    down = 0.5 * 0.2 * push
+    assert float(first[0, 8]) == pytest.approx(down, abs=2e-3)  # the cue ball hops, and grips nothing
+    assert float(second[0, 8]) == 0.0
+    gripped = 0.2 * down
+    assert float(second[0, 6]) == pytest.approx(push - gripped, abs=2e-3)
+    backwards = -2.5 * down / 0.1  # from the other ball
+    assert float(second[0, 10]) == pytest.approx(backwards + 2.5 * gripped / 0.1, abs=0.05)
+
+
+def test_a_ball_that_was_struck_turns_in_one_step_as_in_many_small_ones() -> None:
+    model = model_of("rolling_ball")
+    parameters = torch.tensor([[1.0, 0.0, 1.0, 0.5], [0.7, 0.0, 1.0, 0.4]], dtype=torch.float64)
+    place = torch.tensor([[0.0, 0.0, 0.1], [0.2, 0.05, 0.1]], dtype=torch.float64)
+    velocity = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.4, 0.0]], dtype=torch.float64)
+    spin = torch.tensor([[0.0, 10.0, 2.0], [-4.0, 0.0, -1.0]], dtype=torch.float64)
+    upright = torch.tensor([[0.0, 0.0, 0.0, 1.0]], dtype=torch.float64).repeat(2, 1)
+    start = ObjectStates(place, upright, velocity, spin, torch.full_like(place, 0.2))
+
+    def after(states: ObjectStates, dt_s: float) -> ObjectStates:
+        free = model.dynamics(states, parameters, torch.zeros(2, 6, dtype=torch.float64), Control.none(place), dt_s)
+        radius, one = torch.full((1,), 0.1, dtype=torch.float64), []
+        for k in range(2):
+            mass, _, restitution, friction = parameters[k : k + 1].unbind(-1)
+            rows = states.position[k : k + 1], free.position[k : k + 1], free.angular_velocity[k : k + 1]
+            one.append(Spheres(*rows, radius, mass, restitution, friction))
+        _, first, second = meet(one[0], one[1], dt_s)
+        gain = torch.nn.functional.pad(torch.cat([first, second]), (0, parameters.shape[-1]))
+        return retract(free, parameters, gain)[0]
+
+    fine = start
+    for _ in range(200):
+        fine = after(fine, DT_S / 200)
+    # the one that is pressed on the floor: the other hops, which small steps of rolling do not allow
+    off, turned = local(after(start, DT_S), fine)[1], local(fine, start)[1, 3:6]
+    assert float(turned.norm()) > 0.15
+    assert float(off[:3].norm()) < 1e-3
+    assert float(off[3:6].norm()) < 4e-3  # a detector's look is no surer than 0.0175 rad
 
 
 def test_an_oblique_impact_is_bullets_to_five_percent() -> None:

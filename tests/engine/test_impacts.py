@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,15 @@ import torch
 
 from tests.small_world import LOOKS, Shelf, model
 from worldsim.dynamics.sphere_impacts import Spheres, meet
-from worldsim.filtering.density import retract
+from worldsim.engine.impacts import let_meet
+from worldsim.filtering.density import Density, retract
+from worldsim.filtering.impacts import Inputs
+from worldsim.filtering.library import LoadedModels
+from worldsim.filtering.predict import predict
+from worldsim.filtering.surroundings import Surroundings
 from worldsim.loop import WorldModel
 from worldsim.types import Detections, EventKind, ObjectStates, Observation, Viewpoints
+from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.control import Control
 
 DT_S, SUBSTEPS = 0.05, 12
@@ -128,3 +135,26 @@ def test_a_false_detection_among_balls_pushes_none_of_them() -> None:
     record = wm.step(next(observations))
     nis = record.surprise.nis[np.isfinite(record.surprise.nis)]
     assert float(nis.max()) < 30.0
+
+
+def test_a_ball_that_strikes_two_within_a_step_pushes_both() -> None:
+    library = LoadedModels.of([BALL], torch.device("cpu"), torch.float64)
+    place = torch.tensor([[0.0, 0.0, 0.15], [0.27, 0.155, 0.15], [0.27, -0.155, 0.15]], dtype=torch.float64)
+    velocity = torch.zeros_like(place)
+    velocity[0, 0] = 1.0
+    upright = torch.tensor([[0.0, 0.0, 0.0, 1.0]], dtype=torch.float64).repeat(3, 1)
+    states = ObjectStates(place, upright, velocity, torch.zeros_like(place), torch.full_like(place, DIAMETER_M))
+    covariance = torch.zeros(3, TANGENT_DIM + library.prior_mean.shape[1], TANGENT_DIM + library.prior_mean.shape[1])
+    torch.diagonal(covariance, dim1=1, dim2=2)[:, :TANGENT_DIM] = 1e-6
+    source = Density(states, library.prior_mean[:1].repeat(3, 1), covariance.double())
+    around, models, quiet = Surroundings.empty(place), np.zeros(3, dtype=np.int64), torch.full((3,), 1e-9).double()
+    around = dataclasses.replace(around, obstacles=None)
+    ahead = predict(source, models, library, around, quiet, DT_S)
+    meeting = np.array([0, 0]), np.array([1, 2]), np.array([0, 1])
+    let_meet(source, ahead, meeting, Inputs(models, library, around, quiet, DT_S))
+    after = ahead.density.states.linear_velocity
+    assert ahead.touching.all()
+    assert float(after[1, 0]) == pytest.approx(float(after[2, 0]), rel=0.05)
+    assert float(after[1, 1]) == pytest.approx(-float(after[2, 1]), rel=0.05)
+    assert float(after[1, 1]) > 0.1
+    assert float(after[0, 1]) == pytest.approx(0.0, abs=0.05)  # what the one does to it along y, the other undoes

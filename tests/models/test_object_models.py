@@ -175,6 +175,22 @@ def test_a_ball_that_slides_is_braked_until_it_rolls_at_five_sevenths_of_its_spe
     assert float(state.angular_velocity[0, 1]) == pytest.approx(5.0 / 7.0 / 0.15)
 
 
+def test_a_slip_that_ends_within_the_step_turns_the_ball_as_many_small_steps_do() -> None:
+    model = model_of("rolling_ball")
+    parameters = torch.tensor([[0.4, 0.0, 0.5, 0.5]], dtype=torch.float64)
+    state = states("rolling_ball", (0, 0, 0.15), (0.3, 0, 0))  # it slides for 17 ms, then it rolls
+    still = torch.zeros(1, 6, dtype=torch.float64)
+    whole = model.dynamics(state, parameters, still, Control.none(state.position), 0.05)
+    fine = state
+    for _ in range(500):
+        fine = model.dynamics(fine, parameters, still, Control.none(state.position), 1e-4)
+    turned = quaternion.difference(fine.orientation_xyzw, state.orientation_xyzw)
+    off = quaternion.difference(whole.orientation_xyzw, fine.orientation_xyzw)
+    assert float(turned.norm()) > 0.05
+    assert float(off.norm()) < 1e-3
+    assert float((whole.position - fine.position).norm()) < 2e-4
+
+
 def test_walkers_that_hang_in_the_air_come_down() -> None:
     for family in ("person", "cat", "dog", "vehicle", "trolley"):
         height = 0.5 * model_of(family).card.shape.extent_m[2]

@@ -107,16 +107,25 @@ def _gains(
     upright[:, 2] = 1.0
     # on the floor: nothing is pressed through it, and what hops is drawn down again
     rise = change[:, 2:]
-    hop = torch.where(stands, (rise * left - 0.5 * GRAVITY_M_S2 * left**2).clamp_min(0.0), rise * left)
-    rising = torch.where(stands, (rise - GRAVITY_M_S2 * left).clamp_min(0.0), rise)
+    aloft = torch.where(stands, (2.0 / GRAVITY_M_S2) * rise.clamp_min(0.0), left).minimum(left)
+    lands = stands & (aloft < left)
+    height = torch.where(lands, 0.0, (rise - 0.5 * stands * GRAVITY_M_S2 * left) * left)
+    rising = torch.where(lands, 0.0, rise - stands * GRAVITY_M_S2 * left)
     after = torch.cat([(before + change)[:, :2], torch.zeros_like(rise)], dim=-1)
     slip = after - ball.radius_m[:, None] * torch.linalg.cross(ball.spin + spun, upright, dim=-1)
     slip[:, 2] = 0.0
     size = slip.norm(dim=-1, keepdim=True)
-    most = ball.friction[:, None] * GRAVITY_M_S2 * left
-    braked = torch.where(stands, -slip / (size + TINY) * torch.minimum(most, size / (1.0 + _SPIN_SHARE)), 0.0)
-    braked = braked * (left > 0.0)
-    rolled = -_SPIN_SHARE * torch.linalg.cross(upright, braked, dim=-1) / ball.radius_m[:, None]
-    moved = torch.cat([(change * left + 0.5 * braked * left)[:, :2], hop], dim=-1)
-    linear = torch.cat([(change + braked)[:, :2], rising], dim=-1)
-    return torch.cat([moved, (spun + 0.5 * rolled) * left, linear, spun + rolled], dim=-1)
+    # what presses it down, or its fall from a hop, grips the floor at once; then its weight does, until it rolls
+    needed, grip = size / (1.0 + _SPIN_SHARE), ball.friction[:, None] * lands
+    pressed = torch.minimum(needed, grip * rise.abs())
+    braking = ((needed - pressed) / (grip * GRAVITY_M_S2 + TINY)).minimum(left - aloft)
+    braked = pressed + grip * GRAVITY_M_S2 * braking
+    way = pressed * (left - aloft) + grip * GRAVITY_M_S2 * braking * (left - aloft - 0.5 * braking)
+    against = -slip / (size + TINY)
+    turned = -_SPIN_SHARE * torch.linalg.cross(upright, against, dim=-1) / ball.radius_m[:, None]
+    moved = torch.cat([(change * left + against * way)[:, :2], height], dim=-1)
+    linear = torch.cat([(change + against * braked)[:, :2], rising], dim=-1)
+    turn = spun * left + turned * way
+    # turns about two axes do not commute: how it turned before the impact comes first
+    turn = turn + 0.5 * left * torch.linalg.cross(ball.spin, turn, dim=-1)
+    return torch.cat([moved, turn, linear, spun + turned * braked], dim=-1)

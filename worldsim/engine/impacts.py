@@ -33,6 +33,7 @@ from worldsim.types.record import CHANNELS, Channel
 
 _MOVES_M_S = 0.05  # one of two that meet is faster than this
 _SIGMAS = 3.5  # of the distance between two: farther than this they do not meet
+_ROUNDS = 2  # of impacts within a step
 _SURELY = 0.02  # a case less probable than this is left out
 _COUNTS = 0.05  # probability of meeting from which a frame is part of an impact
 _AFTERWARDS_FRAMES = 4  # frames after it in which it shows what became of them
@@ -42,15 +43,18 @@ _LEANS_M = 0.03
 _SLIP_NOISE = 2.0  # times the usual noise: a ball that was struck slips before it rolls
 
 
-def may_meet(state: EngineState, dt_s: float) -> tuple[Int[np.ndarray, " E"], Int[np.ndarray, " E"]]:
-    """Return the slots of the pairs of round bodies that may meet within `dt_s`; no slot is in two pairs.
+def may_meet(
+    state: EngineState, dt_s: float
+) -> tuple[Int[np.ndarray, " E"], Int[np.ndarray, " E"], Int[np.ndarray, " E"]]:
+    """Return the slots of the pairs of round bodies that may meet within `dt_s`, and the round of each pair.
 
-    Of several that one may meet, it is the one that it would meet first.
+    Within a round no slot is in two pairs: in round 0 each is with the one that it would meet first, and in the next
+    with another, whom it may strike as well or instead.
     """
     none = np.zeros(0, dtype=np.int64)
     round_ones = np.flatnonzero(follows_the_law(state))
     if len(round_ones) < 2:
-        return none, none
+        return none, none, none
     belief = state.belief
     position, velocity = (t.cpu().numpy()[round_ones] for t in (belief.position, belief.linear_velocity))
     radius = 0.5 * belief.extent_m.cpu().numpy()[round_ones].mean(-1)
@@ -59,7 +63,7 @@ def may_meet(state: EngineState, dt_s: float) -> tuple[Int[np.ndarray, " E"], In
     speed = np.linalg.norm(velocity, axis=1)
     movers = np.flatnonzero(speed > _MOVES_M_S)
     if len(movers) == 0:
-        return none, none
+        return none, none, none
     reach = (
         radius[movers] + radius.max() + dt_s * (speed[movers] + speed.max()) + _SIGMAS * (width[movers] + width.max())
     )
@@ -75,11 +79,15 @@ def may_meet(state: EngineState, dt_s: float) -> tuple[Int[np.ndarray, " E"], In
     first, other, gap, closing = first[near], other[near], gap[near], closing[near]
     order = np.argsort(gap / closing.clip(1e-3), kind="stable")
     first, other = first[order], other[order]
-    rank = np.full(len(round_ones), len(order))
-    for side in (first, other):
-        np.minimum.at(rank, side, np.arange(len(order)))
-    soonest = (rank[first] == np.arange(len(order))) & (rank[other] == np.arange(len(order)))
-    return round_ones[first[soonest]], round_ones[other[soonest]]
+    rounds = np.full(len(order), _ROUNDS)
+    for number in range(_ROUNDS):
+        left = np.flatnonzero(rounds == _ROUNDS)
+        rank = np.full(len(round_ones), len(order))
+        for side in (first, other):
+            np.minimum.at(rank, side[left], left)
+        rounds[left[(rank[first[left]] == left) & (rank[other[left]] == left)]] = number
+    taken = rounds < _ROUNDS
+    return round_ones[first[taken]], round_ones[other[taken]], rounds[taken]
 
 
 def follows_the_law(state: EngineState) -> Bool[np.ndarray, " C"]:
@@ -181,16 +189,26 @@ def slots_of(state: EngineState, tests: ImpactTests) -> Int[np.ndarray, "T 2"]:
 
 
 def let_meet(
-    source: Density, ahead: Prediction, first: Int[np.ndarray, " E"], second: Int[np.ndarray, " E"], inputs: Inputs
+    source: Density,
+    ahead: Prediction,
+    meeting: tuple[Int[np.ndarray, " E"], Int[np.ndarray, " E"], Int[np.ndarray, " E"]],
+    inputs: Inputs,
 ) -> None:
-    """Overwrite the predicted rows of those who may meet by what comes of it."""
-    if len(first) == 0:
-        return
-    pairs = Pairs(first, second, np.ones((len(first), 2)))
-    ends = outcome(source, ahead.density, ahead.touching, pairs, inputs)
-    rows = torch.as_tensor(np.concatenate([first, second]), device=ahead.touching.device)
-    ahead.density.write(rows, ends.either)
-    ahead.touching[rows] = ahead.touching[rows] | (ends.probability.repeat(2) >= _COUNTS)
+    """Overwrite the predicted rows of those who may meet (`may_meet`) by what comes of it, round by round.
+
+    What a later round does to a body is added to what an earlier one did: each of both starts from before the step.
+    """
+    struck = ahead.touching.clone()
+    for number in range(_ROUNDS):
+        first, second = (side[meeting[2] == number] for side in meeting[:2])
+        if len(first) == 0:
+            return
+        pairs = Pairs(first, second, np.ones((len(first), 2)))
+        ends = outcome(source, ahead.density, struck, pairs, inputs)
+        rows = torch.as_tensor(np.concatenate([first, second]), device=ahead.touching.device)
+        ahead.density.write(rows, ends.either)
+        ahead.touching[rows] = ahead.touching[rows] | (ends.probability.repeat(2) >= _COUNTS)
+        struck[rows] = struck[rows] | (ends.probability.repeat(2) > 0.0)
 
 
 def go_on(state: EngineState, around: Surroundings, colliding: Bool[np.ndarray, " C"], dt_s: float) -> None:

@@ -69,8 +69,8 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     # hypotheses about an object need the contacts that any of them may have
     colliding[np.isin(ids, list(state.trials))] = True
     around = stimuli.surroundings(belief, moving, colliding, state.own_slot, state.command, lawful)
-    first, second = impacts.may_meet(state, dt_s)
-    impacts.begin(state, first, second)
+    meeting = impacts.may_meet(state, dt_s)
+    impacts.begin(state, *(side[meeting[2] == 0] for side in meeting[:2]))
     trials = list(state.trials.values())
     slots = [int(np.flatnonzero(ids == t.object_id)[0]) for t in trials]
     source, scale, index, rows = slot_table.density_of(belief), belief.noise_scale, models, np.flatnonzero(awake)
@@ -83,7 +83,7 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
         scale = torch.cat([scale, scale.new_ones(len(whose))])
         around = around.select(state.index(np.concatenate([np.arange(belief.capacity), whose])))
     ahead = predict(source, index, library, around, scale, dt_s, state.settings.loop.linearisation, rows)
-    impacts.let_meet(source, ahead, first, second, Inputs(index, library, around, scale, dt_s))
+    impacts.let_meet(source, ahead, meeting, Inputs(index, library, around, scale, dt_s))
     density, touching = ahead.density.rows(0, belief.capacity), ahead.touching[: belief.capacity]
     lifecycle.dream(density, state.index(np.flatnonzero(state.alive & ~state.awake)))
     coast(density, state.index(np.flatnonzero(state.deferred)), dt_s)

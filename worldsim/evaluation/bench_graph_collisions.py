@@ -15,25 +15,30 @@ told beside it. A ball that is under test already cannot be asked about again: h
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy import stats
 from scipy.spatial.transform import Rotation
 
+from worldsim.contracts.agent import Agent
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
 from worldsim.engine.state import STARTER_TAG
 from worldsim.evaluation.bench import BenchOptions, Figure
-from worldsim.evaluation.bench_graph_support import RATE_HZ, scenario_episode
+from worldsim.evaluation.bench_graph_support import scenario_episode
 from worldsim.evaluation.episode import EpisodeLog, Frame
 from worldsim.evaluation.graph_scoring import names_of_objects
+from worldsim.evaluation.kept_stages import PLAYED, kept
 from worldsim.evaluation.statistics import bootstrap
 from worldsim.registry import open_registry
 from worldsim.types.card import ParameterPrior
-from worldsim.types.record import EventKind
+from worldsim.types.observation import Observation
+from worldsim.types.record import EventKind, StepRecord
 from worldsim.types.truth import WorldTruth
 
 __all__ = ["Impact", "collision_figures", "impacts"]
@@ -43,7 +48,8 @@ FIRST_FRAME = 8
 LATEST_FRAMES = 4
 """An alarm within so many frames of an impact is of the impact."""
 SEEDS, QUICK_SEEDS = range(1000, 1016), range(1)
-SECONDS = 4.0
+FRAMES = 240
+"""Of an episode: 12 s, after which next to nothing moves any more."""
 ALPHA = 1e-3
 """Of the alarm: its mean time to a false one is at least 1/alpha frames."""
 MISSED_BAR = 0.95
@@ -67,6 +73,9 @@ With restitutions of at least 0.8 each, the relative velocity along that line ch
 0.15 s from the first to the fourth frame that makes 6 cm, where the difference of two detections (8 mm in each
 coordinate, at this table) has a standard deviation of 11 mm.
 """
+
+_ACTION_DIM = 3
+_JUDGE = ("worldsim/evaluation/bench_graph_collisions.py", "worldsim/evaluation/bench_graph_support.py")
 
 Pairs = set[frozenset[str]]
 What = Literal["", "stubborn", "ghostly"]
@@ -233,16 +242,15 @@ def collision_figures(options: BenchOptions) -> list[Figure]:
     rng = np.random.default_rng(options.seed)
     seeds = options.seeds_or(SEEDS, QUICK_SEEDS)
     registry = open_registry("builtin")
-    models = [card.model_id for card in registry.cards(tag=STARTER_TAG)], balls_of_the_table(registry)
-    found: dict[What, list[Impact]] = {}
+    models: list[str | ObjectModel] = [
+        *(card.model_id for card in registry.cards(tag=STARTER_TAG)),
+        *balls_of_the_table(registry),
+    ]
     kinds: tuple[What, ...] = ("", "stubborn", "ghostly")
-    for what in kinds:
-        found[what] = []
-        for seed in seeds:
-            options.tell(f"graph: {what} collisions, seed {seed}")
-            fields: dict[str, object] = {what: True} if what else {}
-            log = scenario_episode("Billiards", seed, round(SECONDS * RATE_HZ), fields, [*models[0], *models[1]])
-            found[what] += impacts(log, what)
+    found: dict[What, list[Impact]] = {what: [] for what in kinds}
+    for seed in seeds:
+        for what in kinds:
+            found[what] += _played(what, seed, models, options)
     possible = [impact for impact in found[""] if impact.asked]
     seen = [impact for impact in possible if impact.dof]
     share = np.array([impact.nis / impact.dof for impact in seen])
@@ -259,6 +267,31 @@ def collision_figures(options: BenchOptions) -> list[Figure]:
         _noticed("alarms at collisions without a reaction", found["stubborn"], rng),
         _noticed("alarms where a ball goes through another", found["ghostly"], rng),
     ]  # fmt: skip
+
+
+class _Onlooker(Agent):
+    """A robot that stands where it is: nothing is asked of it, and planning would take half of the time."""
+
+    def act(
+        self, observation: Observation, record: StepRecord | None, rng: np.random.Generator
+    ) -> Float[np.ndarray, " U"]:
+        """Return no motion."""
+        del observation, record, rng
+        return np.zeros(_ACTION_DIM, dtype=np.float32)
+
+
+def _played(what: What, seed: int, models: list[str | ObjectModel], options: BenchOptions) -> list[Impact]:
+    """Return the impacts of an episode; with ``options.out`` they are kept there, and a run can be taken up again."""
+    name = f"{what or 'possible'}-{seed}"
+    options.tell(f"graph: {name} collisions")
+    fields: dict[str, object] = {what: True} if what else {}
+
+    def play() -> dict[str, object]:
+        log = scenario_episode("Billiards", seed, FRAMES, fields, models, _Onlooker())
+        return {"impacts": [asdict(impact) for impact in impacts(log, what)]}
+
+    file = None if options.out is None else Path(options.out) / "collisions" / f"{name}.json"
+    return [Impact(**row) for row in kept(file, {"frames": FRAMES}, PLAYED, play, also=_JUDGE)["impacts"]]
 
 
 def _rate(of: list[Impact], rng: np.random.Generator) -> tuple[float, dict[str, object]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from worldsim.contracts.agent import Agent
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.episode import BeliefSnapshot, EpisodeLog, LogOptions, run_episode
@@ -70,6 +71,7 @@ def scenario_episode(
     frames: int,
     fields: Mapping[str, object] | None = None,
     models: Sequence[str | ObjectModel] | None = None,
+    agent: Agent | None = None,
 ) -> EpisodeLog:
     """Return an episode of the whole loop in a scenario in which nothing is asked of the robot.
 
@@ -78,10 +80,12 @@ def scenario_episode(
         seed: of everything random.
         frames: how many.
         models: what the world model starts with; the usual ones where None.
+        agent: what moves the robot; the usual one where None.
     """
     env = WorldsimEnv(scenario=scenario, **dict[str, Any](fields or {}))
     world_model = WorldModel(registry=open_registry("builtin"), models=models, seed=seed)
-    agent = make_agent(PlayOptions(scenario, seed=seed), world_model, env.action_space.shape[0])  # type: ignore[index]
+    if agent is None:
+        agent = make_agent(PlayOptions(scenario, seed=seed), world_model, env.action_space.shape[0])  # type: ignore[index]
     try:
         rng = np.random.default_rng([seed, 1])
         log = LogOptions(max_frames=frames, forecasts_every=0)

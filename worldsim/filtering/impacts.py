@@ -29,7 +29,13 @@ DRAWS = 256
 _PAIRS_AT_ONCE = 64  # 2 x 64 x 256 rows of 20 numbers are 5 MB
 _JITTER = 1e-10  # of columns that a model does not use
 _SEED = 0
-_UNFORESEEN_SHARE = 0.05  # of what an impact changes: how well the rigid law predicts it
+_UNFORESEEN_SHARES = (0.05, 0.15, 0.08, 0.15)
+"""Of what an impact changes of place, rotation, velocity and spin: what the rigid law leaves open.
+
+Measured on 412 impacts of two balls in `Billiards` (development seeds), from the true state and the true parameters:
+root mean square of what the law does not foretell over that of what it does. Most of it is the duration of the
+contact: a few milliseconds, in which the balls go on, and push out of each other what they have gone in.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +226,21 @@ def _one_gaussian(
     whole = torch.nn.functional.pad(gain, (0, width - TANGENT_DIM))
     reached = ends + whole
     mean = (share.unsqueeze(1) @ reached).squeeze(1)
-    unforeseen = (share.unsqueeze(1) @ (_UNFORESEEN_SHARE * whole).square()).squeeze(1)
     covariance = _spread(reached, mean, share)
     covariance[:, :TANGENT_DIM, :TANGENT_DIM] += noise
     kept = end.covariance + _spread(whole, (share.unsqueeze(1) @ whole).squeeze(1), share)
     idle = gain.abs().amax((1, 2)) == 0.0
-    covariance = torch.where((walled | idle)[:, None, None], kept, covariance) + torch.diag_embed(unforeseen)
+    covariance = torch.where((walled | idle)[:, None, None], kept, covariance)
+    covariance[:, :TANGENT_DIM, :TANGENT_DIM] += _unforeseen(gain, share)
     states, parameters = retract(end.states, end.parameters, mean - ends.mean(1))
     return Density(states, parameters, covariance)
+
+
+def _unforeseen(gain: Float[Tensor, "n S 12"], share: Float[Tensor, "n S"]) -> Float[Tensor, "n 12 12"]:
+    """Return the covariance of what the law leaves open: more or less of what it says, level and upright apart."""
+    scaled = gain * gain.new_tensor(_UNFORESEEN_SHARES).repeat_interleave(3)
+    apart = torch.block_diag(gain.new_ones(2, 2), gain.new_ones(1, 1))
+    return ((scaled * share.unsqueeze(-1)).mT @ scaled) * torch.block_diag(*[apart] * len(_UNFORESEEN_SHARES))
 
 
 def _spread(

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics import ContactBodies, resolve_contacts
+from worldsim.dynamics.geometry import SPHERE
 from worldsim.dynamics.motion import GRAVITY_M_S2
 from worldsim.filtering.blocks import each_block
 from worldsim.filtering.density import Density, as_run, local, retract
@@ -31,6 +32,12 @@ Linearisation = Literal["differences", "derivatives"]
 
 _STEP_PER_STD = 0.5
 _IMPACT_SHARE = 0.2  # of the jump in velocity: how well rigid contact laws predict real impacts
+_BALL_SPIN_SHARE = 1.0 / 3.0
+"""Of the jump in spin of a ball, about each axis: how rough that is what it struck is not known.
+
+The law gives it the ball's own friction; if the true one is anything from none to that, the jump is off by 1 / sqrt(3)
+of itself in the root mean square, here shared out over three axes.
+"""
 _STEP_MIN, _STEP_MAX = 1e-4, 0.1  # of a tangent coordinate (m, rad, m/s, rad/s, transformed parameter)
 
 
@@ -155,7 +162,8 @@ def _predict_class(
         mean, touched = advance_class(model, rows.states, natural, model_index, library, surroundings, dt_s)
     noise = model.process_noise(rows.states, natural[:, : len(model.parameter_names)], dt_s) * noise_scale.unsqueeze(-1)
     covariance = add_white_acceleration(carry(rows.covariance, slope), noise, dt_s)
-    torch.diagonal(covariance, dim1=1, dim2=2)[:, :TANGENT_DIM].add_(_impact_noise(rows, mean, touched, dt_s))
+    ball = (library.shape_index.index_select(0, model_index) == SPHERE) & model.stands  # it rolls
+    torch.diagonal(covariance, dim1=1, dim2=2)[:, :TANGENT_DIM].add_(_impact_noise(rows, mean, touched, ball, dt_s))
     return Density(mean, rows.parameters, covariance), touched
 
 
@@ -229,13 +237,14 @@ def _differences(
 
 
 def _impact_noise(
-    before: Density, after: ObjectStates, touched: Bool[Tensor, " n"], dt_s: float
+    before: Density, after: ObjectStates, touched: Bool[Tensor, " n"], ball: Bool[Tensor, " n"], dt_s: float
 ) -> Float[Tensor, "n 12"]:
     """Return the variances that an impact adds: a share of the jump in velocity beyond what weight alone does."""
     jump = (after.linear_velocity - before.states.linear_velocity).norm(dim=-1) - 2.0 * GRAVITY_M_S2 * dt_s
     spin = (after.angular_velocity - before.states.angular_velocity).norm(dim=-1)
     linear = (_IMPACT_SHARE * jump.clamp_min(0.0)) ** 2 * touched
-    angular = (_IMPACT_SHARE * spin) ** 2 * touched * (jump > 0.0)
+    share = torch.where(ball, _BALL_SPIN_SHARE, _IMPACT_SHARE * (jump > 0.0))
+    angular = (share * spin) ** 2 * touched
     both = torch.stack([linear, angular], dim=-1).repeat_interleave(3, dim=-1)
     return torch.cat([both * (0.5 * dt_s) ** 2, both], dim=-1)
 

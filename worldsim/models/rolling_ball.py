@@ -13,7 +13,7 @@ from worldsim.types.states import ObjectStates
 
 _FLOOR_GAP_SHARE = 0.1  # within a tenth of its radius of the floor it rolls
 _BOUNCE_M_S = 0.5  # slower than this, up or down, it has stopped bouncing
-_SPIN_PSD = 2.0  # rad^2/s^3: what bumps in the floor, and what else it touches, do to its turning
+_SPIN_PSD = 0.02  # rad^2/s^3: what bumps in the floor do to its turning; a table's ball at rest or rolling has less
 _TINY = 1e-9  # m/s
 _SPIN_SHARE = 2.5  # m r^2 over a solid sphere's moment: friction turns it by so much more than it drives it on
 
@@ -57,8 +57,11 @@ class RollingBall(ObjectModel):
         rolling = torch.linalg.cross(up, velocity - slip * (1.0 - gripped), dim=-1) / radius.unsqueeze(-1)
         rolling = rolling + state.angular_velocity * up
         spin = rolling * share + state.angular_velocity * (1.0 - share)
-        # friction acts through the step: its own half of the change is not yet there when the step begins
-        moved = advance(state, velocity - 0.5 * pulled, spin + (state.angular_velocity - spin) * (0.5 * share), dt_s)
+        # friction acts until it rolls: on the average over that time, half of the change is not yet there
+        early = 0.5 * torch.minimum(size / ((1.0 + _SPIN_SHARE) * most + _TINY), torch.ones_like(size))
+        moved = advance(
+            state, velocity - early * pulled, spin + (state.angular_velocity - spin) * (early * share), dt_s
+        )
         return ObjectStates(moved.position, moved.orientation_xyzw, velocity, spin, state.extent_m)
 
     def _slip(self, state: ObjectStates, up: Float[Tensor, "N 3"], radius: Float[Tensor, " N"]) -> Float[Tensor, "N 3"]:
