@@ -38,7 +38,7 @@ class LoopSettings:
         alarm_threshold_nats: the e-detector's log W above which an alarm is raised. If the model of an object is
             right, the mean time to a false alarm is at least exp(threshold) of its frames.
         impact_threshold_nats: log likelihood ratio above which two bodies that met did what no two bodies do. If the
-            law of impact holds, an impact is taken for such a one with a probability of at most exp(-threshold).
+            law of impact holds, an impact is taken for such a one with a probability of at most exp(-threshold): 1e-3.
         unknown_threshold_nats: log evidence of the generic model over every loaded one above which a new object is
             taken for unknown when it is first looked at: a single test an object, so its limit is lower.
         confirm_existence: existence probability that an object needs before it can alarm.
@@ -71,7 +71,7 @@ class LoopSettings:
 
     surprise: bool = True
     alarm_threshold_nats: float = 24.0
-    impact_threshold_nats: float = 9.2
+    impact_threshold_nats: float = 6.91
     unknown_threshold_nats: float = 14.0
     confirm_existence: float = 0.97
     settle_frames: int = 4
