@@ -54,11 +54,11 @@ def test_composition_is_told_beside_what_was_learned_there_and_nothing():
 @pytest.mark.slow
 def test_who_moves_in_a_park_is_learned_published_and_known_to_the_next_run(tmp_path):
     url, calm = f"sqlite:///{tmp_path}/park.db", (("people", 1), ("balls", 0), ("duration_s", 9.0))
-    learn_job(LearningJob("Park", "random", 0, 160, 0, _registry(url), calm))
+    learn_job(LearningJob("Park", "random", 0, 160, 0, registry=_registry(url), scenario_arguments=calm))
     learned = {card.model_id: card for card in generic_registry(url).cards() if card.model_id != GENERIC_CARD}
     assert learned
     assert any(card.shape.extent_m[2] > 1.4 for card in learned.values())  # somebody who walks
-    learn_job(LearningJob("Park", "random", 1, 160, 0, url, calm))
+    learn_job(LearningJob("Park", "random", 1, 160, 0, registry=url, scenario_arguments=calm))
     again = {card.model_id for card in generic_registry(url).cards() if card.model_id != GENERIC_CARD}
     assert set(learned) <= again
 

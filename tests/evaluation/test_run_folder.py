@@ -31,7 +31,7 @@ def test_a_run_says_what_it_was_and_how_it_ended(tmp_path):
     assert content["status"] == "finished"
     assert content["seconds"] >= 0.0
     assert content["versions"]["torch"]
-    assert set(content["machine"]) == {"system", "processor", "architecture", "cores"}
+    assert set(content["machine"]) == {"system", "processor", "architecture", "cores", "pages"}
 
 
 def test_a_run_that_breaks_off_says_why(tmp_path):
