@@ -44,10 +44,11 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
     active = able & (worked_on | new) if state.frames % _SLEEPING_PAIRS_EVERY else able
     slots = np.flatnonzero(known)
     belief = state.belief
+    extent = belief.extent_m.cpu().numpy()
     pairs, gap = candidate_pairs(
         belief.position.cpu().numpy()[slots],
         belief.orientation_xyzw.cpu().numpy()[slots],
-        belief.extent_m.cpu().numpy()[slots],
+        extent[slots],
         active[slots],
         max(i.reach_m for _, i in due),
     )
@@ -55,7 +56,8 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
     std = _position_std_m(state)
     grip = _grip(state) if state.own_slot is not None and state.hold > 0.0 else None
     links = _links(state, slots, able) if any(i.reads_links for _, i in due) else None
-    room = _rooms(state, slots) if any(i.reads_rooms for _, i in due) else None
+    room = _rooms(state, slots, extent[slots].prod(axis=1)) if any(i.reads_rooms for _, i in due) else None
+    searched, searched_new = _by_id(state, active), _by_id(state, new)
     evidence = []
     for kind, interaction in due:
         near = pairs[gap < interaction.reach_m]
@@ -65,7 +67,7 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
         if interaction.directed:
             near = np.concatenate([near, near[:, ::-1]])
         if interaction.nests:
-            edges = np.sort(belief.extent_m.cpu().numpy(), axis=1)
+            edges = np.sort(extent, axis=1)
             near = near[(edges[near[:, 1]] < edges[near[:, 0]]).all(axis=1)]
         ids = state.ids[near].reshape(-1, 2)
         if not interaction.directed:
@@ -80,8 +82,8 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
         if room is not None and interaction.reads_rooms:
             nested, walled = (torch.from_numpy(of).to(state.device) for of in nesting(room, near[order]))
             frame = replace(frame, nested=nested, walled=walled)
-        looked = active if standing or interaction.reads_motion else new & active
-        evidence.append(Evidence(kind, interaction, ids[order], frame, _by_id(state, looked)))
+        looked = searched if standing or interaction.reads_motion else searched_new
+        evidence.append(Evidence(kind, interaction, ids[order], frame, looked))
     state.edges = infer(state.edges, evidence)
 
 
@@ -107,10 +109,11 @@ def _links(
     return found[0], found[1]
 
 
-def _rooms(state: EngineState, slots: Int[np.ndarray, " N"]) -> Int[np.ndarray, " C"] | None:
+def _rooms(
+    state: EngineState, slots: Int[np.ndarray, " N"], volume: Float[np.ndarray, " N"]
+) -> Int[np.ndarray, " C"] | None:
     """Return the slot of what each thing lies in, by the edges of kinds that nest; None where none may hold."""
     kinds = [k for k, i in enumerate(state.interactions) if i.nests]
-    volume = state.belief.extent_m.cpu().numpy()[slots].prod(axis=1)
     room = rooms(state.edges, kinds, state.ids[slots], volume)
     held = room != NOWHERE
     if not held.any():

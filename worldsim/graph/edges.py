@@ -53,6 +53,30 @@ class EdgeTable:
         return edge_keys(self.source, self.target, self.kind)
 
 
+def rows_linked(
+    table: EdgeTable, kinds: Sequence[int], object_id: Int[np.ndarray, " N"], above: float
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Return the rows (source, target) among N things that edges of some kinds link; O(E log N + N).
+
+    Args:
+        table: the edges.
+        kinds: by their number in the table.
+        object_id: [N] of the things, all different; edges to others are left out.
+        above: log-odds above which an edge counts.
+    """
+    likely = np.flatnonzero(table.log_odds > above)
+    linking = likely[np.isin(table.kind[likely], np.asarray(kinds, dtype=np.int64))]
+    if len(linking) == 0 or len(object_id) == 0:
+        return linking[:0], linking[:0]
+    order = np.argsort(object_id, kind="stable")
+    source, target = (
+        order[np.searchsorted(object_id, ids, sorter=order).clip(max=len(order) - 1)]
+        for ids in (table.source[linking], table.target[linking])
+    )
+    known = (object_id[source] == table.source[linking]) & (object_id[target] == table.target[linking])
+    return source[known], target[known]
+
+
 def edge_keys(
     source: Int[np.ndarray, " E"], target: Int[np.ndarray, " E"], kind: Int[np.ndarray, " E"]
 ) -> Int[np.ndarray, " E"]:

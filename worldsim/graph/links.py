@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from worldsim.graph.edges import EdgeTable
+from worldsim.graph.edges import EdgeTable, rows_linked
 
 LEAST_LOG_ODDS = -1.5
 """Of an edge that links, 0.18: a doubt whether two are linked is no proof that they are not."""
@@ -29,17 +29,10 @@ def clusters(
         movable: [N].
     """
     count = len(object_id)
-    likely = np.flatnonzero(table.log_odds > LEAST_LOG_ODDS)
-    linking = likely[np.isin(table.kind[likely], np.asarray(kinds, dtype=np.int64))]
-    if len(linking) == 0:
+    first, second = rows_linked(table, kinds, object_id, LEAST_LOG_ODDS)
+    if len(first) == 0:
         return np.arange(count)
-    order = np.argsort(object_id, kind="stable")
-    known = np.ones(len(linking), dtype=bool)
-    ends = []
-    for ids in (table.source[linking], table.target[linking]):
-        row = order[np.searchsorted(object_id, ids, sorter=order).clip(max=count - 1)]
-        known &= (object_id[row] == ids) & movable[row]
-        ends.append(row)
-    first, second = (row[known] for row in ends)
+    both = movable[first] & movable[second]
+    first, second = first[both], second[both]
     graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

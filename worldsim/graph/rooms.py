@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from worldsim.graph.edges import EdgeTable
+from worldsim.graph.edges import EdgeTable, rows_linked
 
 NOWHERE = -1
 """The room of what lies in nothing."""
@@ -27,18 +27,7 @@ def rooms(
         volume: [N] of the things, in any unit.
     """
     room = np.full(len(object_id), NOWHERE, dtype=np.int64)
-    likely = np.flatnonzero(table.log_odds > 0.0)
-    holding = likely[np.isin(table.kind[likely], np.asarray(kinds, dtype=np.int64))]
-    if len(holding) == 0 or len(object_id) == 0:
-        return room
-    order = np.argsort(object_id, kind="stable")
-    known = np.ones(len(holding), dtype=bool)
-    ends = []
-    for ids in (table.source[holding], table.target[holding]):
-        row = order[np.searchsorted(object_id, ids, sorter=order).clip(max=len(object_id) - 1)]
-        known &= object_id[row] == ids
-        ends.append(row)
-    source, target = (row[known] for row in ends)
+    source, target = rows_linked(table, kinds, object_id, 0.0)
     largest_first = np.lexsort((source, -volume[source]))
     room[target[largest_first]] = source[largest_first]
     return room

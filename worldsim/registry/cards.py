@@ -157,11 +157,24 @@ def dump_card(card: ModelCard) -> str:
     Raises:
         CardError: the card holds what JSON cannot.
     """
+    return one_line(_as_mapping(card), card.model_id)
+
+
+def one_line(card: Mapping[str, Any], model_id: object) -> str:
+    """Return a card of any sort as one line of JSON.
+
+    Args:
+        card: its fields.
+        model_id: what an error names it by.
+
+    Raises:
+        CardError: the card holds what JSON cannot.
+    """
     try:
-        text = json.dumps(_as_mapping(card), allow_nan=False, separators=(",", ":"), default=_plain)
+        text = json.dumps(card, allow_nan=False, separators=(",", ":"), default=_plain)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise CardError(f"card {_short(card.model_id)}: {error}. A card holds finite numbers and text only.") from error
+        raise CardError(f"card {_short(model_id)}: {error}. A card holds finite numbers and text only.") from error
     return text
 
 

@@ -23,6 +23,7 @@ from worldsim.registry.cards import (
     Text,
     Word,
     explain,
+    one_line,
 )
 from worldsim.types.card import Evidence
 from worldsim.types.interaction_card import ClassPair, InteractionCard
@@ -161,13 +162,7 @@ def dump_interaction(card: InteractionCard) -> str:
     Raises:
         CardError: the card holds what JSON cannot.
     """
-    try:
-        text = json.dumps(_as_mapping(card), allow_nan=False, separators=(",", ":"))
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        named = ascii(card.model_id)[:80]
-        raise CardError(f"card {named}: {error}. A card holds finite numbers and text only.") from error
-    return text
+    return one_line(_as_mapping(card), card.model_id)
 
 
 def interaction_from_json(text: str | bytes) -> InteractionCard:
