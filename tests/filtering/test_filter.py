@@ -11,6 +11,7 @@ from scipy import stats
 
 from tests.models.cards import model_of
 from worldsim.errors import CardError
+from worldsim.filtering import blocks
 from worldsim.filtering.correct import correct, innovation
 from worldsim.filtering.density import Density, as_run
 from worldsim.filtering.library import LoadedModels
@@ -129,6 +130,27 @@ def test_rows_side_by_side_are_predicted_as_scattered_ones_are() -> None:
     mixed = predict(density.select(torch.tensor(order)), np.array([0, 1, 0, 1]), library, around, one, DT_S).density
     assert torch.equal(mixed.covariance[order], together.covariance)
     assert torch.equal(mixed.states.position[order], together.states.position)
+
+
+@pytest.mark.parametrize("scattered", [False, True])
+def test_classes_predicted_in_blocks_side_by_side_are_as_in_one_go(
+    scattered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = library_of("person", "generic", std=0.1)
+    position = np.random.default_rng(0).normal(size=(40, 3))
+    density = density_of(library, 0, position, 0.02 * np.eye(12) + 0.01)
+    around, one = Surroundings.empty(density.states.position), torch.ones(40, dtype=DTYPE)
+    models = np.repeat([0, 1], [15, 25])
+    models = np.random.default_rng(1).permutation(models) if scattered else models
+    before = density.covariance.clone()
+    awake = np.setdiff1d(np.arange(40), [3, 30])  # whoever is not to be advanced stays
+    whole = predict(density, models, library, around, one, DT_S, rows=awake).density
+    monkeypatch.setattr(blocks, "_BLOCK_BYTES", 8 * DTYPE.itemsize)
+    parts = predict(density, models, library, around, one, DT_S, rows=awake).density
+    assert torch.equal(parts.covariance, whole.covariance)
+    assert torch.equal(parts.states.position, whole.states.position)
+    assert torch.equal(parts.covariance[[3, 30]], before[[3, 30]])
+    assert torch.equal(density.covariance, before)
 
 
 @pytest.mark.parametrize(

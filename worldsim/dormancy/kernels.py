@@ -118,8 +118,7 @@ def claim(
             for ahead in range(p, min(p + _AHEAD, len(which))):
                 i, row = which[ahead], rows[ahead]
                 touched += position[i, 0] + orientation[i, 0] + look[i, 0]
-                for axis in range(6):
-                    touched += covariance[i, axis, axis]
+                touched += covariance[i, 0, 0] + covariance[i, 1, 1] + covariance[i, 3, 3] + covariance[i, 4, 4]
                 for column in range(0, packed.shape[1], _LINE):
                     touched += packed[row, column]
                 touched += packed[row, packed.shape[1] - 1]  # rows do not begin where lines do

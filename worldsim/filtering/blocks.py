@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import numpy as np
 import torch
+from jaxtyping import Int
 
 # for each element of a row: 5,120 rows of float32. Of 10,000 rows, halves take two thirds of the time of fifths
 _BLOCK_BYTES = 20 * 1024
@@ -25,9 +27,36 @@ def each_block(rows: int, device: torch.device, dtype: torch.dtype, work: Callab
 
     What a block writes must be its own.
     """
-    blocks = max(-(-rows * dtype.itemsize // _BLOCK_BYTES), 1) if device.type == "cpu" else 1
+    blocks = _blocks(rows, device, dtype)
     bounds = [rows * k // blocks for k in range(blocks + 1)]
     return side_by_side(work, [slice(a, b) for a, b in itertools.pairwise(bounds)])
+
+
+def each_of(
+    groups: Sequence[Int[np.ndarray, " n"]],
+    device: torch.device,
+    dtype: torch.dtype,
+    work: Callable[[int, Int[np.ndarray, " m"]], object],
+) -> None:
+    """Call ``work(k, rows)`` for the rows of the k-th group, all of a group at once or, where it is long, in blocks.
+
+    Groups are worked on side by side as blocks of one would be: where they are long enough all together. What a call
+    writes must be its own.
+    """
+    parts = [
+        (k, part) for k, rows in enumerate(groups) for part in np.array_split(rows, _blocks(len(rows), device, dtype))
+    ]
+    if _blocks(sum(map(len, groups)), device, dtype) > 1:
+        parts.sort(key=lambda part: -len(part[1]))  # the longest first: the last one to end is then a short one
+        side_by_side(lambda part: work(*part), parts)
+    else:
+        for part in parts:
+            work(*part)
+
+
+def _blocks(rows: int, device: torch.device, dtype: torch.dtype) -> int:
+    """Return into how many blocks rows are split."""
+    return max(-(-rows * dtype.itemsize // _BLOCK_BYTES), 1) if device.type == "cpu" else 1
 
 
 def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:

@@ -49,8 +49,12 @@ class Density:
         """Return the rows from `start` to `end`, as views."""
         return self.select(slice(start, end))
 
-    def copy(self) -> Density:
-        """Return the same rows in tensors of their own."""
+    def copy(self, but: Int[np.ndarray, " n"] | None = None) -> Density:
+        """Return the same rows in tensors of their own.
+
+        Args:
+            but: rows whose covariance will be written anyway, and may hold anything until then; none where None.
+        """
         s = self.states
         states = ObjectStates(
             s.position.clone(),
@@ -59,7 +63,15 @@ class Density:
             s.angular_velocity.clone(),
             s.extent_m.clone(),
         )
-        return Density(states, self.parameters.clone(), self.covariance.clone())
+        return Density(states, self.parameters.clone(), self._covariance_but(but))
+
+    def _covariance_but(self, but: Int[np.ndarray, " n"] | None) -> Float[Tensor, "N X X"]:
+        if but is None or 2 * len(but) < len(self):  # row by row costs more than it saves
+            return self.covariance.clone()
+        copied = np.ones(len(self), dtype=bool)
+        copied[but] = False
+        rows = torch.as_tensor(np.flatnonzero(copied), device=self.covariance.device)
+        return torch.empty_like(self.covariance).index_copy_(0, rows, self.covariance.index_select(0, rows))
 
     def write(self, index: Int[Tensor, " n"] | slice, rows: Density) -> None:
         """Overwrite the rows at `index` by `rows`: of tensors that are nobody else's, such as a `copy`'s."""

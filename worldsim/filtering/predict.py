@@ -21,7 +21,7 @@ from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics import ContactBodies, resolve_contacts
 from worldsim.dynamics.geometry import SPHERE
 from worldsim.dynamics.motion import GRAVITY_M_S2
-from worldsim.filtering.blocks import each_block
+from worldsim.filtering.blocks import each_of
 from worldsim.filtering.density import Density, as_run, local, retract
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.surroundings import Surroundings
@@ -78,32 +78,33 @@ def predict(
         rows: [n] whom to advance, the others stay; all where None.
     """
     device = density.parameters.device
-    out = density.copy()
     touching = torch.zeros(len(density), dtype=torch.bool, device=device)
     rows = np.arange(len(density)) if rows is None else rows
-    for family, members in group_by_family(model_index[rows], library):
-        model = library.models[int(np.flatnonzero(library.family_index == family)[0])]
-        mine = rows[members]
+    families = group_by_family(model_index[rows], library)
+    models = [library.models[int(np.flatnonzero(library.family_index == family)[0])] for family, _ in families]
+    groups = [rows[members] for _, members in families]
+    out = density.copy(but=np.concatenate([[], *(g for g in groups if as_run(g) is None)]).astype(np.int64))
 
-        def ahead(part: slice, model: ObjectModel = model, mine: Int[np.ndarray, " m"] = mine) -> None:
-            index, run = torch.as_tensor(mine[part], device=device), as_run(mine[part])
-            end, touched = _predict_class(  # which overwrites the covariances that it is given
-                model,
-                density.select(index) if run is None else out.select(run),
-                torch.as_tensor(model_index[mine[part]], device=device),
-                library,
-                surroundings.select(index),
-                noise_scale.index_select(0, index),
-                dt_s,
-                linearisation,
-            )
-            if run is None:
-                out.write(index, end)
-            else:
-                out.write_mean(run, end)
-            touching.index_copy_(0, index, touched)
+    def ahead(k: int, mine: Int[np.ndarray, " m"]) -> None:
+        index, run = torch.as_tensor(mine, device=device), as_run(groups[k])
+        own = slice(int(mine[0]), int(mine[-1]) + 1)
+        end, touched = _predict_class(  # which overwrites the covariances that it is given
+            models[k],
+            density.select(index) if run is None else out.select(own),
+            torch.as_tensor(model_index[mine], device=device),
+            library,
+            surroundings.select(index),
+            noise_scale.index_select(0, index),
+            dt_s,
+            linearisation,
+        )
+        if run is None:
+            out.write(index, end)
+        else:
+            out.write_mean(own, end)
+        touching.index_copy_(0, index, touched)
 
-        each_block(len(mine), device, density.parameters.dtype, ahead)
+    each_of(groups, device, density.parameters.dtype, ahead)
     return Prediction(out, touching)
 
 
