@@ -110,14 +110,13 @@ def boxes(*position: tuple[float, float, float]) -> ObjectStates:
 def test_a_box_behind_a_box_is_not_in_view_and_one_beside_it_is() -> None:
     states = boxes((2.0, 0, 0), (4.0, 0, 0), (4.0, 3.0, 0))
     asked = torch.tensor([1, 2])
-    occluder = torch.tensor([True, False, False])
-    seen = visible(states, asked, occluder, torch.zeros(1, 3, dtype=DTYPE), torch.tensor([10.0], dtype=DTYPE))
+    seen = visible(states, asked, torch.tensor([0]), torch.zeros(1, 3, dtype=DTYPE), torch.tensor([10.0], dtype=DTYPE))
     assert seen.tolist() == [False, True]
 
 
 def test_nothing_is_in_view_beyond_the_range_and_all_is_without_viewpoints() -> None:
     states = boxes((4.0, 0, 0))
-    asked, nobody = torch.tensor([0]), torch.tensor([False])
+    asked, nobody = torch.tensor([0]), torch.tensor([], dtype=torch.int64)
     eye = torch.zeros(1, 3, dtype=DTYPE)
     assert visible(states, asked, nobody, eye, torch.tensor([3.0], dtype=DTYPE)).tolist() == [False]
     assert visible(states, asked, nobody, eye[:0], torch.zeros(0, dtype=DTYPE)).tolist() == [True]

@@ -21,6 +21,7 @@ from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
 from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.states import ObjectStates
+from worldsim.types.transfer import fetched, sent
 
 _WAKE_NIS = 27.9  # chi-square with 6 degrees of freedom: once in 10,000 frames by chance
 _WAKE_M, _WAKE_RAD = 0.05, 0.1  # a thing that has begun to move may be this far from where it slept
@@ -46,7 +47,8 @@ def correct_all(
     startled = ~awake & moves & (nis > _WAKE_NIS)
     fade = torch.where(awake, (nis / _FADE_FROM).clamp(1.0, _FADE_LIMIT), torch.ones_like(nis))
     residual, root = surprised.innovation.residual, surprised.innovation.root
-    odd = np.flatnonzero(((fade > 1.0) | startled).cpu().numpy())  # the few whose prior is widened first
+    wider, jumped = fetched(fade > 1.0, startled)
+    odd = np.flatnonzero(wider | jumped)  # the few whose prior is widened first
 
     def corrected(part: slice) -> None:
         mine = matched.rows(part)
@@ -75,7 +77,7 @@ def correct_all(
     state.belief = dataclasses.replace(belief, time_s=frame.time_s)
     _correct_attributes(state, matched, frame)
     _adapt_noise(state, matched, nis, predicted.touching[slots])
-    state.belief = lifecycle.awoken(state.belief, slots[startled])
+    state.belief = lifecycle.awoken(state.belief, state.index(matched.rows_on_host[jumped]))
     return learned
 
 
@@ -103,17 +105,10 @@ def own_states(state: EngineState, frame: Frame) -> ObjectStates:
     ego = frame.ego
     assert ego is not None
 
-    def row(array: np.ndarray) -> Tensor:
-        return torch.as_tensor(array, device=state.device).to(state.dtype).reshape(1, -1)
-
-    quaternions = row(ego.orientation_xyzw)
-    return ObjectStates(
-        row(ego.position),
-        quaternions / quaternions.norm(dim=-1, keepdim=True),
-        row(ego.linear_velocity),
-        row(ego.angular_velocity),
-        row(ego.extent_m),
-    )
+    told = (ego.position, ego.orientation_xyzw, ego.linear_velocity, ego.angular_velocity, ego.extent_m)
+    rows = sent(state.device, state.dtype, *(np.reshape(part, (1, -1)) for part in told))
+    position, quaternions, linear, angular, extent = rows
+    return ObjectStates(position, quaternions / quaternions.norm(dim=-1, keepdim=True), linear, angular, extent)
 
 
 def _correct_attributes(state: EngineState, matched: Matched, frame: Frame) -> None:

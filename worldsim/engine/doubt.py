@@ -72,9 +72,8 @@ def alarmed_ids(state: EngineState, now_s: float) -> tuple[int, ...]:
 
 def _alarming(state: EngineState, now_s: float) -> Bool[np.ndarray, " C"]:
     loop = state.settings.loop
-    value = state.belief.log_e_value.cpu().numpy()
-    sure = state.belief.existence.cpu().numpy() > loop.confirm_existence
-    up = state.alive & state.ledger.settled & sure & (value > loop.alarm_threshold_nats)
+    value, existence = state.on_host("log_e_value", "existence")
+    up = state.alive & state.ledger.settled & (existence > loop.confirm_existence) & (value > loop.alarm_threshold_nats)
     up &= np.isnan(state.ledger.learning_since_s)
     busy = {*state.trials, *state.waiting}
     if state.own_id is not None:
@@ -88,7 +87,7 @@ def _strange(state: EngineState) -> Bool[np.ndarray, " C"]:
     loop, ledger, broad = state.settings.loop, state.ledger, state.broad
     seen = np.maximum(ledger.hits, 1)
     moves = (ledger.speed_max > _STRANGER_SPEED_M_S) & (ledger.still_sum / seen < _STRANGER_STILL)
-    sure = state.belief.existence.cpu().numpy() > loop.confirm_existence
+    sure = state.on_host("existence")[0] > loop.confirm_existence
     found = state.awake & ledger.settled & sure & moves & (ledger.hits >= loop.learn_min_frames)
     found &= broad[np.where(state.alive, state.model_index, 0)] & np.isnan(ledger.learning_since_s)
     asked = {*state.trials, *state.waiting, *state.verdict_s}

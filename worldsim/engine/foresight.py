@@ -175,7 +175,7 @@ def _with_neighbours(
 ) -> Int[np.ndarray, " k"]:
     """Return the wanted movers and those that they respond to, directly or through others."""
     mask = np.isin(np.arange(state.belief.capacity), movers)
-    nearest, known = stimuli.nearest_mover(state.belief.position, mask, state.alive)
+    nearest, known = stimuli.nearest_mover(state.belief.position, mask, state.belief.alive)
     near, ok = nearest.cpu().numpy(), known.cpu().numpy()
     chosen = set(wanted.tolist())
     frontier = list(chosen)
@@ -192,7 +192,7 @@ def _sample(
 ) -> Futures:
     density = density_of(state.belief)
     mask = np.isin(np.arange(state.belief.capacity), movers)
-    nearest, known = stimuli.nearest_mover(state.belief.position, mask, state.alive)
+    nearest, known = stimuli.nearest_mover(state.belief.position, mask, state.belief.alive)
     rows = state.index(movers)
     place = np.zeros(state.belief.capacity, dtype=np.int64)
     place[movers] = np.arange(len(movers))

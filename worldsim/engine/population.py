@@ -17,6 +17,7 @@ from worldsim.inference import lifecycle
 from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
 from worldsim.types.record import CHANNELS, Channel, EventKind
+from worldsim.types.transfer import fetched
 
 _LOST_M = 1e4  # a belief as wide as this has run away: nothing that is seen can be matched with it
 _REST_M_S, _REST_RAD_S = 0.06, 0.25
@@ -39,18 +40,20 @@ def update_existence(state: EngineState, matched: Matched, surprised: Surprised)
 
 def watch(state: EngineState, matched: Matched, dt_s: float) -> None:
     """Count hits and fold the frame into the motion statistics; advance the quiet counters."""
-    slots = matched.slots.cpu().numpy()
-    belief = state.belief
-    velocity = belief.linear_velocity[matched.slots].cpu().numpy().copy()
-    spin = belief.angular_velocity[matched.slots].cpu().numpy()
-    bottom = (belief.position[matched.slots, 2] - 0.5 * belief.extent_m[matched.slots, 2]).cpu().numpy()
+    slots, belief = matched.rows_on_host, state.belief
+    velocity, spin, bottom, fallen = fetched(
+        belief.linear_velocity[matched.slots],
+        belief.angular_velocity[matched.slots],
+        belief.position[matched.slots, 2] - 0.5 * belief.extent_m[matched.slots, 2],
+        _fallen(state, matched, dt_s),
+    )
     state.ledger.watch(slots, velocity, bottom, dt_s)
-    velocity[:, 2] = np.minimum(np.abs(velocity[:, 2]), _fallen(state, matched, dt_s))
+    velocity = np.column_stack([velocity[:, :2], np.minimum(np.abs(velocity[:, 2]), fallen)])
     calm = (np.linalg.norm(velocity, axis=1) < _REST_M_S) & (np.linalg.norm(spin, axis=1) < _REST_RAD_S)
     state.ledger.quiet[slots] = np.where(calm, state.ledger.quiet[slots] + 1, 0)
 
 
-def _fallen(state: EngineState, matched: Matched, dt_s: float) -> Float[np.ndarray, " n"]:
+def _fallen(state: EngineState, matched: Matched, dt_s: float) -> Float[Tensor, " n"]:
     """Return how fast each matched object has gone up or down since the last frame, m/s.
 
     What lies on the floor a few millimetres too high, by its believed size, is expected to fall them in every frame
@@ -58,18 +61,20 @@ def _fallen(state: EngineState, matched: Matched, dt_s: float) -> Float[np.ndarr
     """
     now = state.belief.position
     if state.before is None or len(state.before) < len(now):
-        return np.full(len(matched.slots), np.inf)
+        return torch.full_like(now[matched.slots, 2], torch.inf)
     change = now[matched.slots, 2] - state.before.position[matched.slots, 2]
-    return np.asarray(change.abs().cpu().numpy() / dt_s)
+    return change.abs() / dt_s
 
 
 def bury(state: EngineState) -> Int[np.ndarray, " n"]:
     """Drop objects that have all but ceased to exist, or that may be anywhere at all; return their ids."""
     loop = state.settings.loop
-    unseen_s = state.belief.time_s - state.belief.last_seen_s.cpu().numpy()
-    gone = state.belief.existence.cpu().numpy() < loop.death_existence
-    gone |= ~state.ledger.settled & (unseen_s > loop.tentative_s)
-    variance = torch.diagonal(state.belief.joint_covariance, dim1=1, dim2=2)[:, :3].amax(-1).cpu().numpy()
+    belief = state.belief
+    last_seen_s, existence, variance = fetched(
+        belief.last_seen_s, belief.existence, torch.diagonal(belief.joint_covariance, dim1=1, dim2=2)[:, :3].amax(-1)
+    )
+    gone = existence < loop.death_existence
+    gone |= ~state.ledger.settled & (belief.time_s - last_seen_s > loop.tentative_s)
     lost = ~(variance < _LOST_M**2)
     if state.own_slot is not None:
         lost[state.own_slot] = False

@@ -43,11 +43,10 @@ def infer_graph(state: EngineState, dt_s: float) -> None:
     worked_on[: len(state.deferred)] &= ~state.deferred
     active = able & (worked_on | new) if state.frames % _SLEEPING_PAIRS_EVERY else able
     slots = np.flatnonzero(known)
-    belief = state.belief
-    extent = belief.extent_m.cpu().numpy()
+    position, turn, extent = state.on_host("position", "orientation_xyzw", "extent_m")
     pairs, gap = candidate_pairs(
-        belief.position.cpu().numpy()[slots],
-        belief.orientation_xyzw.cpu().numpy()[slots],
+        position[slots],
+        turn[slots],
         extent[slots],
         active[slots],
         max(i.reach_m for _, i in due),
@@ -141,7 +140,7 @@ def _frame(
     std: Float[Tensor, " C"],
     grip: Float[np.ndarray, "3"] | None,
 ) -> PairFrame:
-    source, target = state.index(pairs[:, 0]), state.index(pairs[:, 1])
+    source, target = state.indices(pairs[:, 0], pairs[:, 1])
     now, before = state.belief.states, state.before
     assert before is not None
     return PairFrame(
@@ -174,7 +173,7 @@ def _told(
         mine = np.flatnonzero(pairs[:, 0] == state.own_slot)
         if grip is not None:
             mine = mine[state.passive[state.model_index[pairs[mine, 1]]]]
-            away = np.linalg.norm(state.belief.position.cpu().numpy()[pairs[mine, 1]] - grip, axis=1)
+            away = np.linalg.norm(state.on_host("position")[0][pairs[mine, 1]] - grip, axis=1)
             mine = mine[away == away.min()] if len(mine) else mine
         told[mine] = state.hold
     return torch.as_tensor(told, dtype=state.dtype, device=state.device)

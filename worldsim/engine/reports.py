@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,6 +18,7 @@ from worldsim.filtering.correct import POSE_DIM
 from worldsim.inference.observe import Frame
 from worldsim.types.graph import InteractionGraph
 from worldsim.types.record import CHANNELS, Association, Predictions, StepRecord, SurpriseReport
+from worldsim.types.transfer import fetched
 
 
 def note_action(state: EngineState, action: Float[np.ndarray, " U"] | None) -> None:
@@ -46,26 +48,33 @@ def draft(
 ) -> StepRecord:
     """Return the record of the filter's round; graph, events and hypotheses come in `finish`."""
     slots = np.flatnonzero(state.alive & (state.ids >= 0))
-    row = state.index(slots)
     ids = state.ids[slots].copy()
-    density = predicted.poses
-    covariance = density.covariance.cpu().numpy()
+    prior, pose = predicted.poses, surprised.pose
+    covariance, position, orientation, innovation, *told = fetched(  # in one transfer
+        prior.covariance,
+        prior.states.position,
+        prior.states.orientation_xyzw,
+        surprised.innovation.covariance,
+        gained[state.index(slots)],
+        predicted.touching[matched.slots],
+        pose.position_nats,
+        pose.rotation_nats,
+        surprised.appearance_nats,
+        pose.excess_nats + surprised.appearance_excess_nats,
+        surprised.innovation.nis,
+        state.belief.log_e_value,
+    )
     place = np.full(state.belief.capacity, -1)
     place[slots] = np.arange(len(slots))
-    hit = place[matched.slots.cpu().numpy()]
-    covariance[hit] = surprised.innovation.covariance.cpu().numpy()
+    hit = place[matched.rows_on_host]
+    covariance[hit] = innovation
     detection = matched.detection[slots]
     source = np.where(detection >= 0, frame.source_index[detection.clip(0)] if len(frame.source_index) else -1, -1)
     return StepRecord(
         frame.time_s,
-        Predictions(
-            ids,
-            density.states.position.cpu().numpy().copy(),
-            density.states.orientation_xyzw.cpu().numpy().copy(),
-            covariance,
-        ),
+        Predictions(ids, position.copy(), orientation.copy(), covariance),
         Association(ids, source, matched.visible[slots], frame.source_index[matched.unassigned]),
-        _surprise_report(state, slots, hit, predicted, matched, surprised, gained[row].cpu().numpy()),
+        _surprise_report(state, slots, hit, matched, told),
         InteractionGraph.empty(),
         deferred=tuple(state.ids[state.deferred].tolist()),
     )
@@ -75,25 +84,29 @@ def _surprise_report(
     state: EngineState,
     slots: Int[np.ndarray, " N"],
     hit: Int[np.ndarray, " n"],
-    predicted: Predicted,
     matched: Matched,
-    surprised: Surprised,
-    gained: Float[np.ndarray, " N"],
+    told: Sequence[np.ndarray],
 ) -> SurpriseReport:
+    """Return the report on N objects, of which n were seen.
+
+    Args:
+        state: of the step.
+        slots: of the N objects; hit: [n] which of them were seen.
+        matched: who was seen.
+        told: [N] what was learned of each; [n] whether it touched something, surprise of position, of rotation and of
+            size and look, its excess, NIS; [C] e-values.
+    """
     n = len(slots)
     nats, excess, nis = np.zeros((n, len(CHANNELS))), np.zeros(n), np.full(n, np.nan)
-    touching = predicted.touching[matched.slots].cpu().numpy()
-    position, rotation = surprised.pose.position_nats.cpu().numpy(), surprised.pose.rotation_nats.cpu().numpy()
+    gained, touching, position, rotation, appearance, beyond, normalised, e_value = told
     nats[hit, 1] = np.where(touching, 0.0, position)
     nats[hit, 2] = np.where(touching, 0.0, rotation)
     nats[hit, 3] = np.where(touching, position + rotation, 0.0)
-    nats[hit, 4] = surprised.appearance_nats.cpu().numpy()
+    nats[hit, 4] = appearance
     missed = matched.visible[slots]
     missed[hit] = False
     nats[missed, 0] = -np.log1p(-state.settings.sensor.detection_probability)
-    excess[hit] = (surprised.pose.excess_nats + surprised.appearance_excess_nats).cpu().numpy()
-    nis[hit] = surprised.innovation.nis.cpu().numpy()
-    value = state.belief.log_e_value.cpu().numpy()[slots]
+    excess[hit], nis[hit], value = beyond, normalised, e_value[slots]
     threshold = state.settings.loop.alarm_threshold_nats
     return SurpriseReport(state.ids[slots].copy(), nats, excess, gained, nis, np.full(n, POSE_DIM), value, threshold)
 

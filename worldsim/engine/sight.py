@@ -11,6 +11,7 @@ from worldsim.engine.state import EngineState
 from worldsim.inference.observe import Frame
 from worldsim.inference.visibility import visible
 from worldsim.types.states import ObjectStates
+from worldsim.types.transfer import fetched
 
 _OCCLUDER_HEIGHT_M = 0.5
 
@@ -19,15 +20,17 @@ def in_view(
     state: EngineState, states: ObjectStates, slots: Int[np.ndarray, " n"], frame: Frame
 ) -> Bool[np.ndarray, " n"]:
     """Return which of the objects in `slots` some sensor should see, by the predicted `states` of all slots."""
-    belief = state.belief
-    fixture = belief.alive & ~belief.awake & (belief.extent_m[:, 2] > _OCCLUDER_HEIGHT_M)
+    alive, awake, extent = state.on_host("alive", "awake", "extent_m")
+    fixtures = np.flatnonzero(alive & ~awake & (extent[:, 2] > _OCCLUDER_HEIGHT_M))
     row = state.index(slots)
-    points = states.position.index_select(0, row).cpu().numpy()
-    rows = between(state.dormant, points, frame.viewpoint.cpu().numpy(), _OCCLUDER_HEIGHT_M)
+    rows = fixtures[:0]
+    if len(state.dormant):
+        points, eyes = fetched(states.position.index_select(0, row), frame.viewpoint)
+        rows = between(state.dormant, points, eyes, _OCCLUDER_HEIGHT_M)
     if len(rows):
         columns = state.dormant.columns
         names = ("position", "orientation_xyzw", "linear_velocity", "angular_velocity", "extent_m")
         tall = [torch.as_tensor(columns[f"belief.{name}"][rows], device=state.device) for name in names]
         states = ObjectStates(*(torch.cat([getattr(states, n), t]) for n, t in zip(names, tall, strict=True)))
-        fixture = torch.cat([fixture, fixture.new_ones(len(rows))])
-    return np.asarray(visible(states, row, fixture, frame.viewpoint, frame.range_m).cpu().numpy())
+        fixtures = np.concatenate([fixtures, state.belief.capacity + np.arange(len(rows))])
+    return np.asarray(fetched(visible(states, row, state.index(fixtures), frame.viewpoint, frame.range_m))[0])

@@ -28,6 +28,7 @@ from worldsim.inference.ledger import Ledger
 from worldsim.types.belief import WorldBelief
 from worldsim.types.record import Event, EventKind
 from worldsim.types.states import ObjectStates
+from worldsim.types.transfer import fetched, sent
 
 GENERIC_MODEL = "generic/unknown"
 STARTER_TAG = "starter"
@@ -134,34 +135,38 @@ class EngineState:
         """Return row numbers as an index tensor on the model's device."""
         return torch.as_tensor(np.ascontiguousarray(rows, dtype=np.int64), device=self.device)
 
-    def _host(self, name: str) -> np.ndarray:
-        """Return a field of the belief on the host: read once for each value that it takes, not at every use."""
-        now: Tensor = getattr(self.belief, name)
-        found = self.mirrors.get(name)
-        if found is None or found[0] is not now:
-            found = now, now.cpu().numpy()
-            self.mirrors[name] = found
-        return found[1]
+    def indices(self, *rows: Int[np.ndarray, "..."]) -> tuple[Int[Tensor, "..."], ...]:
+        """Return several sets of row numbers as index tensors, in one transfer."""
+        return sent(self.device, torch.int64, *(np.asarray(r, dtype=np.int64) for r in rows))
+
+    def on_host(self, *names: str) -> tuple[np.ndarray, ...]:
+        """Return fields of the belief on the host, to be read: each is fetched once for each value that it takes."""
+        now: dict[str, Tensor] = {name: getattr(self.belief, name) for name in names}
+        stale = [name for name in names if name not in self.mirrors or self.mirrors[name][0] is not now[name]]
+        for name, array in zip(stale, fetched(*(now[name] for name in stale)), strict=True):
+            self.mirrors[name] = now[name], array
+        return tuple(self.mirrors[name][1] for name in names)
 
     @property
     def alive(self) -> Bool[np.ndarray, " C"]:
         """Slots in use, on the host."""
-        return self._host("alive")
+        return self.on_host("alive")[0]
 
     @property
     def awake(self) -> Bool[np.ndarray, " C"]:
         """Slots in use and awake, on the host."""
-        return self._host("alive") & self._host("awake")
+        alive, awake = self.on_host("alive", "awake")
+        return np.asarray(alive & awake)
 
     @property
     def ids(self) -> Int[np.ndarray, " C"]:
         """Object ids by slot, on the host."""
-        return self._host("object_id")
+        return self.on_host("object_id")[0]
 
     @property
     def model_index(self) -> Int[np.ndarray, " C"]:
         """Model of each slot, on the host."""
-        return self._host("model_index")
+        return self.on_host("model_index")[0]
 
     @property
     def own_slot(self) -> int | None:

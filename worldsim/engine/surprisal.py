@@ -18,6 +18,7 @@ from worldsim.filtering.correct import Innovation, innovation
 from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
 from worldsim.inference.surprise import PoseSurprise, accumulate, appearance_surprisal, pose_surprise
+from worldsim.types.transfer import fetched
 
 _MANOEUVRE, _OUT_OF_THE_BLUE = 0.1, 1e-5  # probabilities a frame
 _PUSH_REACH_M = 0.5  # between hulls: somebody that near may push it, directly or through another thing
@@ -60,7 +61,7 @@ def _tensors(value: Innovation | PoseSurprise) -> list[Tensor]:
 def surprise(state: EngineState, predicted: Predicted, matched: Matched, frame: Frame) -> Surprised:
     """Weigh each match against the prediction, before anything is corrected."""
     sensor, belief, density = state.settings.sensor, state.belief, predicted.density
-    manoeuvre = _manoeuvre_probability(state, matched.slots)
+    manoeuvre = _manoeuvre_probability(state, matched.rows_on_host)
 
     def surprised(part: slice) -> Surprised:
         slots, which = matched.rows(part), matched.which[part]
@@ -78,16 +79,15 @@ def surprise(state: EngineState, predicted: Predicted, matched: Matched, frame: 
     return Surprised.cat(each_block(len(matched.slots), state.device, state.dtype, surprised))
 
 
-def _manoeuvre_probability(state: EngineState, slots: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+def _manoeuvre_probability(state: EngineState, mine: Int[np.ndarray, " n"]) -> Float[Tensor, " n"]:
     """Return how probable a jump is that no dynamics foresees: of a mover's own will, or by a mover beside it."""
-    belief, models, mine = state.belief, state.model_index, slots.cpu().numpy()
+    belief, models = state.belief, state.model_index
     willing = state.awake & state.library.moves[models] & ~state.passive[models]
     probability = np.where(willing[mine], _MANOEUVRE, _OUT_OF_THE_BLUE)
     movers, pushable = np.flatnonzero(willing), np.flatnonzero(state.library.moves[models[mine]] & ~willing[mine])
     if len(movers) and len(pushable):
         # by pairs that are near, not by all pairs: what it costs follows the crowding and not the square of the number
-        position = belief.position.cpu().numpy()
-        radius = 0.5 * belief.extent_m.norm(dim=-1).cpu().numpy()
+        position, radius = fetched(belief.position, 0.5 * belief.extent_m.norm(dim=-1))
         things = mine[pushable]
         row, near, distance = pairs_within(
             position[things], radius[things] + radius[movers].max() + _PUSH_REACH_M, position[movers]
@@ -101,15 +101,14 @@ def accumulate_surprise(
     state: EngineState, matched: Matched, surprised: Surprised, shares: Float[Tensor, "n channels"]
 ) -> None:
     """Feed the e-detectors of the recognised objects that are not under test, and blame the channels."""
-    slots = matched.slots.cpu().numpy()
-    pose = surprised.pose
+    slots, pose = matched.rows_on_host, surprised.pose
     ids = state.ids[slots]
     counts = state.ledger.settled[slots] & ~np.isin(ids, list(state.trials)) & ~state.broad[state.model_index[slots]]
     value = accumulate(
         state.belief.log_e_value[matched.slots], pose.log_e, torch.as_tensor(counts, device=state.device)
     )
     state.belief = slot_table.put(state.belief, matched.slots, log_e_value=value)
-    state.ledger.blame(slots, shares.cpu().numpy())
+    state.ledger.blame(slots, *fetched(shares))
 
 
 def excess_by_channel(predicted: Predicted, matched: Matched, surprised: Surprised) -> Float[Tensor, "n channels"]:

@@ -27,6 +27,7 @@ from worldsim.inference.observe import Frame
 from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.graph import InteractionKind
 from worldsim.types.states import ObjectStates
+from worldsim.types.transfer import fetched
 
 _GRIP_M, _GRIP_RAD = 4e-3, 1e-2  # play of a carried thing in its grip, a frame
 _GRIP_SPEED = 0.1
@@ -164,6 +165,7 @@ class Matched:
         detection: [C] index into the frame's usable detections, -1 where none.
         visible: [C]; unassigned: indices of unclaimed detections.
         slots, which: tensors of the matched slots and of their detections.
+        rows_on_host: the matched slots, on the host.
         run: the slots as a slice, None where they do not lie side by side.
     """
 
@@ -172,6 +174,7 @@ class Matched:
     unassigned: Int[np.ndarray, " n"]
     slots: Int[Tensor, " n"]
     which: Int[Tensor, " n"]
+    rows_on_host: Int[np.ndarray, " n"]
     run: slice | None
 
     def rows(self, part: slice) -> Int[Tensor, " m"] | slice:
@@ -187,11 +190,14 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
     candidate = state.alive.copy()
     if state.own_slot is not None:
         candidate[state.own_slot] = False
+    position, covariance, extent, appearance = fetched(
+        states.position, predicted.density.covariance[:, :3, :3], states.extent_m, belief.appearance
+    )
     detection = associate(
-        states.position.cpu().numpy(),
-        predicted.density.covariance[:, :3, :3].cpu().numpy(),
-        states.extent_m.cpu().numpy(),
-        belief.appearance.cpu().numpy(),
+        position,
+        covariance,
+        extent,
+        appearance,
         candidate,
         frame.detections,
         _manoeuvre(state, predicted.dt_s),
@@ -203,7 +209,8 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
     unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[detection >= 0])
     seen &= ~state.deferred  # nothing is made of it in this step, so it is no miss
     slots = np.flatnonzero((detection >= 0) & ~state.deferred)
-    return Matched(detection, seen, unassigned, state.index(slots), state.index(detection[slots]), as_run(slots))
+    of_slots, of_detections = state.indices(slots, detection[slots])
+    return Matched(detection, seen, unassigned, of_slots, of_detections, slots, as_run(slots))
 
 
 def _manoeuvre(state: EngineState, dt_s: float) -> Float[np.ndarray, " C"]:

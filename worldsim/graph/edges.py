@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from worldsim.contracts.interaction import EdgePrior, Interaction, PairFrame
 from worldsim.types.graph import InteractionGraph
+from worldsim.types.transfer import fetched
 
 _LOG_ODDS_LIMIT = 9.0  # beyond one in ten thousand an edge could never be given up in time
 _FORGET_LOG_ODDS = -3.9  # below 2 %: out of reach and unlikely, so no longer listed
@@ -120,7 +121,9 @@ def infer(table: EdgeTable, evidence: Sequence[Evidence]) -> EdgeTable:
     sleepers) they stay as they are. Kinds that were not looked at stay too.
     """
     looked_at = np.isin(table.kind, [e.kind for e in evidence])
-    parts = [_rows(table, ~looked_at), *(_updated(_rows(table, table.kind == e.kind), e) for e in evidence)]
+    nats = fetched(*(e.interaction.log_evidence(e.frame) if len(e.ids) else e.frame.source_std_m for e in evidence))
+    found = [_updated(_rows(table, table.kind == e.kind), e, n) for e, n in zip(evidence, nats, strict=True)]
+    parts = [_rows(table, ~looked_at), *found]
     joined = EdgeTable(
         np.concatenate([p.source for p in parts]),
         np.concatenate([p.target for p in parts]),
@@ -130,8 +133,8 @@ def infer(table: EdgeTable, evidence: Sequence[Evidence]) -> EdgeTable:
     return _rows(joined, np.argsort(joined.keys(), kind="stable"))  # once for all kinds: each part is in order already
 
 
-def _updated(old: EdgeTable, seen: Evidence) -> EdgeTable:
-    """Return one kind's rows after a frame: those that are no candidates, then the candidates."""
+def _updated(old: EdgeTable, seen: Evidence, nats: Float[np.ndarray, " E"]) -> EdgeTable:
+    """Return one kind's rows after a frame that told so much: those that are no candidates, then the candidates."""
     prior, ids = seen.interaction.prior, seen.ids
     waited = after_waiting(old.log_odds, prior, seen.frame.dt_s)
     if seen.searched is None:
@@ -147,8 +150,7 @@ def _updated(old: EdgeTable, seen: Evidence) -> EdgeTable:
         known = old_keys[place] == candidates
         start[known] = waited[place[known]]
         waiting[place[known]] = False
-    found = seen.interaction.log_evidence(seen.frame) if len(ids) else seen.frame.source_std_m
-    fresh = np.clip(start + found.detach().cpu().numpy().astype(np.float64), -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT)
+    fresh = np.clip(start + nats.astype(np.float64), -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT)
     kept = waiting & (rest > _FORGET_LOG_ODDS)
     return EdgeTable(
         np.concatenate([old.source[kept], ids[:, 0]]),

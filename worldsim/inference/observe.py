@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldsim.errors import ObservationError
 from worldsim.types.observation import Detections, EgoState, Observation, Viewpoints
+from worldsim.types.transfer import sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,6 @@ def read(
     ego_ok = ego is None or _ego_usable(ego)
     viewpoints = _usable_viewpoints(observation.viewpoints)
 
-    def tensor(array: np.ndarray) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(array), device=device).to(dtype)
-
     quaternions = kept.orientation_xyzw / np.linalg.norm(kept.orientation_xyzw, axis=1, keepdims=True).clip(1e-9)
     return Frame(
         observation.time_s,
@@ -95,14 +93,18 @@ def read(
         int((~usable).sum()),
         ego if ego_ok else None,
         not ego_ok,
-        tensor(kept.position),
-        tensor(quaternions),
-        tensor(kept.extent_m),
-        tensor(kept.colour),
-        tensor(kept.appearance),
-        tensor(kept.covariance),
-        tensor(viewpoints.position),
-        tensor(viewpoints.range_m),
+        *sent(
+            device,
+            dtype,
+            kept.position,
+            quaternions,
+            kept.extent_m,
+            kept.colour,
+            kept.appearance,
+            kept.covariance,
+            viewpoints.position,
+            viewpoints.range_m,
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from worldsim.dynamics.neighbours import nearest_other
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.types.belief import WorldBelief
 from worldsim.types.control import COMMAND_DIM, Control
+from worldsim.types.transfer import fetched
 
 _STIMULUS_REACH_M = 8.0
 _BOXES_NEAR = 4
@@ -43,7 +44,7 @@ def surroundings(
             obstacle to another.
     """
     position = belief.position
-    nearest, known = nearest_mover(position, movers, belief.alive.cpu().numpy())
+    nearest, known = nearest_mover(position, movers, belief.alive)
     command = position.new_zeros(belief.capacity, COMMAND_DIM)
     commanded = torch.zeros(belief.capacity, dtype=torch.bool, device=position.device)
     if own_slot is not None:
@@ -62,17 +63,18 @@ def surroundings(
 
 
 def nearest_mover(
-    position: Float[Tensor, "C 3"], movers: Bool[np.ndarray, " C"], alive: Bool[np.ndarray, " C"]
+    position: Float[Tensor, "C 3"], movers: Bool[np.ndarray, " C"], living: Bool[Tensor, " C"]
 ) -> tuple[Int[Tensor, " C"], Bool[Tensor, " C"]]:
     """Return the slot of the mover nearest to each living slot (itself apart), and whether it is near enough to matter.
 
     Where there is none it is the slot itself.
     """
+    place, alive = fetched(position, living)
     here, slots = np.flatnonzero(alive), np.flatnonzero(movers)
     index, known = np.arange(len(alive)), np.zeros(len(alive), dtype=bool)
     row_of = np.full(len(alive), -1)
     row_of[slots] = np.arange(len(slots))
-    flat = position.detach().cpu().numpy()[:, :2]
+    flat = place[:, :2]
     nearest = nearest_other(flat[here], flat[slots], row_of[here], _STIMULUS_REACH_M)
     found = nearest >= 0
     index[here[found]], known[here[found]] = slots[nearest[found]], True

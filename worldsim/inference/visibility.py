@@ -16,13 +16,13 @@ _TIGHT = 0.98  # a box a little smaller than believed: grazing rays are not coun
 def visible(
     states: ObjectStates,
     rows: Int[Tensor, " n"],
-    occluder: Bool[Tensor, " N"],
+    blockers: Int[Tensor, " B"],
     viewpoint: Float[Tensor, "K 3"],
     range_m: Float[Tensor, " K"],
 ) -> Bool[Tensor, " n"]:
     """Return whether the centre of each object in `rows`, or most of the other points on it, can be seen.
 
-    A sight line is blocked where it crosses the box of another object marked in `occluder` (slab test). No
+    A sight line is blocked where it crosses the box of another object that is among the `blockers` (slab test). No
     viewpoints mean that all is in view.
     """
     if viewpoint.shape[0] == 0:
@@ -30,7 +30,6 @@ def visible(
     asked = states.select(rows)
     offset = viewpoint.new_tensor(_POINTS) * asked.extent_m.unsqueeze(1)
     points = asked.position.unsqueeze(1) + quaternion.rotate(asked.orientation_xyzw.unsqueeze(1), offset)
-    blockers = torch.nonzero(occluder).squeeze(-1)
     clear = _clear(points, rows, states.select(blockers), blockers, viewpoint)  # [n, R, K]
     near = (points.unsqueeze(2) - viewpoint).norm(dim=-1) <= range_m
     seen = clear & near

@@ -1,0 +1,50 @@
+"""Between host and device: several tensors or arrays in one transfer, since each waits for all that was asked before.
+
+On the host's own device nothing is copied.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+__all__ = ["fetched", "sent"]
+
+
+def fetched(*tensors: Tensor) -> tuple[Shaped[np.ndarray, "..."], ...]:
+    """Return the tensors, all of one device, as arrays of the same dtypes and shapes on the host.
+
+    From a CPU they share the tensors' memory: who writes into one writes into the tensor.
+
+    Example:
+        >>> [array.tolist() for array in fetched(torch.ones(2), torch.tensor(True))]
+        [[1.0, 1.0], True]
+    """
+    if not tensors or tensors[0].device.type == "cpu":
+        return tuple(tensor.detach().numpy() for tensor in tensors)
+    order = sorted(range(len(tensors)), key=lambda i: -tensors[i].itemsize)  # wide ones first: none lies askew
+    raw = [tensors[i].detach().contiguous().reshape(-1).view(torch.uint8) for i in order]
+    bounds = list(itertools.accumulate((len(part) for part in raw), initial=0))
+    packed = torch.cat(raw).cpu().numpy()
+    found: dict[int, np.ndarray] = {}
+    for i, (start, end) in zip(order, itertools.pairwise(bounds), strict=True):
+        dtype = torch.empty(0, dtype=tensors[i].dtype).numpy().dtype
+        found[i] = packed[start:end].view(dtype).reshape(tuple(tensors[i].shape))
+    return tuple(found[i] for i in range(len(tensors)))
+
+
+def sent(device: torch.device, dtype: torch.dtype, *arrays: Shaped[np.ndarray, "..."]) -> tuple[Tensor, ...]:
+    """Return the arrays as tensors of one dtype on a device.
+
+    On a CPU they may share the arrays' memory.
+    """
+    on_host = [torch.as_tensor(np.ascontiguousarray(array)).to(dtype) for array in arrays]
+    if device.type == "cpu" or not arrays:
+        return tuple(on_host)
+    packed = torch.cat([tensor.reshape(-1) for tensor in on_host]).to(device)
+    parts = packed.split([tensor.numel() for tensor in on_host])
+    return tuple(part.reshape(tensor.shape) for part, tensor in zip(parts, on_host, strict=True))
