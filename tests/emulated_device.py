@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+import torch._dynamo  # torch imports it at the first operation under a mode, where it would meet our generators
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -107,7 +108,7 @@ class _Operators(TorchDispatchMode):
         given: list[Tensor] = []
         tree_map(lambda x: given.append(x) if isinstance(x, Tensor) else None, (args, kwargs))
         here = any(isinstance(x, OnDevice) for x in given)
-        asked = kwargs.get("device")
+        asked = kwargs.get("device", next((x for x in args if isinstance(x, torch.device)), None))
         there = torch.device(asked).type == DEVICE.type if asked is not None else None
         if not here and not there:
             return function(*args, **kwargs)
@@ -169,6 +170,9 @@ class _Constructors(TorchFunctionMode):
             return made if device is None else made.to(device)
         if function is Tensor.new_tensor:
             return torch.tensor(args[1], dtype=kwargs.get("dtype", args[0].dtype)).to(args[0].device)
+        if function is Tensor.tolist and isinstance(args[0], OnDevice):
+            self.traffic.to_host[_asked_at()] += 1
+            return args[0].held.tolist()
         return function(*args, **kwargs)
 
 

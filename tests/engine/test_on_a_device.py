@@ -13,6 +13,7 @@ from worldsim.evaluation.scale_worlds import Plain, known_models
 from worldsim.loop import WorldModel
 from worldsim.types.observation import Observation
 from worldsim.types.record import EventKind, StepRecord
+from worldsim.types.transfer import fetched, sent
 
 MOST_TO_HOST = 11
 """Of a step in which nothing out of the ordinary happens; each is a wait for the device."""
@@ -93,6 +94,29 @@ def test_how_often_the_host_waits_does_not_follow_how_much_there_is() -> None:
     assert sum(few.to_host.values()) <= MOST_TO_HOST, few.to_host
     assert sum(many.to_host.values()) <= MOST_TO_HOST, many.to_host
     assert sum(many.to_device.values()) <= sum(few.to_device.values()) + 2, (few.to_device, many.to_device)
+
+
+def test_tensors_of_any_dtype_cross_together_and_arrive_as_they_were() -> None:
+    arrays = [
+        np.array([True, False, True]),
+        np.arange(4).reshape(2, 2),
+        np.float32([[0.1, -2.0, 3.5]]),
+        np.array(7.25),
+        np.zeros((0, 3)),
+    ]
+    with emulated_device() as traffic:
+        there = [torch.as_tensor(array, device=DEVICE) for array in arrays]
+        back = fetched(*there, there[1].mT)
+        assert sum(traffic.to_host.values()) == 1
+        traffic.clear()
+        again = sent(DEVICE, torch.float32, *arrays)
+        assert sum(traffic.to_device.values()) == 1
+        assert all(isinstance(x, OnDevice) and x.held.dtype == torch.float32 for x in again)
+        held = [x.held.numpy() for x in again]
+    for array, found in zip([*arrays, arrays[1].T], back, strict=True):
+        assert found.dtype == array.dtype
+        assert np.array_equal(found, array)
+    assert all(np.array_equal(found, array.astype(np.float32)) for found, array in zip(held, arrays, strict=True))
 
 
 def test_the_device_would_notice_a_tensor_left_on_the_host_and_counts_what_is_read() -> None:

@@ -42,7 +42,7 @@ def sent(device: torch.device, dtype: torch.dtype, *arrays: Shaped[np.ndarray, "
 
     On a CPU they may share the arrays' memory.
     """
-    on_host = [torch.as_tensor(np.ascontiguousarray(array)).to(dtype) for array in arrays]
+    on_host = [torch.as_tensor(np.asarray(array, order="C")).to(dtype) for array in arrays]
     if device.type == "cpu" or not arrays:
         return tuple(on_host)
     packed = torch.cat([tensor.reshape(-1) for tensor in on_host]).to(device)
