@@ -34,22 +34,18 @@ def whitened_student_t(
     return constant - 0.5 * shrunk - 0.5 * (dof + dim) * torch.log1p(squared / (dof - 2.0))
 
 
-def student_t_entropy(log_det: Float[Tensor, " N"], dim: int, dof: float) -> Float[Tensor, " N"]:
-    """Return the expected surprisal under that Student t, nats (Kotz and Nadarajah 2004, section 1.10).
+def student_t_entropy(dim: int, dof: float) -> float:
+    """Return the expected surprisal under that Student t with covariance one, nats.
+
+    Under another covariance it is half the log determinant more (Kotz and Nadarajah 2004, section 1.10).
 
     Args:
-        log_det: of its covariance.
         dim: of the space.
         dof: degrees of freedom.
     """
     a, b = 0.5 * (dof + dim), 0.5 * dof
     constant = math.lgamma(b) - math.lgamma(a) + 0.5 * dim * math.log(dof * math.pi)
-    return 0.5 * (log_det + dim * math.log((dof - 2.0) / dof)) + constant + a * _digamma_difference(a, b)
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # its numbers are settings, and SciPy no graph
-def _digamma_difference(a: float, b: float) -> float:
-    return float(digamma(a) - digamma(b))
+    return 0.5 * dim * math.log((dof - 2.0) / dof) + constant + a * float(digamma(a) - digamma(b))
 
 
 def log_diagonal(root: Float[Tensor, "N k k"]) -> Float[Tensor, "N k"]:

@@ -20,6 +20,7 @@ from worldsim.filtering.likelihood import (
 
 _DOF_NOW = 8.0  # tails of what the current model predicts: a quick step aside is no alarm
 _DOF_ALTERNATIVE = 4.0
+_EXPECTED_NATS = student_t_entropy(POSE_DIM, _DOF_NOW)
 _WIDER = 16.0  # the near alternative: four times as wide
 _JUMP_M, _JUMP_RAD = 0.3, 0.5  # the far alternative: it may be anywhere about here
 
@@ -63,7 +64,7 @@ def pose_surprise(innovation: Innovation, manoeuvre: Float[Tensor, " N"]) -> Pos
     far = student_t_log_density(r, s + torch.diag(jump), _DOF_ALTERNATIVE)
     alternative = torch.logaddexp(near, far) - math.log(2.0)
     allowed = torch.logaddexp(torch.log1p(-manoeuvre) + now, torch.log(manoeuvre) + alternative)
-    expected = student_t_entropy(log_det, POSE_DIM, _DOF_NOW)
+    expected = _EXPECTED_NATS + 0.5 * log_det
     return PoseSurprise(-position, -(now - position), -now - expected, alternative - allowed)
 
 
