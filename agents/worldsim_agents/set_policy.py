@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from gymnasium import spaces
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
@@ -43,7 +43,9 @@ class SetExtractor(BaseFeaturesExtractor):
         o = observations
         here, heading = o["ego_position"], _heading(o["ego_orientation_xyzw"])
         seen = o["mask"].bool()
-        rows = {name: o[name].unflatten(1, (seen.shape[1], -1)) for name in _ROW_KEYS}
+        room, used = seen.shape[1], _used(seen)
+        seen = seen[:, :used]
+        rows = {name: o[name].unflatten(1, (room, -1))[:, :used] for name in _ROW_KEYS}
         relative = _turned(rows["position"] - here.unsqueeze(1), heading.unsqueeze(1))
         facing = _turned(_heading(rows["orientation_xyzw"]), heading.unsqueeze(1))
         detections = torch.cat([relative, rows["extent_m"], facing, rows["appearance"]], dim=-1)
@@ -69,6 +71,16 @@ class FlatExtractor(BaseFeaturesExtractor):
         """Return the features of a batch of B observations."""
         flat = torch.cat([observations[name].flatten(1) for name in self.names], dim=-1)
         return torch.tanh(self.layer(flat))
+
+
+def _used(seen: Bool[Tensor, "B M"]) -> int:
+    """Return how many of the M rows reach to the last one that is seen in any of the B observations, at least 1.
+
+    What is behind it is padding throughout. It gives nothing to features and gradients, and would take most of the
+    time of a training.
+    """
+    columns = seen.any(dim=0).nonzero()
+    return int(columns[-1]) + 1 if len(columns) else 1
 
 
 def _heading(orientation_xyzw: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 2"]:
