@@ -11,6 +11,7 @@ from worldsim.simulation.bullet import BulletPhysics
 from worldsim.simulation.cast import Cast, Eyes
 from worldsim.simulation.drivers.driver import Actuator, Driver, SceneView
 from worldsim.simulation.engine import StateArrays
+from worldsim.simulation.geometry import cross_rows
 from worldsim.simulation.scene import CameraSpec
 
 BOUNCY = Stage(
@@ -21,9 +22,9 @@ BOUNCY = Stage(
 
 def test_a_bump_within_a_frame_is_told_where_it_is_noted_and_the_motion_is_the_same() -> None:
     runs = []
-    for notes_bumps in (True, False):
+    for notes_touches in (True, False):
         physics = BulletPhysics()
-        physics.notes_bumps = notes_bumps
+        physics.notes_touches = notes_touches
         physics.reset(BOUNCY, seed=0)
         heights, touches = [], 0
         for _ in range(30):
@@ -86,6 +87,19 @@ def test_a_carried_eye_turns_with_its_body() -> None:
     cast = Cast.of((box("floor", (0.0, 0.0, -1.0)), crate), (1,))
     assert cast.rows_without(frozenset()).tolist() == [1]
     assert cast.rows_without(frozenset({"crate"})).tolist() == []
+
+
+def test_velocities_that_a_detector_does_not_read_are_in_the_truth_all_the_same(physics: BulletPhysics) -> None:
+    physics.reset(Stage((box("robot", (0.0, 0.0, 0.2)), box("stone", (2.0, 0.0, 5.0))), ego="robot"), seed=0)
+    physics.step(None)
+    truth = physics.truth()
+    np.testing.assert_allclose(truth.linear_velocity[truth.names.index("stone"), 2], -9.81 * physics.frame_s)
+    assert np.isfinite(truth.angular_velocity).all()
+
+
+def test_the_cross_product_of_rows_is_numpys() -> None:
+    a, b = np.random.default_rng(0).standard_normal((2, 4, 5, 3))
+    np.testing.assert_array_equal(cross_rows(a[:, :1], b), np.cross(a[:, :1], b))
 
 
 def test_a_body_that_is_lost_is_named(physics: BulletPhysics) -> None:

@@ -88,7 +88,7 @@ class TrainOptions:
     def make_env(self) -> WorldsimEnv:
         """Return one environment, of whose truth nobody asks."""
         env = WorldsimEnv(scenario=self.scenario, observation=self.observation, **dict(self.scenario_arguments))
-        env.physics.notes_bumps = False
+        env.physics.notes_touches = False
         return env
 
     @property

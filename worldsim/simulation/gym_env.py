@@ -136,7 +136,7 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.physics = _world(
             engine, preset, ExactSensor() if observation == "state" else sensor or Detector(), frame_s
         )
-        self.physics.notes_bumps = expose_truth or observation != "state"
+        self.physics.notes_touches = expose_truth or observation != "state"
         self._window: Any = None
         self._world: tuple[int, Scenario] | None = None
         self.metadata = {**self.metadata, "render_fps": round(1.0 / frame_s)}  # type: ignore[misc]

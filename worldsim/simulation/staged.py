@@ -46,9 +46,9 @@ class StagedPhysics(Physics, Stage):
 
     Attributes:
         cast, eyes: who is in the scene, and from where it is watched, once it is built.
-        notes_bumps: whether the truth lists what touched the commanded body within a frame and no longer at its end.
-            That costs a look at its contacts in every engine step, which a task that minds bumps takes anyway; who
-            asks for no truth may switch it off.
+        notes_touches: whether the truth lists who touched the commanded body, or anybody where the scenario watches
+            contacts, within a frame and no longer at its end. That costs a look at contacts in every engine step (a
+            task that minds bumps takes one anyway); who asks for no truth may switch it off.
     """
 
     def __init__(self, engine: Engine, sensor: Sensor | None = None, frame_s: float = FRAME_S) -> None:
@@ -56,7 +56,7 @@ class StagedPhysics(Physics, Stage):
         super().__init__(engine)
         self.frame_s = frame_s
         self.sensor: Sensor = sensor if sensor is not None else Detector()
-        self.notes_bumps = True
+        self.notes_touches = True
         self.substeps = max(1, round(frame_s / engine.time_step_s))
         self._empty()
 
@@ -116,7 +116,7 @@ class StagedPhysics(Physics, Stage):
         if self._states is None:
             raise SimulationError("physics: step() before reset(). Call reset(scenario, seed) first.")
         drives, engine = self._decided(action), self.engine
-        felt, watching = self._felt(), self._watching
+        felt, watching = self._felt(), self._watching and self.notes_touches
         bumped: set[int] = set()
         touched: set[tuple[int, int]] = set()
         for _ in range(self.substeps):
@@ -150,7 +150,7 @@ class StagedPhysics(Physics, Stage):
 
     def _felt(self) -> int | None:
         """Return the number of the commanded body where somebody minds what it bumps into."""
-        if self.ego is None or not (self.notes_bumps or (self.task is not None and self.task.minds_bumps)):
+        if self.ego is None or not (self.notes_touches or (self.task is not None and self.task.minds_bumps)):
             return None
         return self._index[self.ego]
 
@@ -308,15 +308,16 @@ class StagedPhysics(Physics, Stage):
     def _dear(
         self, states: States, absent: frozenset[str], viewpoints: Viewpoints
     ) -> tuple[Bool[np.ndarray, " n"], Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-        """Return what takes long to read: who is seen, and the velocities; see `Sensor.needs_whole_truth`."""
-        if self.sensor.needs_whole_truth:
-            seen = self._seen(absent, viewpoints)
+        """Return what takes long to read: who is seen, and the velocities; see `Sensor`."""
+        n, whole = len(self.cast.rows), self.sensor.needs_whole_truth
+        seen = self._seen(absent, viewpoints) if whole else np.zeros(n, dtype=bool)
+        if whole and self.sensor.needs_velocities:
             return seen, states.linear_velocity[self.cast.rows], states.angular_velocity[self.cast.rows]
-        linear, angular = np.full((2, len(self.cast.rows), 3), np.nan)
+        linear, angular = np.full((2, n, 3), np.nan)
         if self.ego is not None:
             row = self.cast.listed_names.index(self.ego)
             _, _, linear[row], angular[row] = self.engine.state(self._index[self.ego])
-        return np.zeros(len(self.cast.rows), dtype=bool), linear, angular
+        return seen, linear, angular
 
     def _seen(self, absent: frozenset[str], viewpoints: Viewpoints) -> Bool[np.ndarray, " n"]:
         """Return which of the listed bodies are in the line of sight of a sensor."""
@@ -330,13 +331,11 @@ class StagedPhysics(Physics, Stage):
         if self._truth_complete:
             return truth
         if not self.sensor.needs_whole_truth:
+            truth = replace(truth, visible=self._seen(truth.absent, truth.viewpoints))
+        if not (self.sensor.needs_whole_truth and self.sensor.needs_velocities):
             states, rows = self.present_states(), self.cast.rows
-            truth = replace(
-                truth,
-                visible=self._seen(truth.absent, truth.viewpoints),
-                linear_velocity=states.linear_velocity[rows],
-                angular_velocity=states.angular_velocity[rows],
-            )
+            linear, angular = states.linear_velocity[rows], states.angular_velocity[rows]
+            truth = replace(truth, linear_velocity=linear, angular_velocity=angular)
         cast, ego = self.cast, self._index[self.ego] if self.ego is not None else -1
         brief = {*self._touched, *((ego, self._index[name]) for name in self._bumped)}
         truth = with_contacts(truth, self.engine.contacts(), brief, cast.names, cast.listed)
