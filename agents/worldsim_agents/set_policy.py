@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from gymnasium import spaces
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
@@ -41,18 +41,24 @@ class SetExtractor(BaseFeaturesExtractor):
     def forward(self, observations: dict[str, Tensor]) -> Float[Tensor, "B F"]:
         """Return the features of a batch of B observations."""
         o = observations
-        here, heading = o["ego_position"], _heading(o["ego_orientation_xyzw"])
         seen = o["mask"].bool()
-        rows = {name: o[name].unflatten(1, (seen.shape[1], -1)) for name in _ROW_KEYS}
-        relative = _turned(rows["position"] - here.unsqueeze(1), heading.unsqueeze(1))
-        facing = _turned(_heading(rows["orientation_xyzw"]), heading.unsqueeze(1))
-        detections = torch.cat([relative, rows["extent_m"], facing, rows["appearance"]], dim=-1)
-        answers = self.each(detections).masked_fill(~seen.unsqueeze(-1), 0.0)  # 0 is a ReLU's least answer
-        told = [_turned(o[name] - here, heading) for name in self.places]
-        told += [_turned(_heading(o[name]), heading) for name in self.turns]
+        room, used = seen.shape[1], _used(seen)
+        position, orientation, extent, look = (o[name].unflatten(1, (room, -1))[:, :used] for name in _ROW_KEYS)
+        # all orientations, all places and all that is turned go through their operations together: a training takes
+        # one step at a time, and there the number of operations is what costs
+        turns, places = _stacked(orientation, o, self.turns), _stacked(position, o, self.places)
+        headings = _heading(torch.cat([o["ego_orientation_xyzw"].unsqueeze(1), turns], dim=1))
+        offsets, velocity = places - o["ego_position"].unsqueeze(1), o["ego_linear_velocity"]
+        flat = torch.cat([offsets[..., :2], headings[:, 1:], velocity[:, None, :2]], dim=1)
+        sizes = [used, len(self.places), used, len(self.turns), 1]
+        near, goals, facing, aims, drift = _turned(flat, headings[:, :1]).split(sizes, dim=1)
+        heights = offsets[..., 2:]
+        detections = torch.cat([near, heights[:, :used], extent, facing, look], dim=-1)
+        answers = self.each(detections).masked_fill(~seen[:, :used].unsqueeze(-1), 0.0)  # 0 is a ReLU's least answer
+        told = [torch.cat([goals, heights[:, used:]], dim=-1).flatten(1), aims.flatten(1)]
         told += [o[name] for name in self.others]
-        velocity, yaw_rate = _turned(o["ego_linear_velocity"], heading), o["ego_angular_velocity"][:, 2:]
-        own = torch.cat([velocity, yaw_rate, heading, *told], dim=-1)
+        moving = [drift.flatten(1), velocity[:, 2:], o["ego_angular_velocity"][:, 2:]]
+        own = torch.cat([*moving, headings[:, 0], *told], dim=-1)
         return torch.cat([answers.amax(dim=1), self.own(own)], dim=-1)
 
 
@@ -71,6 +77,16 @@ class FlatExtractor(BaseFeaturesExtractor):
         return torch.tanh(self.layer(flat))
 
 
+def _used(seen: Bool[Tensor, "B M"]) -> int:
+    """Return how many of the M rows reach to the last one that is seen in any of the B observations, at least 1.
+
+    What is behind it is padding throughout. It gives nothing to features and gradients, and would take most of the
+    time of a training.
+    """
+    columns = seen.any(dim=0).nonzero()
+    return int(columns[-1]) + 1 if len(columns) else 1
+
+
 def _heading(orientation_xyzw: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 2"]:
     """Return (cos, sin) of the yaw, (1, 0) for the zero quaternions of the padding."""
     x, y, z, w = orientation_xyzw.unbind(-1)
@@ -78,9 +94,14 @@ def _heading(orientation_xyzw: Float[Tensor, "*B 4"]) -> Float[Tensor, "*B 2"]:
     return nn.functional.normalize(forward, dim=-1)
 
 
-def _turned(vector: Float[Tensor, "*B D"], heading: Float[Tensor, "*B 2"]) -> Float[Tensor, "*B D"]:
-    """Turn the first two components into the frame that looks along `heading`; leave the others."""
-    cos, sin = heading.unbind(-1)
-    x, y = vector[..., 0], vector[..., 1]
-    turned = torch.stack([cos * x + sin * y, cos * y - sin * x], dim=-1)
-    return torch.cat([turned, vector[..., 2:]], dim=-1)
+def _turned(vectors: Float[Tensor, "B K 2"], heading: Float[Tensor, "B 1 2"]) -> Float[Tensor, "B K 2"]:
+    """Turn horizontal vectors into the frame that looks along `heading`."""
+    (cos, sin), (x, y) = heading.unbind(-1), vectors.unbind(-1)
+    return torch.stack([cos * x + sin * y, cos * y - sin * x], dim=-1)
+
+
+def _stacked(
+    rows: Float[Tensor, "B N D"], observations: dict[str, Tensor], names: list[str]
+) -> Float[Tensor, "B N+names D"]:
+    """Return the rows, and after them the fields of these names as one row each."""
+    return torch.cat([rows, *(observations[name].unsqueeze(1) for name in names)], dim=1)

@@ -19,6 +19,9 @@ class Sensor(abc.ABC):
     not, it is given ``visible`` all False and those velocities as NaN, and what nobody asks for is not computed: nor is
     `observe` called in every frame, so it must draw nothing from `rng`."""
 
+    needs_velocities: ClassVar[bool] = True
+    """Whether a sensor that needs the whole truth needs those velocities too; where not, they are NaN."""
+
     @abc.abstractmethod
     def observe(self, truth: WorldTruth, rng: np.random.Generator) -> Observation:
         """Return one frame of observation of `truth`."""

@@ -171,7 +171,10 @@ def _agent_class(options: PlayOptions) -> type[Agent]:
 def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> Iterator[EpisodeLog]:
     torch.set_num_threads(1)  # the tensors are small; a second thread only waits
     env = WorldsimEnv(
-        scenario=options.scenario, observation=options.observation, render_mode="rgb_array" if options.film else None
+        scenario=options.scenario,
+        observation=options.observation,
+        render_mode="rgb_array" if options.film else None,
+        expose_truth=True,  # the log scores every frame by it
     )
     try:
         world_model = WorldModel(registry=open_registry(options.registry), device="cpu")

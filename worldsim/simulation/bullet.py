@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -95,17 +96,17 @@ class BulletEngine(Engine):
         self._shapes: list[tuple[int, int]] = []  # uid and link of all that moves
         self._handles: list[Handle] = []
         self._moving: list[Handle] = []  # the handles of what is movable, once all bodies are in
-        self._rows = np.zeros(0, dtype=np.int64)
+        self._rows: slice | Int[np.ndarray, " n"] = slice(0, 0)  # where they stand among all bodies
         self._states: StateArrays | None = None
         self._moment = object()  # another one whenever anything moves
-        self._masses_at: dict[int, Vector] = {}  # centres of mass read since the last step
+        self._read: dict[int, tuple[RigidState, Vector]] = {}  # states and centres of mass read since the last step
         self._aims: dict[int, dict[str, float]] = {}  # where limbs are to turn
         self._touching: list[Contact] | None = None  # what touched when the state was saved, until the next step
 
     def _move_on(self) -> None:
         """Forget what was read of the moment before."""
         self._moment = object()
-        self._masses_at.clear()
+        self._read.clear()
 
     def add(self, spec: BodySpec) -> int:
         """Add a body; return its number."""
@@ -151,8 +152,10 @@ class BulletEngine(Engine):
 
     def state(self, body: int) -> RigidState:
         """Return the present state of one body (Python floats throughout: this is called at every engine step)."""
-        state, self._masses_at[body] = read_state(self._handles[body], self._client)
-        return state
+        found = self._read.get(body)
+        if found is None:
+            found = self._read[body] = read_state(self._handles[body], self._client)
+        return found[0]
 
     def glance(self) -> States:
         """Return the present poses of all bodies, and their velocities when they are asked for before the next step."""
@@ -161,11 +164,13 @@ class BulletEngine(Engine):
         self._check_open("read the poses")
         position, orientation = self._states.position.copy(), self._states.orientation_xyzw.copy()
         try:
-            read = read_poses(self._moving, self._client)
+            flat = read_poses(self._moving, self._client)
         except bullet.error as error:
             raise _failure("read the poses", error) from error
+        read = np.fromiter(flat, np.float64, len(flat)).reshape(-1, 7)
         position[self._rows], orientation[self._rows] = read[:, :3], read[:, 3:]
-        self._refuse_lost(position)
+        if not math.isfinite(sum(flat)):
+            self._refuse_lost(position)
         moment = self._moment
 
         def whole() -> StateArrays:
@@ -179,7 +184,7 @@ class BulletEngine(Engine):
         """Return the present states of all bodies; what never moves is read once."""
         rows = self._movable
         if self._states is None:
-            self._moving, self._rows = [self._handles[row] for row in rows], np.array(rows, dtype=np.int64)
+            self._moving, self._rows = [self._handles[row] for row in rows], _places(rows)
             n = len(self._bodies)
             self._states = StateArrays(np.zeros((n, 3)), np.zeros((n, 4)), np.zeros((n, 3)), np.zeros((n, 3)))
             rows = list(range(n))
@@ -206,9 +211,8 @@ class BulletEngine(Engine):
         if body in self._mounted:
             self._push_mounted(self._bodies[body], force, torque)
             return
-        at = self._masses_at.get(body)
-        if at is None:
-            at = bullet.getBasePositionAndOrientation(uid, c)[0]
+        known = self._read.get(body)
+        at = known[1] if known is not None else bullet.getBasePositionAndOrientation(uid, c)[0]
         bullet.applyExternalForce(uid, -1, force, at, bullet.WORLD_FRAME, c)
         if torque != NO_OFFSET:
             bullet.applyExternalTorque(uid, -1, torque, bullet.WORLD_FRAME, c)
@@ -379,6 +383,13 @@ class BulletPhysics(StagedPhysics):
 
 def _failure(what: str, error: Exception) -> SimulationError:
     return SimulationError(f"BulletEngine: PyBullet failed to {what}: {error}.")
+
+
+def _places(rows: list[int]) -> slice | Int[np.ndarray, " n"]:
+    """Return what picks `rows`, given in their order, out of an array: a slice, which is sooner, where it can be."""
+    if rows and rows[-1] - rows[0] == len(rows) - 1:
+        return slice(rows[0], rows[-1] + 1)
+    return np.array(rows, dtype=np.int64)
 
 
 def _disconnect(client: int) -> None:

@@ -9,7 +9,7 @@ import pybullet as bullet
 from jaxtyping import Float
 
 from worldsim.simulation.engine import Contact, PinholeCamera, RigidState
-from worldsim.simulation.geometry import cross, turned
+from worldsim.simulation.geometry import turned
 from worldsim.simulation.scene import Vector
 
 Handle = tuple[int, int, Vector | None]
@@ -31,14 +31,13 @@ def read_state(handle: Handle, client: int) -> tuple[RigidState, Vector]:
         linear, w = _twist(uid, client)
     if offset is None:
         return RigidState(mass_at, q, linear, w), mass_at
-    lever = turned(q, offset)
-    at = (mass_at[0] + lever[0], mass_at[1] + lever[1], mass_at[2] + lever[2])
-    swing = cross(w, lever)
-    return RigidState(at, q, (linear[0] + swing[0], linear[1] + swing[1], linear[2] + swing[2]), w), mass_at
+    (x, y, z), (a, b, c), (p, r, s) = mass_at, turned(q, offset), w  # a cross product, written out like `turned`
+    moved = (linear[0] + (r * c - s * b), linear[1] + (s * a - p * c), linear[2] + (p * b - r * a))
+    return RigidState((x + a, y + b, z + c), q, moved, w), mass_at
 
 
-def read_poses(handles: Iterable[Handle], client: int) -> Float[np.ndarray, "n 7"]:
-    """Return position (m) and orientation (xyzw) of bodies; one flat list is soonest an array."""
+def read_poses(handles: Iterable[Handle], client: int) -> list[float]:
+    """Return position (m) and orientation (xyzw) of bodies, 7 numbers each; one flat list is soonest an array."""
     flat: list[float] = []
     for uid, link, offset in handles:
         if link >= 0:
@@ -50,7 +49,7 @@ def read_poses(handles: Iterable[Handle], client: int) -> Float[np.ndarray, "n 7
             lever = turned(q, offset)
             flat[-3:] = (mass_at[0] + lever[0], mass_at[1] + lever[1], mass_at[2] + lever[2])
         flat += q
-    return np.array(flat, dtype=np.float64).reshape(-1, 7)
+    return flat
 
 
 def read_states(handles: Iterable[Handle], client: int) -> Float[np.ndarray, "n 13"]:

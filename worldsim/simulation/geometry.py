@@ -33,6 +33,16 @@ def cross(a: Vector, b: Vector) -> Vector:
     return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
 
 
+def cross_rows(a: Float[np.ndarray, "*N 3"], b: Float[np.ndarray, "*N 3"]) -> Float[np.ndarray, "*N 3"]:
+    """Return the cross product of vectors in the last axis: what NumPy's gives, without its care for other axes."""
+    (ax, ay, az), (bx, by, bz) = (a[..., 0], a[..., 1], a[..., 2]), (b[..., 0], b[..., 1], b[..., 2])
+    found = np.empty(np.broadcast_shapes(a.shape, b.shape))
+    found[..., 0] = ay * bz - az * by
+    found[..., 1] = az * bx - ax * bz
+    found[..., 2] = ax * by - ay * bx
+    return found
+
+
 def floats3(values: np.ndarray) -> Vector:
     """Return three numbers of an array as plain floats."""
     x, y, z = values.tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 from worldsim.errors import UnknownNameError
 from worldsim.simulation.drivers.driver import SceneView
@@ -24,6 +25,8 @@ class GoalTask(Task):
         reward: one of `REWARDS`.
         progress_before: at the end of the last frame.
     """
+
+    minds_bumps: ClassVar[bool] = False
 
     def __init__(self, ego: str, reward: str) -> None:
         """Ask `ego` for it.

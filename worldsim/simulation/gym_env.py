@@ -99,7 +99,9 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             scenario: name of a plug-in of the group ``worldsim.scenarios``, or a scenario.
             observation: one of `OBSERVATION_MODES`.
             render_mode: None, ``rgb_array`` or ``human``.
-            expose_truth: put the `WorldTruth` into ``info["truth"]`` (scoring only).
+            expose_truth: put the `WorldTruth` into ``info["truth"]`` (scoring only). Without it, exact states come
+                sooner: a truth that is asked for all the same lists the own body's contacts at the end of the frame
+                alone, unless the task minds those within it.
             max_objects: rows of the padded fields.
             preset: of Bullet; MuJoCo has none.
             sensor: instead of the default `Detector`; not together with ``observation="state"``.
@@ -134,6 +136,7 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.physics = _world(
             engine, preset, ExactSensor() if observation == "state" else sensor or Detector(), frame_s
         )
+        self.physics.notes_touches = expose_truth or observation != "state"
         self._window: Any = None
         self._world: tuple[int, Scenario] | None = None
         self.metadata = {**self.metadata, "render_fps": round(1.0 / frame_s)}  # type: ignore[misc]
@@ -142,9 +145,11 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._keys_of_task = sorted(self.physics.observe().task or {})
         self._viewpoints = len(self.physics.observe().viewpoints.position)
         self._boxes = self._make_boxes()
-        self.packer = Packer({name: box for name, box in self._boxes.items() if box.dtype == np.float32})
+        changing = [*ExactPacker.CHANGING, *self._keys_of_task]
+        numbers = {name: box for name, box in self._boxes.items() if box.dtype == np.float32}
+        self.packer = Packer({**{name: numbers[name] for name in changing}, **numbers})
         self._ones = np.ones(max_objects)
-        self._exact = ExactPacker(self.packer, self._packed) if observation == "state" else None
+        self._exact = ExactPacker(self.packer, self._keys_of_task, self._packed) if observation == "state" else None
         self.observation_space = spaces.Dict(dict(self._boxes))  # type: ignore[assignment]  # Space is invariant
 
     def _make_boxes(self) -> dict[str, spaces.Box]:

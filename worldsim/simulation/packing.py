@@ -20,6 +20,7 @@ class Packer:
     Attributes:
         slots: box name -> its first and last place in a block, the last one not included.
         size: numbers in all boxes together.
+        low, high: [size] bounds.
 
     Example:
         >>> packer = Packer({"a": spaces.Box(-1.0, 1.0, (3,)), "b": spaces.Box(0.0, 9.0, (1,))})
@@ -31,9 +32,10 @@ class Packer:
         """Lay out `boxes` in their order; each is one-dimensional."""
         ends = np.cumsum([0, *(box.shape[0] for box in boxes.values())]).tolist()
         self.slots = {name: (ends[k], ends[k + 1]) for k, name in enumerate(boxes)}
+        self._slices = [(name, slice(*slot)) for name, slot in self.slots.items()]
         self.size = int(ends[-1])
-        self._low = np.concatenate([box.low for box in boxes.values()], dtype=np.float32)
-        self._high = np.concatenate([box.high for box in boxes.values()], dtype=np.float32)
+        self.low = np.concatenate([box.low for box in boxes.values()], dtype=np.float32)
+        self.high = np.concatenate([box.high for box in boxes.values()], dtype=np.float32)
 
     def pack(self, fields: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return every box's field; what is shorter than its box is followed by zeros.
@@ -49,12 +51,12 @@ class Packer:
 
     def clip(self, block: Float[np.ndarray, " size"]) -> Float[np.ndarray, " size"]:
         """Bring one block into the bounds, in place; return it."""
-        return np.minimum(np.maximum(block, self._low, out=block), self._high, out=block)
+        return np.minimum(np.maximum(block, self.low, out=block), self.high, out=block)
 
     def split(self, block: Float[np.ndarray, "*n size"]) -> dict[str, np.ndarray]:
         """Return the fields of one block, or of n at once, without a copy."""
         if block.ndim == 1:  # sooner than by an ellipsis, and asked for at every step
-            return {name: block[start:end] for name, (start, end) in self.slots.items()}
+            return {name: block[slot] for name, slot in self._slices}
         return {name: block[..., start:end] for name, (start, end) in self.slots.items()}
 
     def join(self, fields: Mapping[str, np.ndarray], out: Float[np.ndarray, " size"]) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from worldsim.contracts.sensor import Sensor
 from worldsim.errors import ConfigurationError
+from worldsim.simulation.geometry import cross_rows
 from worldsim.types.observation import APPEARANCE_DIM, Detections, EgoState, Observation
 from worldsim.types.truth import WorldTruth
 
@@ -33,6 +34,8 @@ class Detector(Sensor):
         ego_position_std_m, ego_rotation_std_rad: of the own body's odometry.
         ego_velocity_std_m_s, ego_rate_std_rad_s: of the own body's odometry.
     """
+
+    needs_velocities: ClassVar[bool] = False
 
     detection_probability: float = 0.97
     position_std_m: float = 0.006
@@ -168,12 +171,12 @@ def turned(
     orientation_xyzw: Float[np.ndarray, "D 4"], rotation_vector: Float[np.ndarray, "D 3"]
 ) -> Float[np.ndarray, "D 4"]:
     """Return exp(rotation_vector) * orientation: turned by rotation vectors (rad) in the world frame."""
-    angle = np.linalg.norm(rotation_vector, axis=1, keepdims=True)
+    angle = np.sqrt((rotation_vector * rotation_vector).sum(axis=1, keepdims=True))
     u = rotation_vector * 0.5 * np.sinc(angle / (2.0 * np.pi))
     w = np.cos(angle / 2.0)
     v, s = orientation_xyzw[:, :3], orientation_xyzw[:, 3:]
-    product = np.concatenate([w * v + s * u + np.cross(u, v), w * s - (u * v).sum(axis=1, keepdims=True)], axis=1)
-    return np.asarray(product / np.linalg.norm(product, axis=1, keepdims=True))
+    product = np.concatenate([w * v + s * u + cross_rows(u, v), w * s - (u * v).sum(axis=1, keepdims=True)], axis=1)
+    return np.asarray(product / np.sqrt((product * product).sum(axis=1, keepdims=True)))
 
 
 def _in_view(truth: WorldTruth) -> np.ndarray:

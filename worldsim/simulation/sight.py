@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from worldsim.simulation.engine import Engine, States
+from worldsim.simulation.geometry import cross_rows
 from worldsim.types.observation import Viewpoints
 
 _PROBES = np.array(  # where a body whose centre is hidden is looked for, as shares of its half extents
@@ -19,8 +20,8 @@ def rotated(
 ) -> Float[np.ndarray, "N G 3"]:
     """Return G vectors of each of N bodies, turned from the body frame into the world frame."""
     u, w = orientation_xyzw[:, None, :3], orientation_xyzw[:, None, 3:]
-    first = np.cross(u, vectors)
-    return vectors + 2.0 * np.cross(u, first + w * vectors)
+    first = cross_rows(u, vectors)
+    return vectors + 2.0 * cross_rows(u, first + w * vectors)
 
 
 def line_of_sight(

@@ -1,34 +1,32 @@
-"""The half of a simulated world that no engine owns: stage, drivers, sensors, task, truth."""
+"""The half of a simulated world that no engine owns: frames of drivers, sensors, task and truth on a stage."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from worldsim.contracts.physics import Physics
 from worldsim.contracts.scenario import Scenario
 from worldsim.contracts.sensor import Sensor
-from worldsim.errors import ConfigurationError, SimulationError, UnknownNameError
-from worldsim.simulation.drivers.driver import Driver, SavedDriver, SceneView
-from worldsim.simulation.engine import Contact, Engine, PinholeCamera, RigidState, States
-from worldsim.simulation.geometry import floats3, floats4, turned
-from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
+from worldsim.errors import SimulationError
+from worldsim.simulation.cast import Cast, Eyes
+from worldsim.simulation.drivers.driver import Actuator, Driver, SavedDriver, SceneView, bounded
+from worldsim.simulation.engine import Contact, Engine, PinholeCamera, States
 from worldsim.simulation.sensors import Detector
 from worldsim.simulation.sight import line_of_sight
-from worldsim.simulation.task import Task, TaskStep
-from worldsim.simulation.truths import look_of, with_contacts, with_containments
-from worldsim.types.observation import APPEARANCE_DIM, Observation, Viewpoints
+from worldsim.simulation.stage import Stage
+from worldsim.simulation.task import TaskStep
+from worldsim.simulation.truths import with_contacts, with_containments
+from worldsim.types.observation import Observation, Viewpoints
 from worldsim.types.truth import WorldTruth
 
 FRAME_S = 0.05
 """Length of an agent's frame, s."""
-
-_SETTLED_M_S = 0.05
 
 
 class Snapshot(NamedTuple):
@@ -41,37 +39,37 @@ class Snapshot(NamedTuple):
     frame: dict[str, Any]
 
 
-class StagedPhysics(Physics, SceneBuilder):
+class StagedPhysics(Physics, Stage):
     """A world of bodies, drivers, sensors and a task over any `Engine`.
 
     Everything is drawn in a frame once, at its end, so `observe` and `truth` may be asked as often as wanted.
+
+    Attributes:
+        cast, eyes: who is in the scene, and from where it is watched, once it is built.
+        notes_touches: whether the truth lists who touched the commanded body, or anybody where the scenario watches
+            contacts, within a frame and no longer at its end. That costs a look at contacts in every engine step (a
+            task that minds bumps takes one anyway); who asks for no truth may switch it off.
     """
 
     def __init__(self, engine: Engine, sensor: Sensor | None = None, frame_s: float = FRAME_S) -> None:
         """Take charge of `engine`; a frame lasts `frame_s`."""
+        super().__init__(engine)
         self.frame_s = frame_s
-        self.engine = engine
         self.sensor: Sensor = sensor if sensor is not None else Detector()
+        self.notes_touches = True
         self.substeps = max(1, round(frame_s / engine.time_step_s))
         self._empty()
 
-    # ------------------------------------------------------------------ building
-
     def _empty(self) -> None:
-        self.specs: list[BodySpec] = []
-        self._listed: list[int] = []  # the bodies that are part of the truth; the rest is background
-        self._index: dict[str, int] = {}
-        self._drivers: list[Driver] = []
-        self._cameras: list[CameraSpec] = []
-        self.task: Task | None = None
-        self.ego: str | None = None
+        self._strike()
+        self.cast, self.eyes = Cast.of((), ()), Eyes.of((), {})
+        self._intruders: list[Driver] = []
         self._generators: list[np.random.Generator] = []
         self._time_s = 0.0
         self._steps = 0
         self._command: tuple[float, ...] = ()
         self.last_task_step = TaskStep(0.0, False, {})
         self._bumped: frozenset[str] = frozenset()
-        self._watching = False
         self._touched: frozenset[tuple[int, int]] = frozenset()
         self._states: States | None = None
         self._truth: WorldTruth | None = None
@@ -79,63 +77,6 @@ class StagedPhysics(Physics, SceneBuilder):
         self._observation: Observation | None = None
         self._start: Snapshot | None = None
         self.episode = object()  # another one in every episode
-
-    def add_body(self, spec: BodySpec, *, background: bool = False) -> None:
-        """Put a body into the world.
-
-        Raises:
-            ConfigurationError: a body of that name is there already.
-        """
-        if spec.name in self._index:
-            raise ConfigurationError(f"scene: two bodies are called {spec.name!r}; names must be unique.")
-        number = self.engine.add(spec)
-        self._index[spec.name] = number
-        self.specs.append(spec)
-        if not background:
-            self._listed.append(number)
-
-    def add_driver(self, driver: Driver) -> None:
-        """Let `driver` move its body."""
-        self._known(driver.body)
-        self._drivers.append(driver)
-
-    def add_camera(self, camera: CameraSpec) -> None:
-        """Add a viewpoint of the sensors."""
-        if camera.mounted_on is not None:
-            self._known(camera.mounted_on)
-        self._cameras.append(camera)
-
-    def set_task(self, task: Task | None, ego: str) -> None:
-        """Say which body is commanded, and what it is asked to do (None: nothing)."""
-        self._known(ego)
-        self.task, self.ego = task, ego
-
-    def settle(self, duration_s: float, holding: Sequence[Driver] = ()) -> None:
-        """Let everything come to rest; the drivers in `holding` push meanwhile, and decide nothing.
-
-        Raises:
-            SimulationError: something still moves afterwards; the scene was built in a way that cannot stand.
-        """
-        for _ in range(round(duration_s / self.engine.time_step_s)):
-            for driver in holding:
-                driver.drive(self)
-            self.engine.advance()
-        speed = np.linalg.norm(self.engine.states().linear_velocity, axis=1)
-        restless = [self.specs[i].name for i in np.flatnonzero(speed > _SETTLED_M_S)]
-        if restless:
-            raise SimulationError(
-                f"scene: {restless} still move {duration_s:g} s after they were placed. Place them without overlap and "
-                "on something, or let them settle longer."
-            )
-
-    def watch_contacts(self) -> None:
-        """List in the truth who touched at any step of a frame; it costs a look at all contacts a step."""
-        self._watching = True
-
-    def _known(self, name: str) -> int:
-        if name not in self._index:
-            raise UnknownNameError("body", name, self._index)
-        return self._index[name]
 
     # ------------------------------------------------------------------ the Physics contract
 
@@ -146,7 +87,8 @@ class StagedPhysics(Physics, SceneBuilder):
         scene, *streams = np.random.SeedSequence(seed).spawn(2)
         scenario.build(self, np.random.default_rng(scene))
         self._generators = [np.random.default_rng(s) for s in streams[0].spawn(len(self._drivers) + 1)]
-        self._tabulate()
+        self.cast, self.eyes = Cast.of(self.specs, self._listed), Eyes.of(self._cameras, self._index)
+        self._intruders = [driver for driver in self._drivers if driver.is_intruder]
         token = self.engine.save()
         self.engine.load(token)  # a restored state need not equal an unrestored one: always restore
         self._states = self.engine.glance()
@@ -165,27 +107,6 @@ class StagedPhysics(Physics, SceneBuilder):
             raise SimulationError("physics: rewind() before reset(). Call reset(scenario, seed) first.")
         self.restore(self._start)
 
-    def _tabulate(self) -> None:
-        """Lay out once what does not change in an episode."""
-        self._looks = np.array([look_of(self.specs[i]) for i in self._listed]).reshape(-1, APPEARANCE_DIM)
-        self._extent = np.array([spec.extent_m for spec in self.specs]).reshape(-1, 3)
-        self._names = tuple(spec.name for spec in self.specs)
-        self._kinds = tuple(spec.kind for spec in self.specs)
-        self._rows = np.array(self._listed, dtype=np.int64)
-        self._listed_names = tuple(self._names[i] for i in self._listed)
-        self._intruders = [driver for driver in self._drivers if driver.is_intruder]
-        listed = [self.specs[i] for i in self._listed]
-        self._cavities = {spec.name: spec.cavity for spec in listed if spec.cavity is not None}
-        self._listed_kinds = tuple(self._kinds[i] for i in self._listed)
-        self._is_listed = frozenset(self._listed)
-        self._eyes = np.array([camera.position for camera in self._cameras], dtype=np.float64).reshape(-1, 3)
-        self._ranges_m = np.array([camera.range_m for camera in self._cameras])
-        self._mounted = [
-            (k, self._index[camera.mounted_on], floats3(self._eyes[k]))
-            for k, camera in enumerate(self._cameras)
-            if camera.mounted_on is not None
-        ]
-
     def step(self, action: Float[np.ndarray, " U"] | None) -> None:
         """Advance one frame under `action`.
 
@@ -194,30 +115,44 @@ class StagedPhysics(Physics, SceneBuilder):
         """
         if self._states is None:
             raise SimulationError("physics: step() before reset(). Call reset(scenario, seed) first.")
-        self._command = self._checked(action)
-        view = self._view()
-        for driver, rng in zip(self._drivers, self._generators, strict=False):
-            driver.decide(view, rng)
+        drives, engine = self._decided(action), self.engine
+        felt, watching = self._felt(), self._watching and self.notes_touches
         bumped: set[int] = set()
         touched: set[tuple[int, int]] = set()
-        ego = self._index[self.ego] if self.ego is not None else None
-        drives, engine = [driver.drive for driver in self._drivers], self.engine
         for _ in range(self.substeps):
             for drive in drives:
                 drive(self)
             engine.advance()
-            if self._watching:
+            if watching:
                 touched.update((c.a, c.b) for c in engine.contacts())
-            if ego is not None:
-                bumped |= engine.touching(ego)
-        self._steps += 1
-        self._time_s = self._steps * self.frame_s
-        self._states = self.engine.glance()
-        self._bumped = frozenset(self._names[i] for i in bumped & self._is_listed)
+            if felt is not None:
+                bumped |= engine.touching(felt)
+        self._arrive()
+        self._bumped = frozenset([self.cast.names[i] for i in bumped & self.cast.listed])
         self._touched = frozenset(touched)
         if self.task is not None:
             self.last_task_step = self.task.advance(self._view(), self._held(), self._bumped)
         self._finish_frame()
+
+    def _decided(self, action: Float[np.ndarray, " U"] | None) -> list[Callable[[Actuator], None]]:
+        """Let every driver decide on the coming frame; return how those drive that will push in it."""
+        self._command = self._checked(action)
+        view = self._view()
+        for driver, rng in zip(self._drivers, self._generators, strict=False):
+            driver.decide(view, rng)
+        return [driver.drive for driver in self._drivers if driver.acts]
+
+    def _arrive(self) -> None:
+        """Take in where everything is at the end of a frame."""
+        self._steps += 1
+        self._time_s = self._steps * self.frame_s
+        self._states = self.engine.glance()
+
+    def _felt(self) -> int | None:
+        """Return the number of the commanded body where somebody minds what it bumps into."""
+        if self.ego is None or not (self.notes_touches or (self.task is not None and self.task.minds_bumps)):
+            return None
+        return self._index[self.ego]
 
     def step_unseen(self) -> None:
         """Advance one frame without sensors, task or command: what only needs the bodies' motion is done sooner.
@@ -225,17 +160,12 @@ class StagedPhysics(Physics, SceneBuilder):
         `observe` and `truth` keep telling of the last frame that was seen; `state` tells of now.
         """
         self._completed_truth()
-        self._command = self._checked(None)
-        view = self._view()
-        for driver, rng in zip(self._drivers, self._generators, strict=False):
-            driver.decide(view, rng)
+        drives = self._decided(None)
         for _ in range(self.substeps):
-            for driver in self._drivers:
-                driver.drive(self)
+            for drive in drives:
+                drive(self)
             self.engine.advance()
-        self._steps += 1
-        self._time_s = self._steps * self.frame_s
-        self._states = self.engine.glance()
+        self._arrive()
 
     def observe(self) -> Observation:
         """Return what the sensors gave at the end of the last frame."""
@@ -295,37 +225,12 @@ class StagedPhysics(Physics, SceneBuilder):
         """Free the engine."""
         self.engine.close()
 
-    # ------------------------------------------------------------------ what drivers may do (the Actuator protocol)
-
-    def state(self, name: str) -> RigidState:
-        """Return the present state of `name`."""
-        return self.engine.state(self._index[name])
-
-    def push(self, name: str, force: Vector, torque: Vector) -> None:
-        """Push `name` during the next engine step."""
-        self.engine.push(self._index[name], force, torque)
-
-    def aim(self, name: str, angles_rad: Mapping[str, float]) -> None:
-        """Turn the limbs of `name` towards angles."""
-        self.engine.aim(self._index[name], angles_rad)
-
-    def withdraw(self, name: str, position: Vector) -> None:
-        """Put `name` down at rest somewhere out of sight."""
-        self.engine.place(self._index[name], position, (0.0, 0.0, 0.0, 1.0))
-
     # ------------------------------------------------------------------ frames
 
     @property
     def time_s(self) -> float:
         """Seconds since reset."""
         return self._time_s
-
-    def viewpoints(self, states: States) -> Viewpoints:
-        """Return where the sensors are."""
-        positions = self._eyes.copy()
-        for k, row, eye in self._mounted:
-            positions[k] = states.position[row] + turned(floats4(states.orientation_xyzw[row]), eye)
-        return Viewpoints(positions, self._ranges_m)
 
     def picture(self, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray]:
         """Return an image [H, W, 3] uint8 and its depth [H, W], m."""
@@ -334,15 +239,16 @@ class StagedPhysics(Physics, SceneBuilder):
     def _checked(self, action: Float[np.ndarray, " U"] | None) -> tuple[float, ...]:
         if action is None:
             return (0.0, 0.0, 0.0)
-        values = np.asarray(action, dtype=np.float64).reshape(-1).tolist()
+        values = np.asarray(action, dtype=np.float64).ravel().tolist()
         if not all(map(math.isfinite, values)):
             raise SimulationError(f"physics: the action {values} is not finite, expected numbers in [-1, 1].")
-        return tuple(min(max(value, -1.0), 1.0) for value in values)
+        return tuple([bounded(value, 1.0) for value in values])
 
     def _view(self) -> SceneView:
-        movers = tuple(driver.body for driver in self._drivers if driver.moves)
+        cast = self.cast
+        movers = tuple([driver.body for driver in self._drivers if driver.moves])
         return SceneView(
-            self._time_s, self.frame_s, self._names, self._kinds, self._index, self.present_states(), self._extent,
+            self._time_s, self.frame_s, cast.names, cast.kinds, self._index, self.present_states(), cast.extent_m,
             movers, self._command, self.ego,
         )  # fmt: skip
 
@@ -358,11 +264,6 @@ class StagedPhysics(Physics, SceneBuilder):
     def absent(self) -> frozenset[str]:
         """Return the names of the bodies that are not in the scene now."""
         return frozenset([d.body for d in self._intruders if not d.present])
-
-    def rows_without(self, absent: frozenset[str]) -> Int[np.ndarray, " n"]:
-        """Return the numbers of the bodies of the truth but for `absent` ones and the commanded one."""
-        left_out = absent | {self.ego}
-        return np.array([i for i in self._listed if self._names[i] not in left_out], dtype=np.int64)
 
     def _finish_frame(self) -> None:
         """Look at the end of a frame; a sensor that draws nothing is only asked when somebody wants to know."""
@@ -380,25 +281,25 @@ class StagedPhysics(Physics, SceneBuilder):
 
     def _look(self) -> WorldTruth:
         """Return what is so at the end of the frame, without contacts."""
-        states, rows = self.present_states(), self._rows
-        viewpoints = self.viewpoints(states)
+        states, cast = self.present_states(), self.cast
+        rows, viewpoints = cast.rows, self.eyes.viewpoints(states)
         present = [d.body for d in self._intruders if d.present]
         absent = self.absent()
         seen, linear, angular = self._dear(states, absent, viewpoints)
         return WorldTruth(
             time_s=self._time_s,
-            names=self._listed_names,
-            kinds=self._listed_kinds,
+            names=cast.listed_names,
+            kinds=cast.listed_kinds,
             position=states.position[rows],
             orientation_xyzw=states.orientation_xyzw[rows],
             linear_velocity=linear,
             angular_velocity=angular,
-            extent_m=self._extent[rows],
+            extent_m=cast.extent_m[rows],
             visible=seen,
             intruder=present[-1] if present else None,
             attachments=tuple(pair for d in self._drivers for pair in d.attachments()),
             ego=self.ego,
-            appearance=self._looks,
+            appearance=cast.looks,
             viewpoints=viewpoints,
             absent=absent,
             forces=tuple(force for d in self._drivers for force in d.forces()),
@@ -407,21 +308,22 @@ class StagedPhysics(Physics, SceneBuilder):
     def _dear(
         self, states: States, absent: frozenset[str], viewpoints: Viewpoints
     ) -> tuple[Bool[np.ndarray, " n"], Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-        """Return what takes long to read: who is seen, and the velocities; see `Sensor.needs_whole_truth`."""
-        if self.sensor.needs_whole_truth:
-            seen = self._seen(absent, viewpoints)
-            return seen, states.linear_velocity[self._rows], states.angular_velocity[self._rows]
-        linear, angular = np.full((2, len(self._rows), 3), np.nan)
+        """Return what takes long to read: who is seen, and the velocities; see `Sensor`."""
+        n, whole = len(self.cast.rows), self.sensor.needs_whole_truth
+        seen = self._seen(absent, viewpoints) if whole else np.zeros(n, dtype=bool)
+        if whole and self.sensor.needs_velocities:
+            return seen, states.linear_velocity[self.cast.rows], states.angular_velocity[self.cast.rows]
+        linear, angular = np.full((2, n, 3), np.nan)
         if self.ego is not None:
-            row = self._listed_names.index(self.ego)
+            row = self.cast.listed_names.index(self.ego)
             _, _, linear[row], angular[row] = self.engine.state(self._index[self.ego])
-        return np.zeros(len(self._rows), dtype=bool), linear, angular
+        return seen, linear, angular
 
     def _seen(self, absent: frozenset[str], viewpoints: Viewpoints) -> Bool[np.ndarray, " n"]:
         """Return which of the listed bodies are in the line of sight of a sensor."""
-        sought = np.array([i for i in self._listed if self._names[i] not in absent], dtype=np.int64)
-        finest = np.array([camera.finest_rad for camera in self._cameras])
-        return line_of_sight(self.engine, self.present_states(), self._extent, sought, viewpoints, finest)[self._rows]
+        cast, sought = self.cast, self.cast.rows_without(absent)
+        states, finest = self.present_states(), self.eyes.finest_rad
+        return line_of_sight(self.engine, states, cast.extent_m, sought, viewpoints, finest)[cast.rows]
 
     def _completed_truth(self) -> WorldTruth:
         """Return the truth with what costs a look at the engine; that is looked at only at the frame's end."""
@@ -429,17 +331,15 @@ class StagedPhysics(Physics, SceneBuilder):
         if self._truth_complete:
             return truth
         if not self.sensor.needs_whole_truth:
-            states, rows = self.present_states(), self._rows
-            truth = replace(
-                truth,
-                visible=self._seen(truth.absent, truth.viewpoints),
-                linear_velocity=states.linear_velocity[rows],
-                angular_velocity=states.angular_velocity[rows],
-            )
-        ego = self._index[self.ego] if self.ego is not None else -1
+            truth = replace(truth, visible=self._seen(truth.absent, truth.viewpoints))
+        if not (self.sensor.needs_whole_truth and self.sensor.needs_velocities):
+            states, rows = self.present_states(), self.cast.rows
+            linear, angular = states.linear_velocity[rows], states.angular_velocity[rows]
+            truth = replace(truth, linear_velocity=linear, angular_velocity=angular)
+        cast, ego = self.cast, self._index[self.ego] if self.ego is not None else -1
         brief = {*self._touched, *((ego, self._index[name]) for name in self._bumped)}
-        truth = with_contacts(truth, self.engine.contacts(), brief, self._names, self._is_listed)
-        self._truth = with_containments(truth, self._cavities) if self._cavities else truth
+        truth = with_contacts(truth, self.engine.contacts(), brief, cast.names, cast.listed)
+        self._truth = with_containments(truth, cast.cavities) if cast.cavities else truth
         self._truth_complete = True
         return self._truth
 

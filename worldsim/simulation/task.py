@@ -7,7 +7,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,7 +30,13 @@ class TaskStep:
 
 
 class Task(abc.ABC):
-    """What the commanded body is asked to do."""
+    """What the commanded body is asked to do.
+
+    Attributes:
+        minds_bumps: whether `advance` reads `bumped`, which costs a look at the body's contacts in every engine step.
+    """
+
+    minds_bumps: ClassVar[bool] = True
 
     @abc.abstractmethod
     def begin(self, view: SceneView) -> None:

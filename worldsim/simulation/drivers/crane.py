@@ -45,8 +45,6 @@ class Crane(Driver):
 
     def drive(self, actuator: Actuator) -> None:
         """Pull towards the place, and against the weight."""
-        if not self.holds:
-            return
         state = actuator.state(self.body)
         (goal_x, goal_y, goal_z), (x, y, z), (vx, vy, vz) = self.position, state.position, state.linear_velocity
         ax = _RATE_PER_S * (_RATE_PER_S * (goal_x - x) - 2.0 * vx)
@@ -55,6 +53,11 @@ class Crane(Driver):
         size = math.sqrt(ax * ax + ay * ay + az * az)
         scale = self.mass_kg * min(1.0, _MOST_G * _GRAVITY_M_S2 / size) if size > 0.0 else 0.0
         actuator.push(self.body, (scale * ax, scale * ay, scale * az), (0.0, 0.0, 0.0))
+
+    @property
+    def acts(self) -> bool:
+        """Return whether it still holds the body."""
+        return self.holds
 
     @property
     def moves(self) -> bool:

@@ -7,7 +7,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,9 +15,10 @@ from worldsim.simulation.engine import RigidState, States
 from worldsim.simulation.scene import Quaternion, Vector
 
 
-@dataclass(frozen=True, slots=True)
-class SceneView:
+class SceneView(NamedTuple):
     """What drivers and tasks may read of the true world at the start of a frame (they are part of that world).
+
+    A tuple, since one or two are made in every frame.
 
     Attributes:
         time_s: s since reset; dt_s: length of a frame, s.
@@ -32,7 +33,7 @@ class SceneView:
     dt_s: float
     names: tuple[str, ...]
     kinds: tuple[str, ...]
-    index: Mapping[str, int]
+    index: Mapping[str, int]  # type: ignore[assignment]  # hides a tuple's own method, which nobody needs here
     states: States
     extent_m: np.ndarray
     movers: tuple[str, ...]
@@ -99,6 +100,11 @@ class Driver(abc.ABC):
     @property
     def moves(self) -> bool:
         """Whether others should take the body for something that moves of itself."""
+        return True
+
+    @property
+    def acts(self) -> bool:
+        """Whether `drive` is to be called in this frame: not where it was decided to do nothing."""
         return True
 
     @property

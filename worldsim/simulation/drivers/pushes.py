@@ -87,6 +87,11 @@ class Pushes(Driver):
             actuator.push(push.body, (force * x, force * y, 0.0), (0.0, 0.0, 0.0))
 
     @property
+    def acts(self) -> bool:
+        """Return whether a hand is at work."""
+        return bool(self.active)
+
+    @property
     def moves(self) -> bool:
         """Say that the bodies do not move of themselves."""
         return False
