@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 
 from worldsim.cli import COMMANDS, build
+from worldsim.errors import ConfigurationError
 from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, Figure
 from worldsim.evaluation.run_folder import RunFolder
 
@@ -66,6 +67,45 @@ def test_help_imports_neither_torch_nor_an_engine_so_that_it_answers_at_once():
     assert done.stdout.splitlines()[-1] == "[]"
     for name, _, _ in COMMANDS:
         assert name in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["planar-drop", "--seeds", "0:5"], "--seeds goes with agents, recovery, warehouse; the suite planar-drop"),
+        (["recovery", "--stages", "Park"], "--stages goes with agents; the suite recovery"),
+        (["warehouse", "--data", "setup.cfg"], "--data goes with cube-toss, double-pendulum, elbow-toss, planar-drop;"),
+    ],
+)
+def test_an_option_that_a_transfer_suite_does_not_heed_is_refused(arguments, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "setup.cfg").write_text("")
+    with pytest.raises(ConfigurationError, match=says):
+        build().main(["transfer", *arguments], standalone_mode=False)
+
+
+def test_no_command_needs_torch_to_say_what_it_does():
+    code = (
+        "import sys\nfrom worldsim.cli import COMMANDS, build\n"
+        "group = build()\ncontext = group.make_context('worldsim', ['list', 'models'])\n"
+        "for name, _, _ in COMMANDS:\n    group.get_command(context, name).load()\n"
+        "print(sorted({'torch', 'pybullet', 'matplotlib', 'scipy', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", ["run", "train", "graph"])
+def test_a_misspelt_scenario_is_told_before_anything_slow_is_imported(command):
+    code = (
+        "import sys\nfrom worldsim.cli import build\nfrom worldsim.errors import UnknownNameError\n"
+        f"try:\n    build().main([{command!r}, 'Warehose'], standalone_mode=False)\n"
+        "except UnknownNameError as error:\n    print(error)\n"
+        "print(sorted({'torch', 'pybullet', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("unknown scenario 'Warehose'. Did you mean 'Warehouse'?")
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_mistake_is_one_line_that_says_what_to_do_and_exits_with_1():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Seed, emit, print_table, tell
-from worldsim.evaluation.bench import Figure
-from worldsim.evaluation.track_run import RECORDINGS, TrackResult, track_recording
+from worldsim.commands.options import DataFile, Json, Out, Seed, emit, print_table, tell
+from worldsim.errors import UnknownNameError
+from worldsim.evaluation.datasets import RECORDINGS
+
+if TYPE_CHECKING:
+    from worldsim.evaluation.bench import Figure
+    from worldsim.evaluation.track_run import TrackResult
 
 __all__ = ["track"]
 
@@ -21,7 +24,7 @@ FELL_SHORT = 3
 def track(
     recording: Annotated[str, typer.Argument(help=f"One of: {', '.join(RECORDINGS)}.")],
     split: Annotated[str | None, typer.Option("--split", help="train, dev or all; by default dev.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="A file in the published format.")] = None,
+    data: DataFile = None,
     items: Annotated[int | None, typer.Option("--items", min=1, help="Only the first so many clips.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller version; its figures are not the published ones.")
@@ -34,6 +37,10 @@ def track(
 
     Drawings, figures and events go to a run folder (--out DIR names it).
     """
+    if recording not in RECORDINGS:
+        raise UnknownNameError("recording", recording, RECORDINGS)
+    from worldsim.evaluation.track_run import track_recording
+
     result = track_recording(recording, split=split, data=data, items=items, quick=quick, seed=seed, out=out, tell=tell)
     emit(result.report(), as_json=json, out=None, show=lambda: _show(result))
     if not result.holds:

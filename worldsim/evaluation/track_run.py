@@ -22,12 +22,9 @@ from worldsim.evaluation.track_crowd import crowd_figures, track_scene
 from worldsim.evaluation.track_models import MODELS
 from worldsim.evaluation.track_plots import draw_scene, draw_toss, draw_tosses, draw_track
 from worldsim.evaluation.track_tosses import Toss, flight_figures, impact_figures, track_tosses
-from worldsim.simulation.recordings import LOADERS, Clip, load_clips
+from worldsim.simulation.recordings import Clip, load_clips
 
-__all__ = ["RECORDINGS", "TrackResult", "track_recording"]
-
-RECORDINGS = tuple(LOADERS)
-"""What can be tracked."""
+__all__ = ["TrackResult", "track_recording"]
 
 _QUICK = {"cube-toss": 12, "planar-drop": 6, "elbow-toss": 2, "double-pendulum": 1, "crowd": 1}
 _QUICK_FRAMES = 160
@@ -90,7 +87,7 @@ def track_recording(
     """Run the world model over a recording; write drawings, figures and events to a run folder.
 
     Args:
-        recording: one of `RECORDINGS`.
+        recording: one of `worldsim.evaluation.datasets.RECORDINGS`.
         split: ``train``, ``dev`` or ``all``; by default ``dev`` where there is one.
         data: a file in the published format, by default the published one.
         items: only the first so many clips.

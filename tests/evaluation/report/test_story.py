@@ -19,6 +19,15 @@ def test_a_quiet_run_says_so(log):
     assert subject(quiet) is None
 
 
+def test_the_headline_of_a_task_begins_with_whether_it_was_done(log):
+    other = dataclasses.replace(log, scenario="Intercept(target='auto')", deliveries_wanted=0)
+    done = headline(dataclasses.replace(other, success=True, terminated=True))
+    assert done.startswith("Done: the robot did in 10.0 s what it was asked. At 3.2 s something moved that the robot")
+    late = dataclasses.replace(other, success=False, terminated=False, truncated=True)
+    assert headline(late).startswith("Not done: after 10.0 s the time was up.")
+    assert "can no longer succeed" in headline(dataclasses.replace(other, success=False, terminated=True))
+
+
 def test_a_kind_that_no_registry_holds_is_told_as_new(log):
     frames = list(log.frames)
     for number, frame in enumerate(frames):
