@@ -28,7 +28,7 @@ from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.staged import FRAME_S
 from worldsim.types.planning import Preferences
 
-__all__ = ["PlayOptions", "check", "construct", "learning_agent", "make_agent", "play"]
+__all__ = ["PlayOptions", "check", "construct", "has_own_body", "learning_agent", "make_agent", "play"]
 
 FILM, REPORT = "scene.mp4", "report.html"
 _AGENT_STREAM = 1  # the environment draws from the seed itself; the agent from a stream of its own
@@ -195,6 +195,7 @@ def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> I
         **dict(options.scenario_arguments),
     )
     try:
+        has_own_body(env)
         world_model = WorldModel(registry=open_registry(options.registry), device="cpu")
         agent = make_agent(
             options, world_model, int(np.prod(env.action_space.shape or (1,))), env.scenario.preferences(), env
@@ -216,6 +217,20 @@ def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> I
             yield log
     finally:
         env.close()
+
+
+def has_own_body(env: WorldsimEnv) -> None:
+    """Look whether there is a body to command, before an agent acts.
+
+    Raises:
+        ConfigurationError: the scenario names none.
+    """
+    if env.physics.observe().ego is None:
+        name = type(env.scenario).__name__
+        raise ConfigurationError(
+            f"scenario {name} commands no body: its build() has to call physics.set_task(task, name of the body), with "
+            f"the task None where nothing is asked. `worldsim.testing.scenario_conformance` checks it."
+        )
 
 
 def _keeping(

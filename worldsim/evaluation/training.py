@@ -28,7 +28,7 @@ from jaxtyping import Float
 
 from worldsim.contracts.agent import Agent, Learner, LearningAgent
 from worldsim.errors import ConfigurationError, DataError
-from worldsim.evaluation.play import PlayOptions, learning_agent
+from worldsim.evaluation.play import PlayOptions, has_own_body, learning_agent
 from worldsim.evaluation.run_folder import RunFolder
 from worldsim.evaluation.training_log import TrainingLog
 from worldsim.plugins import load_plugin
@@ -87,7 +87,9 @@ class TrainOptions:
 
     def make_env(self) -> WorldsimEnv:
         """Return one environment."""
-        return WorldsimEnv(scenario=self.scenario, observation=self.observation, **dict(self.scenario_arguments))
+        env = WorldsimEnv(scenario=self.scenario, observation=self.observation, **dict(self.scenario_arguments))
+        has_own_body(env)
+        return env
 
     @property
     def piece(self) -> int:

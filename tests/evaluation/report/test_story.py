@@ -59,6 +59,12 @@ def test_moments_come_in_order_and_in_plain_words(log):
     assert titles.index("Surprise") < titles.index("The robot stops") < titles.index("The robot goes on")
 
 
+def test_a_candidate_that_cannot_be_run_here_is_told_with_the_reason():
+    detail = {"what": "candidate", "model_id": "balloon/party", "error": "Install the package that brings this family."}
+    (moment,) = moments_of_event(Event(EventKind.REJECTED_INPUT, 1.0, -1, detail))
+    assert (moment.title, moment.text) == ("Candidate balloon/party passed over", detail["error"])
+
+
 def test_every_kind_of_event_can_be_told():
     for kind in EventKind:
         for moment in moments_of_event(Event(kind, 1.0, 3, {})):

@@ -144,6 +144,8 @@ def moments_of_event(event: Event) -> list[Moment]:
         case EventKind.REGISTRY_AWAY:
             return [Moment(t, "alarm", "Registry out of reach", "It goes on with the broad model until it answers.")]
         case EventKind.REJECTED_INPUT:
+            if detail.get("what") == "candidate":
+                return [Moment(t, "alarm", f"Candidate {detail.get('model_id')} passed over", str(detail.get("error")))]
             return [Moment(t, "alarm", "Bad input refused", "Broken rows of an observation were left out and counted.")]
     return []
 
