@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import signal
 import subprocess
@@ -163,6 +164,17 @@ def test_bench_shows_people_a_table_with_the_baselines_beside_the_figures(monkey
         assert word in shown
 
 
+def test_figures_are_told_in_lines_where_a_table_would_break_its_words(monkeypatch, capsys):
+    monkeypatch.setitem(BENCHMARKS, "tried", f"{__name__}:short")
+    narrow = ["share: 0.9 (0.8 .. 0.97), n = 1; >= 0.95: falls short", "    beside it: blind 0.5"]
+    for columns, lines in (("80", narrow), ("160", ["1 of 2 promises hold"])):
+        monkeypatch.setenv("COLUMNS", columns)
+        with pytest.raises(SystemExit):
+            build().main(["bench", "tried"])
+        shown = capsys.readouterr().out.splitlines()
+        assert [line in shown for line in lines] == [columns == "80"] * len(lines)
+
+
 def test_view_serves_a_run_on_this_machine_alone_until_it_is_told_to_stop(tmp_path):
     with RunFolder(tmp_path / "run", name="demo", config={}, seed=0) as folder:
         folder.write_text("report.html", "<p>the story</p>")
@@ -180,6 +192,16 @@ def test_view_serves_a_run_on_this_machine_alone_until_it_is_told_to_stop(tmp_pa
         finally:
             process.kill()
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("page", ["transfer.html", "accuracy.html"])
+def test_view_opens_the_page_of_a_benchmark_too(page, tmp_path, monkeypatch, capsys):
+    (tmp_path / page).write_text("<p>figures</p>")
+    monkeypatch.setattr(http.server.ThreadingHTTPServer, "serve_forever", lambda self: None)
+    build().main(["view", str(tmp_path), "--no-browser", "--json"], standalone_mode=False)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["url"].endswith(f"/{page}")
+    assert shown["status"] is None
 
 
 def test_view_of_something_that_is_no_run_says_what_a_run_is(tmp_path):

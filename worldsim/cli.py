@@ -74,13 +74,23 @@ def build() -> TyperGroup:
 
 
 def main() -> None:
-    """Run the command line; an error that worldsim raised on purpose is one line on standard error, status 1."""
+    """Run the command line; an error that worldsim raised on purpose is one line on standard error, status 1.
+
+    So is a package that only an extra brings, and that is not installed.
+    """
     if COMPUTING.intersection(sys.argv[1:2]):
         huge_pages.started_anew()
     try:
         build()()
     except WorldsimError as error:
         typer.echo(f"worldsim: error: {error}", err=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        from worldsim.evaluation.extras import advice
+
+        if advice(error.name) is None:
+            raise
+        typer.echo(f"worldsim: error: {error.name} is not installed: {advice(error.name)}.", err=True)
         sys.exit(1)
     except BrokenPipeError:  # the reader of a pipe went away; there is nobody to tell
         sys.stderr.close()

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from worldsim.commands.figures import show_figures
 from worldsim.commands.options import DataFile, Json, Out, Seed, emit, print_table, tell
 from worldsim.errors import UnknownNameError
 from worldsim.evaluation.datasets import RECORDINGS
 
 if TYPE_CHECKING:
-    from worldsim.evaluation.bench import Figure
     from worldsim.evaluation.track_run import TrackResult
 
 __all__ = ["track"]
@@ -55,23 +55,9 @@ def _show(result: TrackResult) -> None:
     ]
     if beliefs:
         print_table("after each toss", ("toss", "taken for", "friction", "90 %", "alarm"), beliefs)
-    rows = [
-        (
-            figure.name,
-            f"{figure.value:.4g}",
-            "" if figure.interval is None else f"{figure.interval[0]:.4g} .. {figure.interval[1]:.4g}",
-            figure.unit,
-            figure.n,
-            "; ".join(f"{name} {value:.4g}" for name, value in figure.baselines.items() if value is not None),
-            figure.bar or "",
-            _verdict(figure),
-        )
-        for figure in result.figures
-    ]
     smaller = "smaller version (--quick), not the published figures; " if result.quick else ""
-    caption = f"{smaller}{result.seconds:.1f} s; drawings in {result.folder}"
-    columns = ("figure", "value", "95 %", "unit", "n", "beside it", "bar", "")
-    print_table(f"track {result.recording} ({result.split})", columns, rows, caption=caption)
+    caption = f"{smaller}{result.seconds:.1f} s; worldsim view {result.folder}"
+    show_figures(f"track {result.recording} ({result.split})", result.figures, caption)
 
 
 def _friction(beliefs: dict[str, dict[str, float]]) -> tuple[str, str]:
@@ -81,7 +67,3 @@ def _friction(beliefs: dict[str, dict[str, float]]) -> tuple[str, str]:
 
 def _alarm(item: Mapping[str, Any]) -> str:
     return "" if item["alarm_s"] is None else f"{item['alarm_s']:.3f} s"
-
-
-def _verdict(figure: Figure) -> str:
-    return "" if figure.bar is None else "holds" if figure.holds else "falls short"

@@ -23,7 +23,7 @@ from worldsim.evaluation.saved_beliefs import keep_belief
 from worldsim.evaluation.trajectory_io import write_trajectory
 from worldsim.loop import WorldModel
 from worldsim.plugins import load_plugin
-from worldsim.registry import open_registry
+from worldsim.registry import open_existing
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.staged import FRAME_S
 from worldsim.types.planning import Preferences
@@ -196,7 +196,7 @@ def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> I
     )
     try:
         has_own_body(env)
-        world_model = WorldModel(registry=open_registry(options.registry), device="cpu")
+        world_model = WorldModel(registry=open_existing(options.registry), device="cpu")
         agent = make_agent(
             options, world_model, int(np.prod(env.action_space.shape or (1,))), env.scenario.preferences(), env
         )

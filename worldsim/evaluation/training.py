@@ -237,8 +237,8 @@ def train_seed(
     Raises:
         DataError: a checkpoint cannot be read.
     """
-    place.mkdir(parents=True, exist_ok=True)
     learner = made.learner(options.make_env, options.envs, options.steps, seed)
+    place.mkdir(parents=True, exist_ok=True)
     judge = options.make_env() if options.evaluation_episodes else None
     try:
         history = _History()
