@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from worldsim.cli import COMMANDS, build
-from worldsim.errors import ConfigurationError
+from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, Figure
 from worldsim.evaluation.run_folder import RunFolder
 
@@ -138,6 +138,31 @@ def test_an_output_that_cannot_be_written_is_an_error_and_not_a_traceback(tmp_pa
     assert done.returncode == 1
     assert "--out: cannot write" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["bench", "tried"], ["transfer", "recovery"]])
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(command, tmp_path, monkeypatch):
+    monkeypatch.setitem(BENCHMARKS, "tried", f"{__name__}:nothing_of_that_name")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigurationError, match=r"--out: cannot write into .*folder for figures.json"):
+        build().main([*command, "--out", str(tmp_path / "file" / "x")], standalone_mode=False)
+
+
+def test_a_misspelt_motion_statistic_is_told_and_not_left_out():
+    with pytest.raises(UnknownNameError, match=r"unknown motion statistic 'sped_mean'. Did you mean 'speed_mean'"):
+        build().main(["registry", "search", "--motion", "sped_mean=1"], standalone_mode=False)
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    code = (
+        "import errno\nfrom worldsim import cli\n"
+        "def full():\n    raise OSError(errno.ENOSPC, 'No space left on device', 'runs/a/report.html')\n"
+        "cli.build = lambda: full\ncli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("worldsim: error: cannot write runs/a/report.html: No space left on device.")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(("function", "status"), [(holding, 0), (short, 3)])

@@ -11,9 +11,11 @@ import pytest
 from worldsim.contracts import Agent, Scenario
 from worldsim.errors import ConfigurationError, PluginError
 from worldsim.evaluation.play import has_own_body
+from worldsim.registry import open_registry
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.scene import CameraSpec
 from worldsim.testing.agent_conformance import check_agent
+from worldsim.testing.object_model_conformance import check_object_model
 from worldsim.testing.scenario_conformance import check_scenario
 from worldsim.types import Preferences
 from worldsim_agents.random_agent import RandomAgent
@@ -142,6 +144,15 @@ class _Shell:
 def test_an_agent_that_breaks_its_contract_is_told_how(fault, says, env):
     with pytest.raises(PluginError, match=says):
         check_agent(Odd(fault), env)
+
+
+def test_a_prior_in_another_unit_than_its_name_says_is_told():
+    with open_registry("builtin") as registry:
+        model = registry.fetch("cat/cat-tabby-medium-00")
+    check_object_model(model)
+    wrong = tuple(dataclasses.replace(p, unit="km/h") if p.unit == "m/s" else p for p in model.card.parameters)
+    with pytest.raises(PluginError, match="burst_speed_m_s has the unit 'km/h', by its name it is 'm/s'"):
+        check_object_model(type(model)(model.card.replace(parameters=wrong)))
 
 
 def test_what_is_no_agent_is_refused(env):

@@ -40,6 +40,12 @@ def test_a_run_that_breaks_off_says_why(tmp_path):
     assert read_run(run.path)["status"] == "failed: ZeroDivisionError: no frames"
 
 
+def test_a_run_that_was_interrupted_says_so(tmp_path):
+    with pytest.raises(KeyboardInterrupt), make(tmp_path) as run:
+        raise KeyboardInterrupt
+    assert read_run(run.path)["status"] == "interrupted"
+
+
 def test_events_are_on_disk_as_they_happen_and_come_back_in_order(tmp_path):
     with make(tmp_path) as run:
         run.write_event(Event(EventKind.ALARM, 1.25, 3, {"log_e_value": np.float64(7.5)}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -18,7 +19,15 @@ from worldsim.commands.train import _check_nothing_is_lost
 from worldsim.errors import ConfigurationError, DataError
 from worldsim.evaluation.run_folder import RunFolder
 from worldsim.evaluation.statistics import interquartile_mean
-from worldsim.evaluation.training import Evaluation, SeedResult, TrainOptions, newest_checkpoint, train_seeds
+from worldsim.evaluation.training import (
+    Evaluation,
+    SeedResult,
+    TrainOptions,
+    _checkpoint,
+    _History,
+    newest_checkpoint,
+    train_seeds,
+)
 from worldsim.evaluation.training_page import render_training_page, training_metrics, training_verdict
 from worldsim_agents.sb3_agent import PPOAgent, SACAgent
 
@@ -112,6 +121,21 @@ def test_the_verdict_holds_the_score_against_what_learns_nothing(last, interval,
     assert "After 2,048 frames ppo" in verdict
     assert "succeeds in 25% of them" in verdict
     assert "was not evaluated" in training_verdict("ppo", {"steps": [10], "floors": {}})
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_and_nothing_half_written(tmp_path):
+    class Full:
+        steps = 20
+
+        def save(self, folder):
+            folder.mkdir()
+            (folder / "learner.json").write_text("half of")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "checkpoint-10").mkdir()
+    with pytest.raises(ConfigurationError, match=r"checkpoint-20: .*No space left.*go on with --resume"):
+        _checkpoint(Full(), _History(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-10"]
 
 
 def test_a_training_is_not_begun_anew_over_another_one_by_accident(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from worldsim.commands.figures import show_figures
 from worldsim.commands.options import Json, Out, Ray, Seed, emit, tell
+from worldsim.errors import ConfigurationError
 from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, BenchResult, parse_seeds, run_bench
 
 __all__ = ["bench"]
@@ -46,11 +48,30 @@ def bench(  # noqa: PLR0913 - the options of a command
     """
     only, some = (None if names is None else tuple(names.split(",")) for names in (stages, scenarios))
     options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes, only, ray, steps, some)
+    _check_writable(out)
     result = run_bench(name, options)
     file = out / "figures.json" if out is not None else None
     emit(result.report(), as_json=json, out=file, show=lambda: _show(result))
     if not result.holds:
         raise typer.Exit(FELL_SHORT)
+
+
+def _check_writable(out: Path | None) -> None:
+    """Make the folder for the figures before they are measured, which may take hours.
+
+    Raises:
+        ConfigurationError: it cannot be made or written.
+    """
+    if out is None:
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"--out: cannot write into {out}: {error.strerror or error}. It is the folder for figures.json and pages."
+        ) from error
 
 
 def _show(result: BenchResult) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worldsim.commands.options import Json, Out, Seed, emit, print_table, tell
-from worldsim.errors import ConfigurationError
+from worldsim.errors import ConfigurationError, UnknownNameError
 
 if TYPE_CHECKING:
     from worldsim.registry import HttpRegistry, StoredRegistry
@@ -333,6 +333,7 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
 def _query(
     registry: StoredRegistry | HttpRegistry, like: str | None, extent: str | None, motion: list[str], kind: str | None
 ) -> Query:
+    from worldsim.registry.descriptor import MOTION_STATISTICS
     from worldsim.types.query import Query
 
     try:
@@ -340,6 +341,9 @@ def _query(
         stated = {name: float(value) for name, _, value in (item.partition("=") for item in motion)}
     except ValueError as error:
         raise ConfigurationError(f"--extent takes X,Y,Z in metres, --motion takes NAME=VALUE: {error}.") from error
+    for name in stated:
+        if name not in MOTION_STATISTICS:
+            raise UnknownNameError("motion statistic", name, MOTION_STATISTICS)
     if edges is not None and len(edges) != 3:
         raise ConfigurationError(f"--extent {extent!r}: expected three edges, X,Y,Z in metres.")
     if like is None:

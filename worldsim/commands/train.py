@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Ray, Seed, Set, emit, names_exist, print_table
+from worldsim.commands.options import Json, Out, Ray, Seed, Set, emit, names_exist, print_table, tell
 from worldsim.commands.run import Observation, ObservationMode, Scenario
 
 if TYPE_CHECKING:
@@ -80,7 +80,13 @@ def train(  # noqa: PLR0913 - one option a part of the training
     )
     if not (resume or overwrite):
         _check_nothing_is_lost(out)
-    metrics, folder = _run(options, resume, out, ray, record)
+    try:
+        metrics, folder = _run(options, resume, out, ray, record)
+    except KeyboardInterrupt:
+        tell(
+            "interrupted; the same command with --resume and the --out of this folder goes on from the last checkpoint"
+        )
+        raise
     emit({"run": str(folder), **metrics}, as_json=json, out=None, show=lambda: _show(options, metrics, folder))
 
 

@@ -122,11 +122,11 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write how the run ended: ``finished``, or ``failed`` with the error's name.
+        """Write how the run ended: ``finished``, ``interrupted`` (Ctrl-C), or ``failed`` with the error's name.
 
         A folder that an error on purpose (a wrong name, a server that is away) leaves without content is removed.
         """
-        self.close("finished" if kind is None else f"failed: {kind.__name__}: {error}")
+        self.close("finished" if kind is None else "interrupted" if kind is KeyboardInterrupt else _told(kind, error))
         if isinstance(error, WorldsimError) and self._is_new and self._is_bare():
             for file in (RUN, EVENTS):
                 (self.path / file).unlink()
@@ -151,6 +151,10 @@ class RunFolder:
 
     def _write_run(self) -> None:
         self.write_text(RUN, dump_json(self._run, indent=2) + "\n")
+
+
+def _told(kind: type[BaseException], error: BaseException | None) -> str:
+    return f"failed: {kind.__name__}: {error}"
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from safetensors import SafetensorError
 
 from worldsim.contracts.agent import Agent, Learner, LearningAgent
 from worldsim.errors import ConfigurationError, DataError
@@ -345,15 +346,26 @@ def floors(options: TrainOptions) -> dict[str, Evaluation]:
 
 
 def _checkpoint(learner: Learner, history: _History, place: Path) -> None:
-    """Write a checkpoint beside the others, give it its name when it is whole, and remove the older ones."""
+    """Write a checkpoint beside the others, give it its name when it is whole, and remove the older ones.
+
+    Raises:
+        ConfigurationError: the disk refuses.
+    """
     final = place / f"checkpoint-{learner.steps}"
     unfinished = place / ".checkpoint-unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
-    learner.save(unfinished)
-    history.write(unfinished)
-    if final.exists():
-        shutil.rmtree(final)
-    os.replace(unfinished, final)
+    try:
+        learner.save(unfinished)
+        history.write(unfinished)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(unfinished, final)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise ConfigurationError(
+            f"cannot write the checkpoint {final}: {error}. The one before is untouched; free space, and go on with "
+            "--resume."
+        ) from error
     for older in place.glob("checkpoint-*"):
         if older != final:
             shutil.rmtree(older)

@@ -44,13 +44,16 @@ class Curves:
 
 
 def write_page(folder: Path, suite: str, lead: str, figures: Sequence[Figure], curves: Sequence[Curves]) -> Path:
-    """Write ``transfer.html`` and ``curves.json`` into `folder`; return the page."""
+    """Write ``transfer.html`` and, where there are curves, ``curves.json`` into `folder`; return the page."""
     folder.mkdir(parents=True, exist_ok=True)
     drawings = [(each.name, Markup(_drawing(each))) for each in curves]
     title, command = f"From simulation to reality: {suite}", f"worldsim transfer {suite} --out DIR"
     page = figures_page(title, lead, figures, drawings, command)
     path = folder / "transfer.html"
-    for target, text in ((path, page), (folder / "curves.json", dump_json(list(curves), indent=2) + "\n")):
+    written = [(path, page)]
+    if curves:
+        written.append((folder / "curves.json", dump_json(list(curves), indent=2) + "\n"))
+    for target, text in written:
         with atomic_write(target) as file:
             file.write(text.encode("utf-8"))
     return path
