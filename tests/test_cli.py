@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import urllib.request
 import pytest
 
 from worldsim.cli import COMMANDS, build
+from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, Figure
 from worldsim.evaluation.run_folder import RunFolder
 
@@ -68,6 +70,45 @@ def test_help_imports_neither_torch_nor_an_engine_so_that_it_answers_at_once():
         assert name in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["planar-drop", "--seeds", "0:5"], "--seeds goes with agents, recovery, warehouse; the suite planar-drop"),
+        (["recovery", "--stages", "Park"], "--stages goes with agents; the suite recovery"),
+        (["warehouse", "--data", "setup.cfg"], "--data goes with cube-toss, double-pendulum, elbow-toss, planar-drop;"),
+    ],
+)
+def test_an_option_that_a_transfer_suite_does_not_heed_is_refused(arguments, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "setup.cfg").write_text("")
+    with pytest.raises(ConfigurationError, match=says):
+        build().main(["transfer", *arguments], standalone_mode=False)
+
+
+def test_no_command_needs_torch_to_say_what_it_does():
+    code = (
+        "import sys\nfrom worldsim.cli import COMMANDS, build\n"
+        "group = build()\ncontext = group.make_context('worldsim', ['list', 'models'])\n"
+        "for name, _, _ in COMMANDS:\n    group.get_command(context, name).load()\n"
+        "print(sorted({'torch', 'pybullet', 'matplotlib', 'scipy', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", ["run", "train", "graph"])
+def test_a_misspelt_scenario_is_told_before_anything_slow_is_imported(command):
+    code = (
+        "import sys\nfrom worldsim.cli import build\nfrom worldsim.errors import UnknownNameError\n"
+        f"try:\n    build().main([{command!r}, 'Warehose'], standalone_mode=False)\n"
+        "except UnknownNameError as error:\n    print(error)\n"
+        "print(sorted({'torch', 'pybullet', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("unknown scenario 'Warehose'. Did you mean 'Warehouse'?")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_mistake_is_one_line_that_says_what_to_do_and_exits_with_1():
     done = run("bench", "cet")
     assert done.returncode == 1
@@ -99,6 +140,31 @@ def test_an_output_that_cannot_be_written_is_an_error_and_not_a_traceback(tmp_pa
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [["bench", "tried"], ["transfer", "recovery"]])
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(command, tmp_path, monkeypatch):
+    monkeypatch.setitem(BENCHMARKS, "tried", f"{__name__}:nothing_of_that_name")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigurationError, match=r"--out: cannot write into .*folder for figures.json"):
+        build().main([*command, "--out", str(tmp_path / "file" / "x")], standalone_mode=False)
+
+
+def test_a_misspelt_motion_statistic_is_told_and_not_left_out():
+    with pytest.raises(UnknownNameError, match=r"unknown motion statistic 'sped_mean'. Did you mean 'speed_mean'"):
+        build().main(["registry", "search", "--motion", "sped_mean=1"], standalone_mode=False)
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    code = (
+        "import errno\nfrom worldsim import cli\n"
+        "def full():\n    raise OSError(errno.ENOSPC, 'No space left on device', 'runs/a/report.html')\n"
+        "cli.build = lambda: full\ncli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("worldsim: error: cannot write runs/a/report.html: No space left on device.")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(("function", "status"), [(holding, 0), (short, 3)])
 def test_bench_exits_with_3_when_a_figure_falls_short_and_prints_all_the_same(
     function, status, monkeypatch, capsys, tmp_path
@@ -123,6 +189,17 @@ def test_bench_shows_people_a_table_with_the_baselines_beside_the_figures(monkey
         assert word in shown
 
 
+def test_figures_are_told_in_lines_where_a_table_would_break_its_words(monkeypatch, capsys):
+    monkeypatch.setitem(BENCHMARKS, "tried", f"{__name__}:short")
+    narrow = ["share: 0.9 (0.8 .. 0.97), n = 1; >= 0.95: falls short", "    beside it: blind 0.5"]
+    for columns, lines in (("80", narrow), ("160", ["1 of 2 promises hold"])):
+        monkeypatch.setenv("COLUMNS", columns)
+        with pytest.raises(SystemExit):
+            build().main(["bench", "tried"])
+        shown = capsys.readouterr().out.splitlines()
+        assert [line in shown for line in lines] == [columns == "80"] * len(lines)
+
+
 def test_view_serves_a_run_on_this_machine_alone_until_it_is_told_to_stop(tmp_path):
     with RunFolder(tmp_path / "run", name="demo", config={}, seed=0) as folder:
         folder.write_text("report.html", "<p>the story</p>")
@@ -140,6 +217,16 @@ def test_view_serves_a_run_on_this_machine_alone_until_it_is_told_to_stop(tmp_pa
         finally:
             process.kill()
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("page", ["transfer.html", "accuracy.html"])
+def test_view_opens_the_page_of_a_benchmark_too(page, tmp_path, monkeypatch, capsys):
+    (tmp_path / page).write_text("<p>figures</p>")
+    monkeypatch.setattr(http.server.ThreadingHTTPServer, "serve_forever", lambda self: None)
+    build().main(["view", str(tmp_path), "--no-browser", "--json"], standalone_mode=False)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["url"].endswith(f"/{page}")
+    assert shown["status"] is None
 
 
 def test_view_of_something_that_is_no_run_says_what_a_run_is(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -66,7 +67,11 @@ def install(name: str, folder: Path) -> dict[str, str]:
     """Install a package of `tests/plugin_package` into `folder`; return an environment that finds it there."""
     source = folder / "source"
     shutil.copytree(PACKAGES / name, source)  # a build writes beside its sources
-    target = folder / "site"
+    return installed(source, folder / "site")
+
+
+def installed(source: Path, target: Path) -> dict[str, str]:
+    """Install the package in `source` into `target`; return an environment that finds it there."""
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target]
     done = subprocess.run([*command, source], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -133,3 +138,33 @@ def test_a_broken_plugin_is_named_when_it_is_used_and_leaves_the_others_alone(wi
     assert len(checked.stderr.splitlines()) == 1
     for word in ("'unwritten'", "'worldsim-broken'", "worldsim_broken:Unwritten", "dynamics"):
         assert word in checked.stderr
+
+
+@pytest.mark.slow
+def test_the_package_of_the_page_on_plugins_is_published_and_recognised_in_its_own_scenario(tmp_path):
+    page = (PACKAGES.parent.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(?:python|toml)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+    def block(opening):
+        (found,) = [code for code in blocks if opening in code]
+        return found
+
+    source = tmp_path / "source" / "your_package"
+    source.mkdir(parents=True)
+    module = "\n".join(map(block, ("class Balloon(", "ModelCard(", "class Party(")))
+    (source / "__init__.py").write_text(module, encoding="utf-8")
+    party = '\n[project.entry-points."worldsim.scenarios"]\nParty = "your_package:Party"\n'
+    (source.parent / "pyproject.toml").write_text(block("[build-system]") + party, encoding="utf-8")
+    environment = installed(source.parent, tmp_path / "site")
+    script = "from your_package import *\n" + block("save_pretrained(")
+    commands = re.findall(r"^worldsim (.*party\.db.*)$", page, re.MULTILINE)
+    kept = [command.split() for command in commands if not command.startswith("registry serve")][:3]
+    assert [command[0] for command in kept] == ["registry", "registry", "run"]
+    for arguments in (["-c", script], *(["-m", "worldsim", *command] for command in kept)):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "runs" / "party" / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    adopted = [e["detail"]["model_id"] for e in map(json.loads, lines) if e["kind"] == "adoption"]
+    assert adopted == ["balloon/party"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from typing import Annotated, Any
@@ -35,6 +36,10 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
 """(name, ``module:attribute`` of a function or of a Typer app, one line of help)."""
 COMPUTING = frozenset({"demo", "run", "ask", "train", "graph", "track", "transfer", "identify", "accuracy", "bench"})
 """The commands that compute for seconds or more, and so begin with huge pages."""
+
+
+_REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a disk says that is full or may not be written to: no fault of the program."""
 
 
 class Deferred(TyperCommand):
@@ -74,7 +79,10 @@ def build() -> TyperGroup:
 
 
 def main() -> None:
-    """Run the command line; an error that worldsim raised on purpose is one line on standard error, status 1."""
+    """Run the command line; an error that worldsim raised on purpose is one line on standard error, status 1.
+
+    So is a package that only an extra brings and that is not installed, and a disk that is full or read-only.
+    """
     if COMPUTING.intersection(sys.argv[1:2]):
         huge_pages.started_anew()
     try:
@@ -82,8 +90,21 @@ def main() -> None:
     except WorldsimError as error:
         typer.echo(f"worldsim: error: {error}", err=True)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        from worldsim.evaluation.extras import advice
+
+        if advice(error.name) is None:
+            raise
+        typer.echo(f"worldsim: error: {error.name} is not installed: {advice(error.name)}.", err=True)
+        sys.exit(1)
     except BrokenPipeError:  # the reader of a pipe went away; there is nobody to tell
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        where = f"cannot write {error.filename}" if error.filename else "cannot write"
+        typer.echo(f"worldsim: error: {where}: {error.strerror}. Free space, or name another place by --out.", err=True)
         sys.exit(1)
 
 

@@ -1,7 +1,7 @@
 """The plug-in table: built-ins and third parties come in by the same door, Python entry points.
 
-Groups: ``worldsim.object_models``, ``worldsim.interactions``, ``worldsim.scenarios``, ``worldsim.planners``,
-``worldsim.sensors``, ``worldsim.agents``.
+Groups: ``worldsim.object_models``, ``worldsim.interactions``, ``worldsim.laws``, ``worldsim.scenarios``,
+``worldsim.planners``, ``worldsim.sensors``, ``worldsim.agents``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,17 @@ from typing import TypeVar
 from worldsim.errors import PluginError, UnknownNameError
 
 T = TypeVar("T")
+
+_ONE = {
+    "worldsim.object_models": "family of object models",
+    "worldsim.interactions": "interaction",
+    "worldsim.laws": "family of interactions",
+    "worldsim.scenarios": "scenario",
+    "worldsim.planners": "planner",
+    "worldsim.sensors": "sensor",
+    "worldsim.agents": "agent",
+}
+"""Group -> what one of it is called in a message."""
 
 
 def plugin_names(group: str) -> dict[str, EntryPoint]:
@@ -33,6 +44,19 @@ def plugin_names(group: str) -> dict[str, EntryPoint]:
     return table
 
 
+def find_plugin(group: str, name: str) -> EntryPoint:
+    """Return the entry point of `name`, without importing it: quick enough to be asked before anything else is done.
+
+    Raises:
+        UnknownNameError: no plug-in of that name.
+        PluginError: two distributions claim one name.
+    """
+    table = plugin_names(group)
+    if name not in table:
+        raise UnknownNameError(_ONE.get(group, f"plug-in of group {group}"), name, table)
+    return table[name]
+
+
 def load_plugin(group: str, name: str, base: type[T]) -> type[T]:
     """Return the class behind `name`, checked against its contract.
 
@@ -40,10 +64,7 @@ def load_plugin(group: str, name: str, base: type[T]) -> type[T]:
         UnknownNameError: no plug-in of that name.
         PluginError: it does not import, is no subclass of `base`, or leaves an abstract method unwritten.
     """
-    table = plugin_names(group)
-    if name not in table:
-        raise UnknownNameError(f"plug-in of group {group}", name, table)
-    point = table[name]
+    point = find_plugin(group, name)
     where = f"plug-in {name!r} of {_owner(point)} ({group}: {point.value})"
     try:
         found = point.load()

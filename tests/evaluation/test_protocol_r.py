@@ -159,5 +159,5 @@ def test_files_are_read_by_split_and_bad_ones_are_refused(tmp_path: Path, tosses
     with pytest.raises(DataError, match="cannot be read"):
         load_tosses(tmp_path / "nothing.npz", "dev")
     np.savez(tmp_path / "other.npz", pos=np.zeros(3))
-    with pytest.raises(DataError, match="are missing"):
+    with pytest.raises(DataError, match="it lacks"):
         load_tosses(tmp_path / "other.npz", "dev")

@@ -40,6 +40,12 @@ def test_a_run_that_breaks_off_says_why(tmp_path):
     assert read_run(run.path)["status"] == "failed: ZeroDivisionError: no frames"
 
 
+def test_a_run_that_was_interrupted_says_so(tmp_path):
+    with pytest.raises(KeyboardInterrupt), make(tmp_path) as run:
+        raise KeyboardInterrupt
+    assert read_run(run.path)["status"] == "interrupted"
+
+
 def test_events_are_on_disk_as_they_happen_and_come_back_in_order(tmp_path):
     with make(tmp_path) as run:
         run.write_event(Event(EventKind.ALARM, 1.25, 3, {"log_e_value": np.float64(7.5)}))
@@ -72,6 +78,38 @@ def test_metrics_are_strict_json_where_nan_is_null(tmp_path):
     with make(tmp_path) as run:
         run.write_metrics({"error_m": float("nan"), "coverage": np.array([0.9, np.inf])})
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"error_m": None, "coverage": [0.9, None]}
+
+
+def test_a_second_run_in_a_folder_leaves_nothing_of_the_first(tmp_path):
+    with make(tmp_path / "a") as run:
+        for name in ("belief-7-1.00s.safetensors", "trajectory-7.npz", "scene.mp4", "mine.txt"):
+            run.write_text(name, "of the first")
+    with make(tmp_path / "a"):
+        pass
+    assert {path.name for path in run.path.iterdir()} == {"run.json", "events.jsonl", "mine.txt"}
+    with RunFolder(run.path, name="demo", config={}, seed=7) as again:
+        again.write_text("trajectory-7.npz", "of the second")
+    with RunFolder(run.path, name="demo", config={}, seed=7, goes_on=True):
+        assert (run.path / "trajectory-7.npz").read_text() == "of the second"
+
+
+def test_a_folder_with_a_training_takes_no_run_of_another_sort(tmp_path):
+    with RunFolder(tmp_path, name="train-ppo", config={}, seed=0) as training:
+        training.write_metrics({})
+    with pytest.raises(ConfigurationError, match=r"holds a training \(train-ppo\)"):
+        make(tmp_path)
+    assert (read_run(tmp_path)["name"], (tmp_path / "metrics.json").exists()) == ("train-ppo", True)
+
+
+def test_a_mistake_leaves_no_folder_behind_but_what_happened_before_it_stays(tmp_path):
+    with pytest.raises(DataError), make(tmp_path / "a"):
+        raise DataError("no policy there")
+    assert list(tmp_path.iterdir()) == []
+    run = make(tmp_path / "b")
+    run.write_event(Event(EventKind.ALARM, 1.25, 3, {}))
+    with pytest.raises(DataError), run:
+        raise DataError("too late")
+    assert read_run(run.path)["status"] == "failed: DataError: too late"
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_option(tmp_path):

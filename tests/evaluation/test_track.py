@@ -9,16 +9,17 @@ import pytest
 
 from tests.simulation.hand_made_recordings import write_crowd, write_cube_tosses
 from worldsim.errors import ConfigurationError, DataError, UnknownNameError
+from worldsim.evaluation.datasets import RECORDINGS
 from worldsim.evaluation.track import follow, make_world_model
 from worldsim.evaluation.track_crowd import crowd_figures, track_scene, turning
 from worldsim.evaluation.track_models import MODELS
-from worldsim.evaluation.track_run import RECORDINGS, track_recording
+from worldsim.evaluation.track_run import track_recording
 from worldsim.evaluation.track_tosses import flight_figures, free_flight, track_tosses
-from worldsim.simulation.recordings import load_clips
+from worldsim.simulation.recordings import LOADERS, load_clips
 
 
 def test_every_recording_has_its_models() -> None:
-    assert set(RECORDINGS) == set(MODELS)
+    assert set(RECORDINGS) == set(MODELS) == set(LOADERS)
     for models in MODELS.values():
         assert all(model.card.provenance for model in models())
 

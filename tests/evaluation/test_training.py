@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -14,11 +15,20 @@ import pytest
 import torch
 
 from tests.agents.test_sb3_agent import Corridor
+from worldsim.commands.train import _check_nothing_is_lost
 from worldsim.errors import ConfigurationError, DataError
 from worldsim.evaluation.run_folder import RunFolder
 from worldsim.evaluation.statistics import interquartile_mean
-from worldsim.evaluation.training import Evaluation, SeedResult, TrainOptions, newest_checkpoint, train_seeds
-from worldsim.evaluation.training_page import render_training_page, training_metrics
+from worldsim.evaluation.training import (
+    Evaluation,
+    SeedResult,
+    TrainOptions,
+    _checkpoint,
+    _History,
+    newest_checkpoint,
+    train_seeds,
+)
+from worldsim.evaluation.training_page import render_training_page, training_metrics, training_verdict
 from worldsim_agents.sb3_agent import PPOAgent, SACAgent
 
 
@@ -91,6 +101,52 @@ def test_an_option_that_cannot_work_is_refused(tmp_path):
         train_seeds(TrainOptions("Warehouse", steps=0), folder, resume=False)
 
 
+@pytest.mark.parametrize(
+    ("last", "interval", "says"),
+    [
+        (9.0, [5.0, 12.0], "It has learned something: acting at random has 4"),
+        (4.5, [2.0, 6.0], "That may be luck"),
+        (3.0, [2.0, 6.0], "no more than an agent has that learns nothing"),
+    ],
+)
+def test_the_verdict_holds_the_score_against_what_learns_nothing(last, interval, says):
+    metrics = {
+        "steps": [2000, 2048],
+        "evaluation_last": {"value": last, "interval": interval, "n": 8},
+        "success_last": 0.25,
+        "floors": {"random": 4.0, "still": 1.0},
+    }
+    verdict = training_verdict("ppo", metrics)
+    assert says in verdict
+    assert "After 2,048 frames ppo" in verdict
+    assert "succeeds in 25% of them" in verdict
+    assert "was not evaluated" in training_verdict("ppo", {"steps": [10], "floors": {}})
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_and_nothing_half_written(tmp_path):
+    class Full:
+        steps = 20
+
+        def save(self, folder):
+            folder.mkdir()
+            (folder / "learner.json").write_text("half of")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "checkpoint-10").mkdir()
+    with pytest.raises(ConfigurationError, match=r"checkpoint-20: .*No space left.*go on with --resume"):
+        _checkpoint(Full(), _History(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-10"]
+
+
+def test_a_training_is_not_begun_anew_over_another_one_by_accident(tmp_path):
+    (tmp_path / "seed-0" / "checkpoint-0").mkdir(parents=True)
+    _check_nothing_is_lost(tmp_path)  # nothing was learned
+    (tmp_path / "seed-0" / "checkpoint-512").mkdir()
+    with pytest.raises(ConfigurationError, match=r"training of 512 frames \(seed-0\). --resume goes on"):
+        _check_nothing_is_lost(tmp_path)
+    _check_nothing_is_lost(None)
+
+
 def test_figures_and_page_hold_curves_floors_and_intervals():
     results = [
         SeedResult(s, 200, 0, tuple((10 * k, float(k), 10) for k in range(1, 21)),
@@ -105,8 +161,9 @@ def test_figures_and_page_hold_curves_floors_and_intervals():
     assert metrics["success_last"] == 0.5
     assert metrics["mean_return_last_tenth"] == pytest.approx(19.5)
     rng = np.random.default_rng(0)
-    page = render_training_page("<ppo>", results, floors, metrics, {"seed": 0}, rng)
+    page = render_training_page("<ppo>", results, floors, metrics, {"seed": 0}, rng, "It learned.", "worldsim view a")
     assert page.count("<svg") == 2
+    assert page.index("It learned.") < page.index("worldsim view a") < page.index("<svg")
     assert "&lt;ppo&gt;" in page
     assert "http" not in page.replace("http://www.w3.org", "")
 

@@ -201,5 +201,5 @@ def test_a_card_cannot_name_a_class_outside_the_plugin_table(tmp_path, cat_card)
     config = json.loads((folder / "config.json").read_text())
     config["family"] = "os.system"
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(PluginError, match=r"unknown plug-in of group worldsim.object_models 'os.system'.*Known: cat"):
+    with pytest.raises(PluginError, match=r"unknown family of object models 'os.system'.*Known: cat"):
         from_pretrained(folder)

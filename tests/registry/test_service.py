@@ -148,7 +148,7 @@ def test_nobody_writes_without_the_token(running, stored, cat_card, tmp_path):
     for token in (None, "wrong"):
         with (
             HttpRegistry(running.url, token=token, cache=BlobCache(tmp_path)) as stranger,
-            pytest.raises(RegistryError, match="401"),
+            pytest.raises(RegistryError, match=r"401.*Give it in the variable WORLDSIM_REGISTRY_TOKEN"),
         ):
             stranger.publish(Cat(cat_card))
     assert len(stored) == before

@@ -26,7 +26,7 @@ from worldsim.errors import (
     UnknownNameError,
 )
 from worldsim.models.cat import Cat
-from worldsim.registry import StoredRegistry, TestStream, open_registry
+from worldsim.registry import StoredRegistry, TestStream, open_existing, open_registry
 from worldsim.registry.cards import card_from_json
 from worldsim.registry.database import cards, descriptors, models
 from worldsim.registry.maintenance import verify
@@ -132,6 +132,17 @@ def test_an_unknown_address_lists_the_known_ones(url):
 def test_a_registry_in_a_missing_folder_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match="unable to open"):
         open_registry(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
+
+
+def test_who_reads_makes_no_registry_by_a_slip_and_is_told_how_one_is_made(tmp_path):
+    url = f"sqlite:///{tmp_path / 'regstry.db'}"
+    with pytest.raises(StorageError, match=rf"no registry at {url}: .*'worldsim registry init {url}' makes it"):
+        open_existing(url)
+    assert list(tmp_path.iterdir()) == []
+    with open_registry(url) as empty, pytest.raises(ModelNotFoundError, match=rf"It is empty; .* init {url}' fills it"):
+        empty.fetch("generic/unknown")
+    open_existing(url).close()
+    open_existing("builtin").close()
 
 
 def test_a_file_that_is_no_database_is_damaged(tmp_path):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from worldsim.commands.options import Json, Out, Ray, Seed, emit, print_table, tell
-from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, BenchResult, Figure, parse_seeds, run_bench
+from worldsim.commands.figures import show_figures
+from worldsim.commands.options import Json, Out, Ray, Seed, emit, tell
+from worldsim.errors import ConfigurationError
+from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, BenchResult, parse_seeds, run_bench
 
 __all__ = ["bench"]
 
-_MOST_COLUMNS = 3
 FELL_SHORT = 3
 """Exit status when a figure falls short of its bar (the figures are printed all the same)."""
 
@@ -46,6 +48,7 @@ def bench(  # noqa: PLR0913 - the options of a command
     """
     only, some = (None if names is None else tuple(names.split(",")) for names in (stages, scenarios))
     options = BenchOptions(quick, parse_seeds(seeds), seed, data, out, tell, soak_minutes, only, ray, steps, some)
+    _check_writable(out)
     result = run_bench(name, options)
     file = out / "figures.json" if out is not None else None
     emit(result.report(), as_json=json, out=file, show=lambda: _show(result))
@@ -53,38 +56,24 @@ def bench(  # noqa: PLR0913 - the options of a command
         raise typer.Exit(FELL_SHORT)
 
 
+def _check_writable(out: Path | None) -> None:
+    """Make the folder for the figures before they are measured, which may take hours.
+
+    Raises:
+        ConfigurationError: it cannot be made or written.
+    """
+    if out is None:
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"--out: cannot write into {out}: {error.strerror or error}. It is the folder for figures.json and pages."
+        ) from error
+
+
 def _show(result: BenchResult) -> None:
-    from rich.text import Text
-
-    names = sorted({name for figure in result.figures for name in figure.baselines})
-    apart = len(names) <= _MOST_COLUMNS  # more columns than these would be a word wide
-    rows = [
-        (
-            figure.name,
-            _number(figure.value),
-            "" if figure.interval is None else f"{_number(figure.interval[0])} .. {_number(figure.interval[1])}",
-            figure.unit,
-            figure.n,
-            *((_number(figure.baselines.get(name)) for name in names) if apart else (_beside(figure),)),
-            figure.bar or "",
-            _verdict(figure, Text),
-        )
-        for figure in result.figures
-    ]
     smaller = "smaller version (--quick), not the published figures; " if result.quick else ""
-    columns = ("figure", "value", "95 %", "unit", "n", *(names if apart else ("beside",)), "bar", "")
-    print_table(f"bench {result.bench}", columns, rows, caption=f"{smaller}{result.seconds:.1f} s")
-
-
-def _beside(figure: Figure) -> str:
-    return "\n".join(f"{name}: {_number(value)}" for name, value in figure.baselines.items())
-
-
-def _verdict(figure: Figure, text: type) -> object:
-    if figure.bar is None:
-        return ""
-    return text("holds", style="green") if figure.holds else text("falls short", style="bold red")
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    show_figures(f"bench {result.bench}", result.figures, f"{smaller}{result.seconds:.1f} s")

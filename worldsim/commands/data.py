@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worldsim.commands.options import Json, Out, Seed, emit, print_table
 from worldsim.errors import ConfigurationError
-from worldsim.evaluation.data_fetch import MIRROR, DataState, Progress, fetch, states
-from worldsim.evaluation.datasets import DATASETS, data_folders
+from worldsim.evaluation.datasets import DATASETS, MIRROR, data_folders, dataset
+
+if TYPE_CHECKING:
+    from worldsim.evaluation.data_fetch import DataState, Progress
 
 __all__ = ["app"]
 
@@ -30,6 +32,8 @@ def list_data(json: Json = False, seed: Seed = 0, out: Out = None) -> None:
     --seed is accepted as by every command; nothing here is random. --out FILE writes the JSON as well.
     """
     del seed
+    from worldsim.evaluation.data_fetch import states
+
     found = states(list(DATASETS))
     emit(_report(found), as_json=json, out=out, show=lambda: _show(found))
 
@@ -52,11 +56,12 @@ def fetch_data(
     """
     del seed
     wanted = names or [name for name, entry in DATASETS.items() if source is not None or entry.original != "copy"]
-    unknown = [name for name in wanted if name not in DATASETS]
-    if unknown:
-        states(unknown)  # names the nearest ones
+    for name in wanted:
+        dataset(name)  # an unknown one names the nearest
     if out is not None and out.exists() and not out.is_dir():
         raise ConfigurationError(f"--out {out} is a file; `worldsim data fetch` writes a folder.")
+    from worldsim.evaluation.data_fetch import fetch
+
     written = {}
     for name in wanted:
         with _bar(quiet=json) as progress:

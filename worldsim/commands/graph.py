@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Seed, emit, print_table
+from worldsim.commands.options import Json, Out, Seed, Set, emit, names_exist, print_table
 
 if TYPE_CHECKING:
     from worldsim.evaluation.episode import EpisodeLog
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["graph"]
 
 
-def graph(
+def graph(  # noqa: PLR0913 - one option a part of the run
     scenario: Annotated[str, typer.Argument(help="See `worldsim list scenarios`.")],
     agent: Annotated[str, typer.Option("--agent", help="See `worldsim list agents`.")] = "deliverer",
     threshold: Annotated[
@@ -25,6 +25,7 @@ def graph(
         float, typer.Option("--seconds", min=0.0, help="End after so long, simulated; 0: never.")
     ] = 20.0,
     film: Annotated[bool, typer.Option("--film/--no-film", help="Draw the graph over the scene.")] = True,
+    fields: Set = None,
     json: Json = False,
     seed: Seed = 0,
     out: Out = None,
@@ -35,12 +36,16 @@ def graph(
     against time (accuracy.png), the reliability diagram (reliability.png), the graph over the scene (graph.png and
     graph.mp4), and a page with all of them (report.html).
     """
+    names_exist(scenario=scenario, agent=agent)
+    from worldsim.evaluation.scenario_fields import read_fields
+
+    arguments = read_fields(scenario, fields or ())
     from worldsim.commands.run import frame_by_frame, frames_of, shown
     from worldsim.evaluation.graph_run_figures import judge_and_write, write_page
     from worldsim.evaluation.play import PlayOptions, check, play
     from worldsim.evaluation.run_folder import RunFolder
 
-    options = PlayOptions(scenario, agent, seed=seed, max_frames=frames_of(seconds))
+    options = PlayOptions(scenario, agent, seed=seed, max_frames=frames_of(seconds), scenario_arguments=arguments)
     check(options)
     logs: list[EpisodeLog] = []
     config = dataclasses.asdict(options) | {"threshold": threshold}

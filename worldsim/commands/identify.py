@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from worldsim.commands.options import Json, Out, Seed, emit, print_table, tell
+from worldsim.commands.options import DataFile, Json, Out, Seed, emit, print_table, tell
 
 __all__ = ["identify"]
 
@@ -18,9 +17,7 @@ def identify(
     recordings: Annotated[int, typer.Option("--recordings", help="How many of the train split to fit to.")] = 60,
     evaluations: Annotated[int, typer.Option("--evaluations", help="How often CMA-ES may try parameters.")] = 60,
     engine: Annotated[str, typer.Option("--engine", help="pybullet, or mujoco (cube-toss alone).")] = "pybullet",
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Score the held-out recordings of this file; nothing is fitted to it.")
-    ] = None,
+    data: DataFile = None,
     json: Json = False,
     seed: Seed = 0,
     out: Out = None,

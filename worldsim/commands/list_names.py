@@ -101,6 +101,6 @@ def _files(folder: Traversable, prefix: str) -> list[tuple[str, int]]:
 
 
 def _cards(source: str) -> list[tuple[Any, ...]]:
-    from worldsim.registry import open_registry
+    from worldsim.registry import open_existing
 
-    return [(card.model_id, card.version, card.kind, card.family) for card in open_registry(source).cards()]
+    return [(card.model_id, card.version, card.kind, card.family) for card in open_existing(source).cards()]

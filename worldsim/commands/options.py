@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Json", "Out", "Seed", "emit", "print_table", "tell"]
+__all__ = ["DataFile", "Json", "Out", "Ray", "Seed", "Set", "emit", "names_exist", "print_table", "tell"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; unused where nothing is.")]
@@ -17,6 +17,23 @@ Ray = Annotated[
     typer.Option("--ray", metavar="ADDRESS", help="Play on a Ray cluster: its address, or local for this machine's."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Where to write what the command makes.")]
+DataFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        exists=True,
+        dir_okay=False,
+        help="Score this file, in the format of the published one (docs/data.md); nothing is fitted to it.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="A field of the scenario (docs/scenarios.md, docs/tasks.md); may be repeated.",
+    ),
+]
 
 
 def emit(result: Mapping[str, Any], *, as_json: bool, out: Path | None, show: Callable[[], None]) -> None:
@@ -40,6 +57,18 @@ def emit(result: Mapping[str, Any], *, as_json: bool, out: Path | None, show: Ca
         typer.echo(dump_json(result))
     else:
         show()
+
+
+def names_exist(*, scenario: str, agent: str) -> None:
+    """Look both names up before anything slow is imported, so that a misspelt one is told at once.
+
+    Raises:
+        UnknownNameError: no scenario or agent of that name.
+    """
+    from worldsim.plugins import find_plugin
+
+    find_plugin("worldsim.scenarios", scenario)
+    find_plugin("worldsim.agents", agent)
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], caption: str | None = None) -> None:

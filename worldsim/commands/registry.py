@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worldsim.commands.options import Json, Out, Seed, emit, print_table, tell
-from worldsim.errors import ConfigurationError
+from worldsim.errors import ConfigurationError, UnknownNameError
 
 if TYPE_CHECKING:
     from worldsim.registry import HttpRegistry, StoredRegistry
@@ -52,7 +52,7 @@ def init(
     """
     from worldsim.registry.builtin import shipped_models
 
-    with _open_stored(url) as registry:
+    with _open_stored(url, existing=False) as registry:
         items = [] if empty else list(shipped_models())
         missing = [item for item in items if not registry.versions(item[0].model_id)]
         if missing:
@@ -86,7 +86,9 @@ def serve(  # noqa: PLR0913 - the options of a command
     def listening(address: str) -> None:
         emit({"url": address, "registry": url}, as_json=json, out=out, show=lambda: typer.echo(f"serving {address}"))
 
-    with _open_stored(url) as registry:
+    with _open_stored(url, existing=False) as registry:
+        if not len(registry):
+            tell(f"{url} is empty; 'worldsim registry init {url}' would fill it with the shipped cards.")
         run_service(registry, host, port, token=token, public=public, requests_per_s=rate, listening=listening)
 
 
@@ -178,13 +180,13 @@ def publish(
     from worldsim.registry.interaction_cards import is_interaction
 
     _must_keep(address)
-    with _open(address) as registry:
+    with _open(address, existing=False) as registry:
         if is_interaction(read_files(folder)[0]):
             name = registry.interactions.publish(load_interaction(folder))
         else:
             name = registry.publish(*open_model(*read_pretrained(folder)))
         result = {"published": name, "registry": address}
-    emit(result, as_json=json, out=out, show=lambda: typer.echo(f"published {name}"))
+    emit(result, as_json=json, out=out, show=lambda: typer.echo(f"published {name} in {address}"))
 
 
 @app.command()
@@ -243,7 +245,7 @@ def import_(
     from worldsim.registry.portable import import_models
 
     _must_keep(address)
-    with _open_stored(address) as registry, _bar("versions") as moved:
+    with _open_stored(address, existing=False) as registry, _bar("versions") as moved:
         done = import_models(registry, path, renumber, moved)
     result = {"stored": done.stored, "skipped": done.skipped, "renumbered": done.renumbered, "registry": address}
     sentence = f"{done.stored} versions stored, {done.skipped} were there, {len(done.renumbered)} renumbered"
@@ -289,16 +291,16 @@ def stats(address: Address = "builtin", json: Json = False, seed: Seed = 0, out:
     emit(result, as_json=json, out=out, show=lambda: print_table("registry", ("", ""), rows))
 
 
-def _open(url: str) -> StoredRegistry | HttpRegistry:
-    from worldsim.registry import open_registry
+def _open(url: str, *, existing: bool = True) -> StoredRegistry | HttpRegistry:
+    from worldsim.registry import open_existing, open_registry
 
-    return open_registry(url)
+    return open_existing(url) if existing else open_registry(url)
 
 
-def _open_stored(url: str) -> StoredRegistry:
+def _open_stored(url: str, *, existing: bool = True) -> StoredRegistry:
     from worldsim.registry import open_stored
 
-    return open_stored(url)
+    return open_stored(url, existing=existing)
 
 
 def _must_keep(address: str) -> None:
@@ -331,6 +333,7 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
 def _query(
     registry: StoredRegistry | HttpRegistry, like: str | None, extent: str | None, motion: list[str], kind: str | None
 ) -> Query:
+    from worldsim.registry.descriptor import MOTION_STATISTICS
     from worldsim.types.query import Query
 
     try:
@@ -338,6 +341,9 @@ def _query(
         stated = {name: float(value) for name, _, value in (item.partition("=") for item in motion)}
     except ValueError as error:
         raise ConfigurationError(f"--extent takes X,Y,Z in metres, --motion takes NAME=VALUE: {error}.") from error
+    for name in stated:
+        if name not in MOTION_STATISTICS:
+            raise UnknownNameError("motion statistic", name, MOTION_STATISTICS)
     if edges is not None and len(edges) != 3:
         raise ConfigurationError(f"--extent {extent!r}: expected three edges, X,Y,Z in metres.")
     if like is None:

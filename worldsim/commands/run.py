@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Seed, emit, print_table
+from worldsim.commands.options import Json, Out, Seed, Set, emit, names_exist, print_table
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -35,7 +35,10 @@ RegistryName = Annotated[str, typer.Option("--registry", help="Where the world m
 Seconds = Annotated[
     float, typer.Option("--seconds", min=0.0, help="End an episode after so long, simulated; 0: never.")
 ]
-Policy = Annotated[Path | None, typer.Option("--policy", help="Folder that `worldsim train` wrote.")]
+Policy = Annotated[
+    Path | None,
+    typer.Option("--policy", exists=True, file_okay=False, help="Folder that `worldsim train` wrote."),
+]
 
 
 def run(  # noqa: PLR0913 - one option a part of the run
@@ -51,16 +54,31 @@ def run(  # noqa: PLR0913 - one option a part of the run
         float,
         typer.Option("--beliefs", min=0.0, help="Keep the belief every so many s for `worldsim ask`; 0: the last."),
     ] = 0.0,
+    fields: Set = None,
     json: Json = False,
     seed: Seed = 0,
     out: Out = None,
 ) -> None:
     """Run a scenario and write a run folder: events, metrics, trajectories and a report."""
+    names_exist(scenario=scenario, agent=agent)
+    from worldsim.evaluation.scenario_fields import read_fields
+
+    arguments = read_fields(scenario, fields or ())
     from worldsim.evaluation.play import PlayOptions, check, play
     from worldsim.evaluation.run_folder import RunFolder
 
     options = PlayOptions(
-        scenario, agent, episodes, observation.value, seed, registry, policy, film, frames_of(seconds), beliefs
+        scenario,
+        agent,
+        episodes,
+        observation.value,
+        seed,
+        registry,
+        policy,
+        film,
+        frames_of(seconds),
+        beliefs,
+        arguments,
     )
     check(options)
     with (
@@ -77,7 +95,7 @@ def frames_of(seconds: float) -> int:
 
 
 def _emit(folder: Path, metrics: dict[str, Any], figures: dict[str, Any], title: str, as_json: bool) -> None:
-    rows = [(name.replace("_", " "), shown(value)) for name, value in figures.items()]
+    rows = [(name.replace("_", " "), shown(value)) for name, value in figures.items() if value not in (None, [])]
     emit(
         {"run": str(folder), **metrics},
         as_json=as_json,

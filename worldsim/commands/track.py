@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Seed, emit, print_table, tell
-from worldsim.evaluation.bench import Figure
-from worldsim.evaluation.track_run import RECORDINGS, TrackResult, track_recording
+from worldsim.commands.figures import show_figures
+from worldsim.commands.options import DataFile, Json, Out, Seed, emit, print_table, tell
+from worldsim.errors import UnknownNameError
+from worldsim.evaluation.datasets import RECORDINGS
+
+if TYPE_CHECKING:
+    from worldsim.evaluation.track_run import TrackResult
 
 __all__ = ["track"]
 
@@ -21,7 +24,7 @@ FELL_SHORT = 3
 def track(
     recording: Annotated[str, typer.Argument(help=f"One of: {', '.join(RECORDINGS)}.")],
     split: Annotated[str | None, typer.Option("--split", help="train, dev or all; by default dev.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="A file in the published format.")] = None,
+    data: DataFile = None,
     items: Annotated[int | None, typer.Option("--items", min=1, help="Only the first so many clips.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller version; its figures are not the published ones.")
@@ -34,6 +37,10 @@ def track(
 
     Drawings, figures and events go to a run folder (--out DIR names it).
     """
+    if recording not in RECORDINGS:
+        raise UnknownNameError("recording", recording, RECORDINGS)
+    from worldsim.evaluation.track_run import track_recording
+
     result = track_recording(recording, split=split, data=data, items=items, quick=quick, seed=seed, out=out, tell=tell)
     emit(result.report(), as_json=json, out=None, show=lambda: _show(result))
     if not result.holds:
@@ -48,23 +55,9 @@ def _show(result: TrackResult) -> None:
     ]
     if beliefs:
         print_table("after each toss", ("toss", "taken for", "friction", "90 %", "alarm"), beliefs)
-    rows = [
-        (
-            figure.name,
-            f"{figure.value:.4g}",
-            "" if figure.interval is None else f"{figure.interval[0]:.4g} .. {figure.interval[1]:.4g}",
-            figure.unit,
-            figure.n,
-            "; ".join(f"{name} {value:.4g}" for name, value in figure.baselines.items() if value is not None),
-            figure.bar or "",
-            _verdict(figure),
-        )
-        for figure in result.figures
-    ]
     smaller = "smaller version (--quick), not the published figures; " if result.quick else ""
-    caption = f"{smaller}{result.seconds:.1f} s; drawings in {result.folder}"
-    columns = ("figure", "value", "95 %", "unit", "n", "beside it", "bar", "")
-    print_table(f"track {result.recording} ({result.split})", columns, rows, caption=caption)
+    caption = f"{smaller}{result.seconds:.1f} s; worldsim view {result.folder}"
+    show_figures(f"track {result.recording} ({result.split})", result.figures, caption)
 
 
 def _friction(beliefs: dict[str, dict[str, float]]) -> tuple[str, str]:
@@ -74,7 +67,3 @@ def _friction(beliefs: dict[str, dict[str, float]]) -> tuple[str, str]:
 
 def _alarm(item: Mapping[str, Any]) -> str:
     return "" if item["alarm_s"] is None else f"{item['alarm_s']:.3f} s"
-
-
-def _verdict(figure: Figure) -> str:
-    return "" if figure.bar is None else "holds" if figure.holds else "falls short"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Ray, Seed, emit, print_table
+from worldsim.commands.options import Json, Out, Ray, Seed, Set, emit, names_exist, print_table, tell
 from worldsim.commands.run import Observation, ObservationMode, Scenario
 
 if TYPE_CHECKING:
@@ -22,11 +22,16 @@ _SAME = ("scenario", "agent", "observation", "seeds", "envs", "checkpoint_every"
 
 def train(  # noqa: PLR0913 - one option a part of the training
     scenario: Scenario,
-    agent: Annotated[str, typer.Option("--agent", help="An agent that learns: ppo or sac.")] = "ppo",
+    agent: Annotated[
+        str, typer.Option("--agent", help="An agent that learns: ppo, sac, monolith, or one of yours.")
+    ] = "ppo",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Frames to learn from, a seed.")] = 20_000,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many trainings; training i has SEED + i.")] = 1,
     envs: Annotated[int, typer.Option("--envs", min=1, help="Environments side by side.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder of --out.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew where --out holds a training already; that one is lost.")
+    ] = False,
     checkpoint_every: Annotated[
         int, typer.Option("--checkpoint-every", min=0, help="Frames between checkpoints; 0: a tenth of --steps.")
     ] = 0,
@@ -43,6 +48,7 @@ def train(  # noqa: PLR0913 - one option a part of the training
             "--record", help="Write each seed's evaluations into this file; what it holds is not trained again."
         ),
     ] = None,
+    fields: Set = None,
     ray: Ray = None,
     json: Json = False,
     seed: Seed = 0,
@@ -53,6 +59,10 @@ def train(  # noqa: PLR0913 - one option a part of the training
     It writes checkpoints, TensorBoard curves and a report. A killed training goes on with --resume --out DIR. With
     --ray the seeds are trained side by side on a cluster, and give the same numbers.
     """
+    names_exist(scenario=scenario, agent=agent)
+    from worldsim.evaluation.scenario_fields import read_fields
+
+    arguments = read_fields(scenario, fields or ())
     from worldsim.evaluation.training import TrainOptions
 
     options = TrainOptions(
@@ -66,20 +76,37 @@ def train(  # noqa: PLR0913 - one option a part of the training
         checkpoint_every,
         evaluation_episodes,
         round(evaluation_seconds * 20),
+        arguments,
     )
-    metrics, folder = _run(options, resume, out, ray, record)
-    shown = [(name.replace("_", " "), _shown(value)) for name, value in metrics.items() if name not in _NOT_SHOWN]
-    emit(
-        {"run": str(folder), **metrics},
-        as_json=json,
-        out=None,
-        show=lambda: print_table(
-            f"train {agent} on {scenario}", ("figure", "value"), shown, caption=f"worldsim view {folder}"
-        ),
-    )
+    if not (resume or overwrite):
+        _check_nothing_is_lost(out)
+    try:
+        metrics, folder = _run(options, resume, out, ray, record)
+    except KeyboardInterrupt:
+        tell(
+            "interrupted; the same command with --resume and the --out of this folder goes on from the last checkpoint"
+        )
+        raise
+    emit({"run": str(folder), **metrics}, as_json=json, out=None, show=lambda: _show(options, metrics, folder))
 
 
-_NOT_SHOWN = ("seeds", "evaluations")
+_NOT_SHOWN = ("verdict", "seeds", "evaluations")
+
+
+def _show(options: TrainOptions, metrics: dict[str, Any], folder: Path) -> None:
+    typer.echo(metrics["verdict"])
+    rows = [(name.replace("_", " "), _shown(value)) for name, value in metrics.items() if name not in _NOT_SHOWN]
+    print_table(f"train {options.agent} on {options.scenario}", ("figure", "value"), rows)
+    typer.echo(_commands(options, folder))
+
+
+def _commands(options: TrainOptions, folder: Path) -> str:
+    """Return what can be done with a training, a command a line."""
+    return (
+        f"worldsim view {folder}\n"
+        f"worldsim run {options.scenario} --agent {options.agent} --policy {folder}\n"
+        f"tensorboard --logdir {folder}"
+    )
 
 
 def _run(
@@ -95,10 +122,10 @@ def _run(
     from worldsim.evaluation.baselines import record_seed, recorded_seeds
     from worldsim.evaluation.play import PlayOptions, learning_agent
     from worldsim.evaluation.ray_workers import ray_workers
-    from worldsim.evaluation.run_folder import RunFolder, read_run
+    from worldsim.evaluation.run_folder import TRAINING, RunFolder, read_run
     from worldsim.evaluation.training import floors, train_seeds
     from worldsim.evaluation.training_cluster import train_population
-    from worldsim.evaluation.training_page import render_training_page, training_metrics
+    from worldsim.evaluation.training_page import render_training_page, training_metrics, training_verdict
 
     learning_agent(PlayOptions(options.scenario, options.agent))
     config, known = dataclasses.asdict(options), recorded_seeds(record, options)
@@ -110,7 +137,7 @@ def _run(
     if resume:
         _check_resumed(out, config, options.seed)
     with (
-        RunFolder(out, name=f"train-{options.agent}", config=config, seed=options.seed) as folder,
+        RunFolder(out, name=f"{TRAINING}{options.agent}", config=config, seed=options.seed, goes_on=resume) as folder,
         _progress(options) as on_step,
     ):
         if ray is None:
@@ -123,6 +150,7 @@ def _run(
                     keep(result)
         bottom = floors(options)
         metrics = training_metrics(results, bottom, np.random.default_rng(options.seed))
+        metrics = {"verdict": training_verdict(options.agent, metrics), **metrics}
         folder.write_metrics(metrics)
         page = render_training_page(
             f"{options.agent} on {options.scenario}",
@@ -131,9 +159,30 @@ def _run(
             metrics,
             read_run(folder.path),
             np.random.default_rng(options.seed),
+            metrics["verdict"],
+            _commands(options, folder.path),
         )
         folder.write_text("report.html", page)
     return metrics, folder.path
+
+
+def _check_nothing_is_lost(out: Path | None) -> None:
+    """Refuse to begin anew where frames have been learned from.
+
+    Raises:
+        ConfigurationError: the folder holds a training.
+    """
+    from worldsim.errors import ConfigurationError
+    from worldsim.evaluation.training import newest_checkpoint
+
+    for place in sorted(out.glob("seed-*")) if out is not None else ():
+        last = newest_checkpoint(place)
+        done = 0 if last is None else int(last.name.rpartition("-")[2])
+        if done:
+            raise ConfigurationError(
+                f"--out: {out} holds a training of {done} frames ({place.name}). --resume goes on with it, --overwrite "
+                "begins anew and loses it; or name another folder."
+            )
 
 
 def _check_resumed(out: Path | None, config: dict[str, Any], seed: int) -> None:

@@ -15,7 +15,8 @@ from worldsim.commands.options import Json, Out, Seed, emit
 __all__ = ["make_server", "view"]
 
 _LOOPBACK = "127.0.0.1"
-_REPORT = "report.html"
+_PAGES = ("report.html", "transfer.html", "accuracy.html", "learning-curves.html")
+"""What a folder is opened at, the first that is there."""
 
 
 def view(
@@ -26,15 +27,15 @@ def view(
     seed: Seed = 0,
     out: Out = None,
 ) -> None:
-    """Serve a run's folder on 127.0.0.1 and open its report in the browser; Ctrl-C ends it."""
+    """Serve the folder that a command wrote with --out on 127.0.0.1, open its page in the browser; Ctrl-C ends it."""
     del seed
-    from worldsim.evaluation.run_folder import read_run
+    from worldsim.evaluation.run_folder import RUN, read_run
 
-    content = read_run(run)
+    page = next((name for name in _PAGES if (run / name).is_file()), "")
+    content = read_run(run) if (run / RUN).is_file() or not page else {}
     with make_server(run, port) as server:
-        page = _REPORT if (run / _REPORT).exists() else ""
         url = f"http://{_LOOPBACK}:{server.server_port}/{page}"
-        shown = {"url": url, "run": str(run), "name": content.get("name"), "status": content["status"]}
+        shown = {"url": url, "run": str(run), "name": content.get("name"), "status": content.get("status")}
         emit(shown, as_json=json, out=out, show=lambda: typer.echo(f"{url}  (Ctrl-C ends it)"))
         if browser:
             webbrowser.open(url)

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worldsim.errors import DataError
+from worldsim.evaluation.archives import read_arrays
 from worldsim.evaluation.nri_generator import SPRINGS, draw_starts, simulate_nri
 
 FRAME_S = 0.1
@@ -100,11 +101,7 @@ def read_scenes(path: Path, split: str = "test") -> Scenes:
     Raises:
         DataError: the file cannot be read, or lacks one of these.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a readable .npz file: {error}") from error
+    arrays = read_arrays(path, "balls under springs or charges")
     missing = [key for key in (f"loc_{split}", f"vel_{split}") if key not in arrays]
     if missing:
         raise DataError(f"{path} lacks {missing}; it holds {sorted(arrays)}. Expected loc_{split} and vel_{split}.")

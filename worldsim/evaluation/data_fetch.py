@@ -16,14 +16,11 @@ import numpy as np
 
 from worldsim.errors import DataError
 from worldsim.evaluation.data_conversion import ORIGINALS, Originals, meta_json
-from worldsim.evaluation.datasets import Dataset, data_folders, dataset, manifest, mismatches, write_folder
+from worldsim.evaluation.datasets import MIRROR, Dataset, data_folders, dataset, manifest, mismatches, write_folder
 from worldsim.evaluation.nri_generator import GENERATED
 from worldsim.evaluation.run_folder import atomic_write
 
 __all__ = ["MIRROR", "DataState", "fetch", "states"]
-
-MIRROR = "https://raw.githubusercontent.com"
-"""Where the originals are served: ``MIRROR/owner/repository/ref/path``."""
 
 _ATTEMPTS = 4
 _FIRST_WAIT_S = 0.5

@@ -20,6 +20,8 @@ from worldsim.errors import DataError, UnknownNameError
 __all__ = [
     "DATASETS",
     "DATA_VARIABLE",
+    "MIRROR",
+    "RECORDINGS",
     "Dataset",
     "array_sha256",
     "data_folders",
@@ -30,6 +32,8 @@ __all__ = [
     "write_folder",
 ]
 
+MIRROR = "https://raw.githubusercontent.com"
+"""Where the originals are served: ``MIRROR/owner/repository/ref/path``."""
 DATA_VARIABLE = "WORLDSIM_DATA"
 """Environment variable that names the data folder, before every other place."""
 
@@ -124,6 +128,9 @@ DATASETS: Mapping[str, Dataset] = {
     )
 }
 """Every set that worldsim knows, by name."""
+
+RECORDINGS = tuple(dict.fromkeys(entry.recording for entry in DATASETS.values() if entry.recording is not None))
+"""What can be tracked: the names of the loaders in `worldsim.simulation.recordings`."""
 
 
 def dataset(name: str) -> Dataset:

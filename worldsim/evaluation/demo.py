@@ -23,7 +23,7 @@ from worldsim.evaluation.run_folder import RunFolder, read_run
 from worldsim.evaluation.trajectory_io import write_trajectory
 from worldsim.loop import WorldModel
 from worldsim.plugins import load_plugin
-from worldsim.registry import open_registry
+from worldsim.registry import open_existing
 from worldsim.simulation.gym_env import WorldsimEnv
 
 __all__ = ["draw_seed", "run_demo"]
@@ -68,7 +68,7 @@ def run_demo(
     console = Console(stderr=True, quiet=json)
     started = time.perf_counter()
     env = WorldsimEnv(scenario="Warehouse", intruder=intruder, duration_s=duration_s)
-    world_model = WorldModel(registry=open_registry(registry), device="cpu", seed=seed)
+    world_model = WorldModel(registry=open_existing(registry), device="cpu", seed=seed)
     made: type[Any] = load_plugin("worldsim.agents", "deliverer", Agent)
     agent = made(world_model=world_model)
     config = {"scenario": env.scenario, "agent": agent, "world_model": world_model.settings}

@@ -162,6 +162,7 @@ class EpisodeLog:
         deliveries_wanted: parcels that the task asks for, 0 for a task of another sort.
         camera: where the pictures were taken from.
         starter_models: ids of the models that were loaded before the first step.
+        success: whether what the scenario asks was done in the last frame, None where the scenario does not say.
     """
 
     seed: int
@@ -173,6 +174,12 @@ class EpisodeLog:
     deliveries_wanted: int = 0
     camera: PinholeCamera | None = None
     starter_models: tuple[str, ...] = ()
+    success: bool | None = None
+
+    @property
+    def total_reward(self) -> float:
+        """Sum of the rewards."""
+        return sum(frame.reward for frame in self.frames)
 
     @property
     def duration_s(self) -> float:
@@ -251,8 +258,9 @@ def run_episode(
     frames: list[Frame] = []
     action: np.ndarray | None = None
     terminated = truncated = False
+    success: bool | None = None
     while not (terminated or truncated):
-        frame, (raw, terminated, truncated) = _run_frame(parts, raw, action, len(frames))
+        frame, (raw, terminated, truncated, success) = _run_frame(parts, raw, action, len(frames))
         action = frame.action
         frames.append(frame)
         if on_frame is not None:
@@ -270,6 +278,7 @@ def run_episode(
         deliveries_wanted=len(getattr(env.unwrapped.physics.task, "deliveries", ())),
         camera=options.camera if options.images_every else None,
         starter_models=starter,
+        success=success,
     )
 
 
@@ -285,8 +294,10 @@ class _Parts:
     kinds: dict[str, str] = field(default_factory=dict)
 
 
-def _run_frame(parts: _Parts, raw: Any, action: np.ndarray | None, number: int) -> tuple[Frame, tuple[Any, bool, bool]]:
-    """Run one frame; return it, and what the environment gave for the next one."""
+def _run_frame(
+    parts: _Parts, raw: Any, action: np.ndarray | None, number: int
+) -> tuple[Frame, tuple[Any, bool, bool, bool | None]]:
+    """Run one frame; return it, and what the environment gave: the next observation, how it ends, whether well."""
     env, world_model, options = parts.env, parts.world_model, parts.options
     physics = env.unwrapped.physics
     truth: WorldTruth = physics.truth()
@@ -328,7 +339,7 @@ def _run_frame(parts: _Parts, raw: Any, action: np.ndarray | None, number: int) 
         int(info.get("delivered", 0)),
         image,
     )
-    return frame, (raw, bool(terminated), bool(truncated))
+    return frame, (raw, bool(terminated), bool(truncated), bool(info["is_success"]) if "is_success" in info else None)
 
 
 def _is_enough(options: LogOptions, frames: int, wall_s: float) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ from worldsim.evaluation.saved_beliefs import keep_belief
 from worldsim.evaluation.trajectory_io import write_trajectory
 from worldsim.loop import WorldModel
 from worldsim.plugins import load_plugin
-from worldsim.registry import open_registry
+from worldsim.registry import open_existing
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.staged import FRAME_S
 from worldsim.types.planning import Preferences
 
-__all__ = ["PlayOptions", "check", "construct", "learning_agent", "make_agent", "play"]
+__all__ = ["PlayOptions", "check", "construct", "has_own_body", "learning_agent", "make_agent", "play"]
 
 FILM, REPORT = "scene.mp4", "report.html"
 _AGENT_STREAM = 1  # the environment draws from the seed itself; the agent from a stream of its own
@@ -52,6 +52,7 @@ class PlayOptions:
         film: film the first episode.
         max_frames: stop an episode after so many frames, 0 for no limit.
         beliefs_every_s: keep the belief in the folder every so many seconds, 0 for the end of an episode alone.
+        scenario_arguments: fields of the scenario.
     """
 
     scenario: str
@@ -64,6 +65,20 @@ class PlayOptions:
     film: bool = False
     max_frames: int = 0
     beliefs_every_s: float = 0.0
+    scenario_arguments: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an episode came to for the agent.
+
+    Attributes:
+        total_reward: sum of the rewards.
+        success: whether what the scenario asks was done, None where it does not say.
+    """
+
+    total_reward: float
+    success: bool | None
 
 
 def check(options: PlayOptions) -> type[Agent]:
@@ -148,7 +163,8 @@ def play(
     Returns:
         The metrics, as in ``metrics.json``.
     """
-    scores = []
+    scores: list[EpisodeScore] = []
+    outcomes: list[Outcome] = []
     for episode, log in enumerate(_episodes(options, folder.path, on_frame)):
         for event in log.events():
             folder.write_event(event)
@@ -156,9 +172,11 @@ def play(
         if episode == 0:
             _report(log, folder, options)
         scores.append(score_episode(log))
+        outcomes.append(Outcome(log.total_reward, log.success))
         if on_log is not None:
             on_log(log)
-    metrics = {"summary": _summary(scores), "episodes": scores}
+    rows = [asdict(score) | asdict(outcome) for score, outcome in zip(scores, outcomes, strict=True)]
+    metrics = {"summary": _summary(scores, outcomes), "episodes": rows}
     folder.write_metrics(metrics)
     return metrics
 
@@ -175,9 +193,11 @@ def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> I
         observation=options.observation,
         render_mode="rgb_array" if options.film else None,
         expose_truth=True,  # the log scores every frame by it
+        **dict(options.scenario_arguments),
     )
     try:
-        world_model = WorldModel(registry=open_registry(options.registry), device="cpu")
+        has_own_body(env)
+        world_model = WorldModel(registry=open_existing(options.registry), device="cpu")
         agent = make_agent(
             options, world_model, int(np.prod(env.action_space.shape or (1,))), env.scenario.preferences(), env
         )
@@ -198,6 +218,20 @@ def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> I
             yield log
     finally:
         env.close()
+
+
+def has_own_body(env: WorldsimEnv) -> None:
+    """Look whether there is a body to command, before an agent acts.
+
+    Raises:
+        ConfigurationError: the scenario names none.
+    """
+    if env.physics.observe().ego is None:
+        name = type(env.scenario).__name__
+        raise ConfigurationError(
+            f"scenario {name} commands no body: its build() has to call physics.set_task(task, name of the body), with "
+            f"the task None where nothing is asked. `worldsim.testing.scenario_conformance` checks it."
+        )
 
 
 def _keeping(
@@ -222,16 +256,21 @@ def _report(log: EpisodeLog, folder: RunFolder, options: PlayOptions) -> None:
     write_report(log, folder.path / REPORT, title=options.scenario, run=run, video=film, beside=beside)
 
 
-def _summary(scores: list[EpisodeScore]) -> dict[str, Any]:
+def _summary(scores: Sequence[EpisodeScore], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return the figures over all episodes, the agent's first; None where a figure says nothing of this scenario."""
     seconds, wall = sum(s.seconds for s in scores), sum(s.wall_s for s in scores)
+    judged = [outcome.success for outcome in outcomes if outcome.success is not None]
+    delivers, intruded = any(s.deliveries_wanted for s in scores), any(s.kind != "none" for s in scores)
     return {
         "episodes": len(scores),
+        "success_share": float(np.mean(judged)) if judged else None,
+        "mean_return": float(np.mean([outcome.total_reward for outcome in outcomes])),
         "simulated_s": seconds,
         "real_time_factor": seconds / wall if wall > 0.0 else None,
-        "deliveries": sum(s.deliveries for s in scores),
-        "deliveries_wanted": sum(s.deliveries_wanted for s in scores),
-        "episodes_with_contact": sum(s.touched for s in scores),
-        "alarms_on_intruder": sum(s.alarm_s is not None for s in scores),
+        "deliveries": sum(s.deliveries for s in scores) if delivers else None,
+        "deliveries_wanted": sum(s.deliveries_wanted for s in scores) if delivers else None,
+        "episodes_with_contact": sum(s.touched for s in scores) if intruded else None,
+        "alarms_on_intruder": sum(s.alarm_s is not None for s in scores) if intruded else None,
         "other_alarms": sum(s.false_alarms for s in scores),
-        "adopted_kinds": [s.adopted_kind for s in scores],
+        "adopted_kinds": [s.adopted_kind for s in scores if s.adopted_kind is not None],
     }

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from worldsim.dynamics import quaternion
 from worldsim.errors import DataError, UnknownNameError
+from worldsim.evaluation.archives import read_arrays
 from worldsim.inference.identification import Windows
 from worldsim.inference.rigid_rollout import BoxStart
 
@@ -78,15 +79,11 @@ def load_tosses(path: Path, split: str) -> Tosses:
     """
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
+    arrays = read_arrays(path, "recorded tosses in the format of cube_toss.npz", (*_COLUMNS, "meta"))
     try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in (*_COLUMNS, "meta") if name not in file]
-            if missing:
-                raise DataError(f"{path}: arrays {missing} are missing; expected the format of cube_toss.npz.")
-            arrays = {name: file[name] for name in _COLUMNS}
-            rate_hz = float(json.loads(str(file["meta"]))["rate_hz"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read as recorded tosses ({error}).") from error
+        rate_hz = float(json.loads(str(arrays["meta"]))["rate_hz"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as recorded tosses: {type(error).__name__}: {error}.") from error
     offsets = arrays["offsets"]
     chosen = np.flatnonzero(np.isin(arrays["split"], SPLITS[split]))
     if len(chosen) == 0:

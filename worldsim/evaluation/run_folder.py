@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from worldsim.errors import ConfigurationError, DataError
+from worldsim.errors import ConfigurationError, DataError, WorldsimError
 from worldsim.evaluation.jsonable import dump_json
 from worldsim.evaluation.provenance import git_commit, machine, versions
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["EVENTS", "METRICS", "RUN", "RunFolder", "atomic_write", "read_events", "read_run"]
 
 RUN, EVENTS, METRICS = "run.json", "events.jsonl", "metrics.json"
+TRAINING = "train-"
+"""The names of trainings begin so."""
+_OF_A_RUN = (METRICS, "report.html", "scene.mp4", "scene.gif", "trajectory*.npz", "belief-*.safetensors")
+"""What a run leaves behind that a later one in the same folder need not write over."""
 
 
 class RunFolder:
@@ -46,18 +50,21 @@ class RunFolder:
     'finished'
     """
 
-    def __init__(self, path: Path | str | None, *, name: str, config: Mapping[str, Any], seed: int) -> None:
+    def __init__(
+        self, path: Path | str | None, *, name: str, config: Mapping[str, Any], seed: int, goes_on: bool = False
+    ) -> None:
         """Make the folder and write `run.json`.
 
         Args:
-            path: the folder; None makes ``runs/<name>-<UTC time>-<seed>`` in the working directory. Files of an
-                earlier run in the same folder are written over.
+            path: the folder; None makes ``runs/<name>-<UTC time>-<seed>`` in the working directory. An earlier run in
+                the same folder is written over, and what it alone had written is removed.
             name: the command or scenario, for example ``demo``.
             config: everything that decides the run apart from the seed (parts appear by their `repr`).
             seed: the run's seed.
+            goes_on: the run takes an earlier one up again; what that one wrote stays.
 
         Raises:
-            ConfigurationError: the folder cannot be made or written.
+            ConfigurationError: the folder cannot be made or written, or holds a training and this is none.
         """
         started = datetime.now(UTC)
         stamp = started.strftime("%Y%m%dT%H%M%SZ")
@@ -74,8 +81,10 @@ class RunFolder:
             "versions": versions(),
             "machine": machine(),
         }
+        self._is_new = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._make_room(name, goes_on)
             self._write_run()
             self._events = (self.path / EVENTS).open("w", encoding="utf-8")
         except OSError as error:
@@ -113,11 +122,39 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write how the run ended: ``finished``, or ``failed`` with the error's name."""
-        self.close("finished" if kind is None else f"failed: {kind.__name__}: {error}")
+        """Write how the run ended: ``finished``, ``interrupted`` (Ctrl-C), or ``failed`` with the error's name.
+
+        A folder that an error on purpose (a wrong name, a server that is away) leaves without content is removed.
+        """
+        self.close("finished" if kind is None else "interrupted" if kind is KeyboardInterrupt else _told(kind, error))
+        if isinstance(error, WorldsimError) and self._is_new and self._is_bare():
+            for file in (RUN, EVENTS):
+                (self.path / file).unlink()
+            self.path.rmdir()
+
+    def _is_bare(self) -> bool:
+        return {file.name for file in self.path.iterdir()} == {RUN, EVENTS} and not (self.path / EVENTS).stat().st_size
+
+    def _make_room(self, name: str, goes_on: bool) -> None:
+        """Remove what an earlier run left in the folder, so that nothing of two runs is taken for one."""
+        if goes_on or not (self.path / RUN).is_file():
+            return
+        try:
+            earlier = str(read_run(self.path).get("name"))
+        except DataError:
+            return  # whatever it is, it is no run of ours
+        if earlier.startswith(TRAINING) and not name.startswith(TRAINING):
+            raise ConfigurationError(f"{self.path} holds a training ({earlier}). Name another folder with --out.")
+        for pattern in _OF_A_RUN:
+            for file in self.path.glob(pattern):
+                file.unlink()
 
     def _write_run(self) -> None:
         self.write_text(RUN, dump_json(self._run, indent=2) + "\n")
+
+
+def _told(kind: type[BaseException], error: BaseException | None) -> str:
+    return f"failed: {kind.__name__}: {error}"
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from worldsim.evaluation.track import Track
@@ -108,6 +109,7 @@ def _draw_friction(ax: Axes, tosses: Sequence[Toss]) -> None:
         ends = np.array([[belief.median - belief.low, belief.high - belief.median] for _, belief in found]).T
         ax.errorbar(where, middle, yerr=ends, fmt=".", color=_SAID, ms=3, lw=0.6)
     ax.set(xlabel="toss", ylabel="belief of friction (90 %)", ylim=(0.0, 1.0))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def draw_scene(scene: TrackedScene, path: Path) -> Path:
@@ -132,7 +134,7 @@ def draw_scene(scene: TrackedScene, path: Path) -> Path:
     above.set(xlabel="x, m", ylabel="y, m", aspect="equal")
     above.set_title(f"{clip.name}: colour = excess surprisal, circles = turns, blue = expected 1.2 s ahead", fontsize=9)
     if shown is not None:
-        drawing.colorbar(shown, ax=above, label="nats", shrink=0.8)
+        drawing.colorbar(shown, ax=above, label="excess surprisal, nats", shrink=0.8)
     _draw_coverage(cover, scene)
     return _save(drawing, path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from worldsim.errors import ConfigurationError
 from worldsim.evaluation.bench import Figure
@@ -22,13 +24,14 @@ from worldsim.evaluation.track_crowd import crowd_figures, track_scene
 from worldsim.evaluation.track_models import MODELS
 from worldsim.evaluation.track_plots import draw_scene, draw_toss, draw_tosses, draw_track
 from worldsim.evaluation.track_tosses import Toss, flight_figures, impact_figures, track_tosses
-from worldsim.simulation.recordings import LOADERS, Clip, load_clips
+from worldsim.evaluation.transfer.page import figures_page
+from worldsim.simulation.recordings import Clip, load_clips
 
-__all__ = ["RECORDINGS", "TrackResult", "track_recording"]
+__all__ = ["TrackResult", "track_recording"]
 
-RECORDINGS = tuple(LOADERS)
-"""What can be tracked."""
-
+REPORT = "report.html"
+_FIRST = ("tosses",)
+"""Drawings of all clips at once, shown before those of single ones."""
 _QUICK = {"cube-toss": 12, "planar-drop": 6, "elbow-toss": 2, "double-pendulum": 1, "crowd": 1}
 _QUICK_FRAMES = 160
 _FEW = {"elbow-toss": 12, "double-pendulum": 2}
@@ -90,7 +93,7 @@ def track_recording(
     """Run the world model over a recording; write drawings, figures and events to a run folder.
 
     Args:
-        recording: one of `RECORDINGS`.
+        recording: one of `worldsim.evaluation.datasets.RECORDINGS`.
         split: ``train``, ``dev`` or ``all``; by default ``dev`` where there is one.
         data: a file in the published format, by default the published one.
         items: only the first so many clips.
@@ -115,7 +118,23 @@ def track_recording(
             recording, split, quick, time.monotonic() - started, tuple(figures), tuple(entries), run.path
         )
         run.write_metrics({"figures": [to_jsonable(f) for f in figures], "items": list(entries)})
+        run.write_text(REPORT, _page(result, len(clips)))
     return result
+
+
+def _page(result: TrackResult, clips: int) -> str:
+    """Return the page with the figures and, embedded, every drawing of the run's folder."""
+    drawings = []
+    for path in sorted(result.folder.glob("*.png"), key=lambda path: (path.stem not in _FIRST, path.stem)):
+        picture = base64.b64encode(path.read_bytes()).decode("ascii")
+        drawings.append((path.stem, Markup('<img alt="{}" src="data:image/png;base64,{}">').format(path.stem, picture)))
+    lead = (
+        f"The unchanged world model over {clips} clips of {result.recording} ({result.split}), frame by frame: "
+        "predicted against observed, and how surprised it was. What each figure means: docs/data.md."
+    )
+    smaller = " A smaller version (--quick), not the published figures." if result.quick else ""
+    command = f"worldsim track {result.recording}"
+    return figures_page(f"Tracking {result.recording}", lead + smaller, result.figures, drawings, command)
 
 
 def _dataset_of(recording: str) -> str:

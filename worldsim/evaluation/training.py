@@ -25,10 +25,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from safetensors import SafetensorError
 
 from worldsim.contracts.agent import Agent, Learner, LearningAgent
 from worldsim.errors import ConfigurationError, DataError
-from worldsim.evaluation.play import PlayOptions, learning_agent
+from worldsim.evaluation.play import PlayOptions, has_own_body, learning_agent
 from worldsim.evaluation.run_folder import RunFolder
 from worldsim.evaluation.training_log import TrainingLog
 from worldsim.plugins import load_plugin
@@ -88,6 +89,7 @@ class TrainOptions:
     def make_env(self) -> WorldsimEnv:
         """Return one environment, of whose truth nobody asks."""
         env = WorldsimEnv(scenario=self.scenario, observation=self.observation, **dict(self.scenario_arguments))
+        has_own_body(env)
         env.physics.notes_touches = False
         return env
 
@@ -237,8 +239,8 @@ def train_seed(
     Raises:
         DataError: a checkpoint cannot be read.
     """
-    place.mkdir(parents=True, exist_ok=True)
     learner = made.learner(options.make_env, options.envs, options.steps, seed)
+    place.mkdir(parents=True, exist_ok=True)
     judge = options.make_env() if options.evaluation_episodes else None
     try:
         history = _History()
@@ -345,15 +347,26 @@ def floors(options: TrainOptions) -> dict[str, Evaluation]:
 
 
 def _checkpoint(learner: Learner, history: _History, place: Path) -> None:
-    """Write a checkpoint beside the others, give it its name when it is whole, and remove the older ones."""
+    """Write a checkpoint beside the others, give it its name when it is whole, and remove the older ones.
+
+    Raises:
+        ConfigurationError: the disk refuses.
+    """
     final = place / f"checkpoint-{learner.steps}"
     unfinished = place / ".checkpoint-unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
-    learner.save(unfinished)
-    history.write(unfinished)
-    if final.exists():
-        shutil.rmtree(final)
-    os.replace(unfinished, final)
+    try:
+        learner.save(unfinished)
+        history.write(unfinished)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(unfinished, final)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise ConfigurationError(
+            f"cannot write the checkpoint {final}: {error}. The one before is untouched; free space, and go on with "
+            "--resume."
+        ) from error
     for older in place.glob("checkpoint-*"):
         if older != final:
             shutil.rmtree(older)

@@ -11,15 +11,18 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from worldsim.evaluation.jsonable import dump_json
+from worldsim.evaluation.report.page import how_made
 from worldsim.evaluation.report.palette import DARK, LIGHT, ROLES
 from worldsim.evaluation.report.plots import style, svg
 from worldsim.evaluation.statistics import Estimate, bootstrap, interquartile_mean
 from worldsim.evaluation.training import Evaluation, SeedResult
 
-__all__ = ["plain_page", "render_training_page", "training_metrics"]
+__all__ = ["plain_page", "render_training_page", "training_metrics", "training_verdict"]
 
 _SERIES = ("s1", "s2", "s3", "s4", "s5")
 _SMOOTHED = 10  # episodes in a running mean
+_SIZE_INCHES = (7.6, 3.0)
+_FLOOR = {"random": "acting at random has", "still": "standing still has"}
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title><style>
 :root { {% for k, v in light.items() %}--{{ k }}: {{ v }}; {% endfor %} color-scheme: light dark; }
@@ -27,12 +30,15 @@ _TEMPLATE = """<!doctype html>
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page); margin: 2rem auto;
   max-width: 56rem; padding: 0 1rem; }
 section { background: var(--panel); border-radius: 8px; padding: 1rem 1.25rem; margin: 1rem 0; }
-p, figcaption { color: var(--muted); } table { border-collapse: collapse; } svg { width: 100%; height: auto; }
+p, figcaption { color: var(--muted); } p.lead { color: var(--ink); font-size: 17px; } figure { margin: 0; }
+table { border-collapse: collapse; } svg { width: 100%; height: auto; }
 td, th { text-align: left; padding: .15rem 1rem .15rem 0; border-bottom: 1px solid var(--grid); }
 pre { overflow-x: auto; font-size: 12px; color: var(--muted); }
 </style></head><body>
 <h1>{{ title }}</h1>
-<p>{{ lead }}</p>
+<p class="lead">{{ lead }}</p>
+{% if commands %}<section><h2>Go on from here</h2><pre>{{ commands }}</pre></section>
+{% endif %}
 {% for plot, caption in plots %}<section><figure>{{ plot }}<figcaption>{{ caption }}</figcaption></figure></section>
 {% endfor %}<section><h2>Figures</h2><table>
 {% for name, value in rows %}<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
@@ -73,6 +79,34 @@ def training_metrics(
     return metrics
 
 
+def training_verdict(agent: str, metrics: Mapping[str, Any]) -> str:
+    """Return what a training came to, in two or three sentences: the score, what learns nothing scores, which is more.
+
+    Args:
+        agent: name of what was trained.
+        metrics: as `training_metrics` returns them.
+    """
+    frames = max(metrics["steps"], default=0)
+    last = metrics.get("evaluation_last")
+    if last is None:
+        return f"After {frames:,} frames {agent} was not evaluated: --evaluation-episodes is 0."
+    low, high = last["interval"]
+    told = (
+        f"After {frames:,} frames {agent} has a return of {last['value']:.3g} ({low:.3g} to {high:.3g}) on {last['n']} "
+        f"held-out episodes, and succeeds in {metrics['success_last']:.0%} of them."
+    )
+    floors = metrics["floors"]
+    if not floors:
+        return told
+    best = max(floors, key=floors.__getitem__)
+    beside = " and ".join(f"{_FLOOR.get(name, name)} {value:.3g}" for name, value in floors.items())
+    if low > floors[best]:
+        return f"{told} It has learned something: {beside}."
+    if last["value"] > floors[best]:
+        return f"{told} That may be luck: {beside}. More --evaluation-episodes would tell."
+    return f"{told} That is no more than an agent has that learns nothing: {beside}. Train on with --resume."
+
+
 def render_training_page(
     title: str,
     results: Sequence[SeedResult],
@@ -80,8 +114,19 @@ def render_training_page(
     metrics: Mapping[str, Any],
     run: Mapping[str, Any],
     rng: np.random.Generator,
+    lead: str,
+    commands: str = "",
 ) -> str:
-    """Return the report page of a training as text; what comes from the run is escaped."""
+    """Return the report page of a training as text; what comes from the run is escaped.
+
+    Args:
+        title: of the page.
+        results: one a seed; floors: what agents score that learn nothing; metrics: the figures.
+        run: what it was made with.
+        rng: of the bootstrap.
+        lead: what it came to (`training_verdict`).
+        commands: what can be done with it, a command a line.
+    """
     plots = []
     curve = _curve(results, rng)
     if curve:
@@ -93,9 +138,10 @@ def render_training_page(
     if any(result.episodes for result in results):
         caption = f"Return of the episodes of the training itself, running mean of {_SMOOTHED}, a curve a seed."
         plots.append((Markup(_episode_plot(results)), caption))
-    rows = [(name.replace("_", " "), _shown(value)) for name, value in metrics.items() if name != "seeds"]
-    lead = f"{len(results)} training(s), {sum(result.steps for result in results)} frames in all."
-    return plain_page(title, lead, plots, rows, run)
+    rows = [
+        (name.replace("_", " "), _shown(value)) for name, value in metrics.items() if name not in ("verdict", "seeds")
+    ]
+    return plain_page(title, lead, plots, rows, run, commands)
 
 
 def plain_page(
@@ -104,6 +150,7 @@ def plain_page(
     plots: Sequence[tuple[Markup, str]],
     rows: Sequence[tuple[str, str]],
     run: Mapping[str, Any],
+    commands: str = "",
 ) -> str:
     """Return a self-contained page as text; all but the drawings is escaped.
 
@@ -113,10 +160,18 @@ def plain_page(
         plots: drawings and their captions.
         rows: names and values of the figures.
         run: what it was made with.
+        commands: what to go on with, a command a line.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_TEMPLATE).render(
-        title=title, lead=lead, light=LIGHT, dark=DARK, plots=plots, rows=rows, run=dump_json(run, indent=2)
+        title=title,
+        lead=lead,
+        commands=commands,
+        light=LIGHT,
+        dark=DARK,
+        plots=plots,
+        rows=rows,
+        run=dump_json(how_made(run), indent=2),
     )
 
 
@@ -132,23 +187,23 @@ def _curve(results: Sequence[SeedResult], rng: np.random.Generator) -> list[tupl
 
 
 def _evaluation_plot(curve: Sequence[tuple[int, Estimate]], floors: Mapping[str, Evaluation]) -> str:
-    figure = Figure(figsize=(7.6, 3.2))
+    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
     axes = figure.subplots()
     style(axes)
     steps = [step for step, _ in curve]
     axes.fill_between(steps, [e.low for _, e in curve], [e.high for _, e in curve], color=ROLES["s1"], alpha=0.18, lw=0)
-    axes.plot(steps, [e.value for _, e in curve], color=ROLES["s1"], lw=1.8, marker="o", ms=3)
+    axes.plot(steps, [e.value for _, e in curve], color=ROLES["s1"], lw=1.8, marker="o", ms=3, label="learned")
     for number, (name, found) in enumerate(floors.items()):
         level, role = interquartile_mean(np.array(found.returns)), _SERIES[1 + number % 4]
-        axes.axhline(level, color=ROLES[role], lw=1.0, ls=(0, (4, 3)))
-        axes.text(steps[-1], level, f"{name} ", color=ROLES[role], size=8, ha="right", va="bottom")
+        axes.axhline(level, color=ROLES[role], lw=1.2, ls=(0, (4, 3)), label=name)
     axes.set_xlabel("frames learned from")
     axes.set_ylabel("return, held-out episodes")
+    axes.legend(frameon=False, fontsize=8, labelcolor=ROLES["muted"], loc="best")
     return svg(figure)
 
 
 def _episode_plot(results: Sequence[SeedResult]) -> str:
-    figure = Figure(figsize=(7.6, 3.2))
+    figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
     axes = figure.subplots()
     style(axes)
     for number, result in enumerate(results):
@@ -160,9 +215,13 @@ def _episode_plot(results: Sequence[SeedResult]) -> str:
             np.arange(len(totals)) + 1, len(window)
         )
         steps = [step for step, _, _ in result.episodes]
-        axes.plot(steps, smooth, color=ROLES[_SERIES[number % 5]], lw=1.2, marker="o" if len(steps) < 3 else None, ms=3)
+        colour, dots = ROLES[_SERIES[number % 5]], "o" if len(steps) < 3 else None
+        axes.plot(steps, smooth, color=colour, lw=1.2, marker=dots, ms=3, label=f"seed {result.seed}")
     axes.set_xlabel("frames learned from")
     axes.set_ylabel("return, training episodes")
+    axes.set_xlim(left=0)
+    if len(results) > 1:
+        axes.legend(frameon=False, fontsize=8, labelcolor=ROLES["muted"], loc="best")
     return svg(figure)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from worldsim.registry.artefact import TestStream, from_pretrained, save_pretrained
 from worldsim.registry.client import HttpRegistry
 from worldsim.registry.interaction_artefact import load_interaction, save_interaction
-from worldsim.registry.opening import open_registry, open_stored
+from worldsim.registry.opening import open_existing, open_registry, open_stored
 from worldsim.registry.pooling import pool_cards
 from worldsim.registry.store import StoredRegistry
 
@@ -19,6 +19,7 @@ __all__ = [
     "TestStream",
     "from_pretrained",
     "load_interaction",
+    "open_existing",
     "open_registry",
     "open_stored",
     "pool_cards",

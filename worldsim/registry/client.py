@@ -286,6 +286,8 @@ def _raise_as_the_server_did(answer: httpx.Response, what: str) -> NoReturn:
     except (ValueError, AttributeError):
         name, detail = "", answer.text[:200]
     message = f"{what}: {answer.status_code}: {detail}"
+    if answer.status_code == 401:
+        message += f". Give it in the variable {TOKEN_VARIABLE}; whoever serves the registry knows it."
     known = getattr(errors, name, None)
     if answer.status_code == 404 and name == "ModelNotFoundError":
         raise ModelNotFoundError(message)

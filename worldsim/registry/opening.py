@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.errors import ConfigurationError, StorageError, UnknownNameError
 from worldsim.registry.blobs import BlobStore, DatabaseBlobs, PackedBlobs
 from worldsim.registry.builtin import shipped_models
 from worldsim.registry.client import HttpRegistry
@@ -17,7 +17,7 @@ from worldsim.registry.database import Database, cards, meta
 from worldsim.registry.remote_blobs import RemoteBlobs
 from worldsim.registry.store import StoredRegistry
 
-__all__ = ["SCHEMES", "open_registry", "open_stored"]
+__all__ = ["SCHEMES", "open_existing", "open_registry", "open_stored"]
 
 _BLOBS = "blobs"
 SCHEMES = ("builtin", "sqlite:///file.db", "postgresql://user@host/database", "http://host:port")
@@ -60,6 +60,23 @@ def open_registry(url: str = "builtin") -> StoredRegistry | HttpRegistry:
         raise
 
 
+def open_existing(url: str = "builtin") -> StoredRegistry | HttpRegistry:
+    """Open the registry at `url` as `open_registry` does, but make none: for those who read, and may mistype a name.
+
+    Raises:
+        StorageError: there is no file of that name, or it cannot be opened.
+        UnknownNameError, ConfigurationError, IntegrityError: as `open_registry`.
+    """
+    if isinstance(url, str) and url.startswith("sqlite:"):
+        file = _parse(url).database
+        if file and file != ":memory:" and not Path(file).is_file():
+            raise StorageError(
+                f"no registry at {url}: there is no file {file}. 'worldsim registry init {url}' makes it, with the "
+                "shipped cards (--empty: without)."
+            )
+    return open_registry(url)
+
+
 def _stored(database: Database, asked: str | None) -> StoredRegistry:
     file = database.url.database
     in_file = database.url.get_backend_name() == "sqlite" and not database.in_memory
@@ -91,13 +108,13 @@ def _blobs_url(database: Database, asked: str | None) -> str | None:
     return asked
 
 
-def open_stored(url: str) -> StoredRegistry:
-    """Open a registry that lies in a database, as `open_registry` does.
+def open_stored(url: str, *, existing: bool = False) -> StoredRegistry:
+    """Open a registry that lies in a database, as `open_registry` does, or where `existing` as `open_existing` does.
 
     Raises:
         ConfigurationError: `url` is a server's.
     """
-    found = open_registry(url)
+    found = open_existing(url) if existing else open_registry(url)
     if not isinstance(found, StoredRegistry):
         found.close()
         raise ConfigurationError(f"{url} is served by another process; do this where its database lies.")

@@ -305,10 +305,14 @@ class StoredRegistry(Registry):
             wanted = model_id if version is None else f"{model_id}@{version}"
             there = list(connection.execute(sa.select(cards.c.version).where(cards.c.model_id == model_id)).scalars())
             known = f" There are versions {sorted(there)} of it." if there else ""
-            raise ModelNotFoundError(
-                f"no model {ascii(wanted)[:140]} in registry {self.database.name}.{known} "
-                "'worldsim registry search' finds models."
+            is_empty = connection.execute(sa.select(cards.c.row).limit(1)).first() is None
+            name = self.database.name
+            hint = (
+                f"It is empty; 'worldsim registry init {name}' fills it with the shipped cards."
+                if is_empty
+                else "'worldsim registry search' finds models."
             )
+            raise ModelNotFoundError(f"no model {ascii(wanted)[:140]} in registry {name}.{known} {hint}")
         return card_from_json(body)
 
     def _blobs_of(self, connection: Connection, wanted: Sequence[ModelCard]) -> dict[str, bytes]:

@@ -24,17 +24,32 @@ _BATCH = 5
 _DIFFERENCE, _DIFFERENCE_TOLERANCE = 1e-6, 1e-5  # step of a tangent coordinate; rounding leaves ten digits of the slope
 
 
+UNITS = {
+    "_m_s2": "m/s^2",
+    "_m_s": "m/s",
+    "_per_s2": "1/s^2",
+    "_per_s": "1/s",
+    "_rad_s": "rad/s",
+    "_rad": "rad",
+    "_kg": "kg",
+    "_m": "m",
+    "_s": "s",
+}
+"""End of a parameter's name -> the unit that its prior has to state, the longer ends first."""
+
+
 def check_object_model(model: ObjectModel, *, seed: int = 0, dt_s: float = 0.05) -> None:
     """Run `model` on random states and check everything that the filter relies on.
 
     Checked: shapes and dtypes are kept, results are finite, quaternions stay of unit length, rows do not depend on
     each other, inputs are not changed, the same input gives the same output, a zero step hardly moves, dynamics are
     differentiable, the derivative that the model gives of itself (if any) is that of its dynamics, noise densities are
-    non-negative.
+    non-negative, the unit of each prior is the one that the parameter's name ends with (`UNITS`).
 
     Raises:
         PluginError: the contract is broken; the message says where.
     """
+    _check_units(model)
     generator = torch.Generator().manual_seed(seed)
     state = random_states(model, generator)
     parameters = prior_sample(model, generator)
@@ -61,6 +76,12 @@ def check_object_model(model: ObjectModel, *, seed: int = 0, dt_s: float = 0.05)
     noise = model.process_noise(state, parameters, dt_s)
     _require(model, noise.shape == (_BATCH, 6), f"process_noise has shape {tuple(noise.shape)}, expected (N, 6)")
     _require(model, bool((noise >= 0.0).all()), "process_noise is negative somewhere")
+
+
+def _check_units(model: ObjectModel) -> None:
+    for prior in model.card.parameters:
+        said = next((unit for end, unit in UNITS.items() if prior.name.endswith(end)), prior.unit)
+        _require(model, said == prior.unit, f"{prior.name} has the unit {prior.unit!r}, by its name it is {said!r}")
 
 
 def random_states(model: ObjectModel, generator: torch.Generator) -> ObjectStates:

@@ -19,6 +19,15 @@ def test_a_quiet_run_says_so(log):
     assert subject(quiet) is None
 
 
+def test_the_headline_of_a_task_begins_with_whether_it_was_done(log):
+    other = dataclasses.replace(log, scenario="Intercept(target='auto')", deliveries_wanted=0)
+    done = headline(dataclasses.replace(other, success=True, terminated=True))
+    assert done.startswith("Done: the robot did in 10.0 s what it was asked. At 3.2 s something moved that the robot")
+    late = dataclasses.replace(other, success=False, terminated=False, truncated=True)
+    assert headline(late).startswith("Not done: after 10.0 s the time was up.")
+    assert "can no longer succeed" in headline(dataclasses.replace(other, success=False, terminated=True))
+
+
 def test_a_kind_that_no_registry_holds_is_told_as_new(log):
     frames = list(log.frames)
     for number, frame in enumerate(frames):
@@ -48,6 +57,12 @@ def test_moments_come_in_order_and_in_plain_words(log):
     ):
         assert wanted in titles
     assert titles.index("Surprise") < titles.index("The robot stops") < titles.index("The robot goes on")
+
+
+def test_a_candidate_that_cannot_be_run_here_is_told_with_the_reason():
+    detail = {"what": "candidate", "model_id": "balloon/party", "error": "Install the package that brings this family."}
+    (moment,) = moments_of_event(Event(EventKind.REJECTED_INPUT, 1.0, -1, detail))
+    assert (moment.title, moment.text) == ("Candidate balloon/party passed over", detail["error"])
 
 
 def test_every_kind_of_event_can_be_told():

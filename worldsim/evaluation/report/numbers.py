@@ -32,6 +32,8 @@ class Number:
 def facts(log: EpisodeLog, score: EpisodeScore) -> list[Fact]:
     """Return the numbers at the top."""
     found = []
+    if log.success is not None:
+        found += [Fact("Asked of the robot", "done" if log.success else "not done"), _return(log)]
     if score.kind != "none":
         found.append(Fact("It really was", describe_kind(score.kind)))
     if score.alarm_s is not None and score.first_visible_s is not None:
@@ -47,20 +49,45 @@ def facts(log: EpisodeLog, score: EpisodeScore) -> list[Fact]:
 
 
 def numbers(log: EpisodeLog, score: EpisodeScore) -> list[Number]:
-    """Return the table."""
+    """Return the table; what speaks of an intruder is left out where none comes."""
+    candidates = Number(
+        "Candidates fetched", str(score.candidates), "Models asked of the registry for one object; at most 8."
+    )
+    loaded = f"{score.models_before} → {score.models_after}"
+    alarms = Number(_other_alarms(score), str(score.false_alarms), "Right where no loaded model knows it, else false.")
+    if score.kind == "none":
+        return [
+            *_task(log),
+            alarms,
+            candidates,
+            Number("Models loaded", loaded, "At the start, and at the end."),
+            _time(log),
+        ]
     return [
+        *_task(log),
         Number("Alarm after first visibility", _between(score.first_visible_s, score.alarm_s), "Aim: within 0.5 s."),
-        Number(_other_alarms(score), str(score.false_alarms), "Right where no loaded model knows it, else false."),
-        Number("Candidates fetched", str(score.candidates), "Models asked of the registry for one object; at most 8."),
+        alarms,
+        candidates,
         Number("Adopted", score.adopted_id or "nothing", f"What it really was: {score.kind}."),
         Number("Adoption after the alarm", _between(score.alarm_s, score.adopted_s), "Aim: within 3 s."),
         Number("Declared new after the alarm", _between(score.alarm_s, score.novel_s), "For what no registry holds."),
         Number("Published", score.published_id or "nothing", "A model learned here, for whoever meets the kind next."),
-        Number("Models loaded", f"{score.models_before} → {score.models_after}", "Aim: one more; the losers go back."),
+        Number("Models loaded", loaded, "Aim: one more; the losers go back."),
         Number("Robot and intruder touched", "yes" if score.touched else "no", _gap(score.gap_m)),
         *_forecast(score.forecast),
         _time(log),
     ]
+
+
+def _return(log: EpisodeLog) -> Fact:
+    return Fact("Return", f"{log.total_reward:.2f}", "sum of rewards")
+
+
+def _task(log: EpisodeLog) -> list[Number]:
+    if log.success is None:
+        return []
+    done = Number("Asked of the robot", "done" if log.success else "not done", "What the scenario calls success.")
+    return [done, Number("Return", f"{log.total_reward:.3g}", "Sum of the rewards of the episode.")]
 
 
 def _other_alarms(score: EpisodeScore) -> str:

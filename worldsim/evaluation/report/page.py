@@ -22,7 +22,7 @@ from worldsim.evaluation.report.story import headline, subject, tell
 from worldsim.evaluation.run_folder import atomic_write
 from worldsim.types.record import EventKind
 
-__all__ = ["Illustration", "render_report", "write_report"]
+__all__ = ["Illustration", "how_made", "render_report", "write_report"]
 
 _AFTER_ALARM_S = 0.3
 
@@ -117,9 +117,14 @@ def render_report(
         sections=sections(log),
         numbers=numbers(log, score),
         made=_made(log, run),
-        run_json=dump_json(run, indent=2),
+        run_json=dump_json(how_made(run), indent=2),
         files=list(beside),
     )
+
+
+def how_made(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's record without what is known only after its page is written."""
+    return {name: value for name, value in run.items() if name not in ("status", "seconds")}
 
 
 def _resource(name: str) -> str:

@@ -84,14 +84,15 @@ def _graph(log: EpisodeLog) -> Section | None:
 
 
 def _belief(log: EpisodeLog) -> Section:
-    text = (
-        "Where a dotted line lies on a solid one, the belief was right. Forecasts are compared with those of a tuned "
-        "constant-velocity tracker that was handed the intruder's detections and never had to find them."
-    )
+    text = "Where a dotted line lies on a solid one, the belief was right."
     drawings = [
         Drawing(Plot(path_drawing(log)), "Seen from above; shaded ellipses hold the thing with 90 % probability.")
     ]
     errors = error_plot(log)
     if errors is not None:
+        text += (
+            " Forecasts are compared with those of a tuned constant-velocity tracker that was handed the intruder's "
+            "detections and never had to find them."
+        )
         drawings.append(Drawing(errors, "Distance between the believed and the true place of the intruder."))
     return Section("What it believed, and what was so", text, tuple(drawings))

@@ -59,10 +59,14 @@ def headline(log: EpisodeLog) -> str:
     who = subject(log)
     alarm = next((e for e in events if e.kind is EventKind.ALARM and e.object_id == who), None)
     done, wanted = log.frames[-1].deliveries, log.deliveries_wanted
-    work = f" It delivered {done} of {wanted} parcels." if wanted else ""
+    work, outcome = f" It delivered {done} of {wanted} parcels." if wanted else "", _outcome(log)
     if alarm is None:
-        return f"Nothing surprised the robot in {log.duration_s:.0f} s: its models explained everything it saw.{work}"
-    opening = f"At {alarm.time_s:.1f} s something moved through the warehouse that the robot had never met."
+        return (
+            f"{outcome}Nothing surprised the robot in {log.duration_s:.0f} s: its models explained everything it saw."
+            f"{work}"
+        )
+    where = " through the warehouse" if log.scenario.startswith("Warehouse(") else ""
+    opening = f"{outcome}At {alarm.time_s:.1f} s something moved{where} that the robot had never met."
     adoption = next((e for e in events if e.kind is EventKind.ADOPTION and e.object_id == who), None)
     novel = next((e for e in events if e.kind is EventKind.NOVEL and e.object_id == who), None)
     fetched = max((len(e.detail.get("model_ids", ())) for e in events if e.kind is EventKind.CANDIDATES), default=0)
@@ -78,6 +82,16 @@ def headline(log: EpisodeLog) -> str:
             f"{adoption.time_s - alarm.time_s:.1f} s settled on one: {describe_kind(adopted_kind(adoption))}.{work}"
         )
     return f"{opening} {noticed} and was still testing what it might be when the episode ended.{work}"
+
+
+def _outcome(log: EpisodeLog) -> str:
+    """Return whether what the scenario asks was done, as a sentence; nothing where it does not say."""
+    if log.success is None:
+        return ""
+    if log.success:
+        return f"Done: the robot did in {log.duration_s:.1f} s what it was asked. "
+    ended = "it can no longer succeed" if log.terminated else "the time was up" if log.truncated else "the run was cut"
+    return f"Not done: after {log.duration_s:.1f} s {ended}. "
 
 
 def tell(log: EpisodeLog) -> list[Moment]:
@@ -130,6 +144,8 @@ def moments_of_event(event: Event) -> list[Moment]:
         case EventKind.REGISTRY_AWAY:
             return [Moment(t, "alarm", "Registry out of reach", "It goes on with the broad model until it answers.")]
         case EventKind.REJECTED_INPUT:
+            if detail.get("what") == "candidate":
+                return [Moment(t, "alarm", f"Candidate {detail.get('model_id')} passed over", str(detail.get("error")))]
             return [Moment(t, "alarm", "Bad input refused", "Broken rows of an observation were left out and counted.")]
     return []
 

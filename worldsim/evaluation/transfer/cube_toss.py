@@ -18,8 +18,10 @@ from jaxtyping import Float
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.calibration import energy_score
 from worldsim.evaluation.datasets import find_data
+from worldsim.evaluation.extras import need
 from worldsim.evaluation.protocol_r import TossErrors, Tosses, load_tosses, protocol_start, score, windows
 from worldsim.evaluation.statistics import bootstrap, paired_bootstrap
+from worldsim.evaluation.transfer.page import write_page
 from worldsim.inference.identification import Identifier, ParameterCloud
 from worldsim.inference.toss_prediction import GAUSSIAN_FACTOR, Calibration, StartNoise, TossPrediction, predict
 from worldsim.simulation.toss_engine import CubeInBullet, start_velocities, toss_in_bullet
@@ -126,6 +128,7 @@ def _minimised(
 
 def transfer_cube_toss(options: BenchOptions) -> list[Figure]:
     """Run the pass and score it; a figure a promise."""
+    need("mujoco", "transfer cube-toss")
     rng = np.random.default_rng(options.seed)
     train = load_tosses(find_data("cube-toss"), "train")
     held_out = load_tosses(options.data or find_data("cube-toss"), "held-out")
@@ -154,7 +157,7 @@ def transfer_cube_toss(options: BenchOptions) -> list[Figure]:
         "prior": _scored(held_out, prior),
         **{name: engine_errors(cube, held_out) for name, cube in engines.items()},
     }
-    return [
+    figures = [
         *_error_figures(errors, rng),
         *_engine_figures({name: errors[name] for name in engines}, rng),
         *_coverage_figures(held_out, prediction, adapted.calibration, rng),
@@ -162,6 +165,15 @@ def transfer_cube_toss(options: BenchOptions) -> list[Figure]:
         Figure.at_most("time of the one pass over the train tosses", adapted.seconds, 600.0, unit="s", n=len(train)),
         *_belief_figures(identifier, adapted.cloud),
     ]
+    if options.out is not None:
+        write_page(options.out, "cube-toss", _LEAD, figures, [])
+    return figures
+
+
+_LEAD = (
+    "A cube tossed on a board, predicted open loop from its first frame to its last. The world model watched the train "
+    "tosses once, in order; the engines' parameters were fitted to the first sixty of them."
+)
 
 
 def _predict(

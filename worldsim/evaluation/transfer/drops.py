@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 
 from worldsim.errors import DataError, UnknownNameError
+from worldsim.evaluation.archives import read_arrays
 from worldsim.evaluation.protocol_r import SPLITS
 from worldsim.inference.bounce_residual import PlanePath
 from worldsim.inference.identification import Windows
@@ -54,12 +55,12 @@ def load_drops(path: Path, split: str) -> Drops:
     """
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
+    arrays = read_arrays(path, "drops of a square", ("square", "split", "meta"))
     try:
-        with np.load(path, allow_pickle=False) as file:
-            square, codes = file["square"].astype(np.float64), file["split"]
-            rate_hz = float(json.loads(str(file["meta"]))["rate_hz"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read as drops of a square ({error}).") from error
+        square, codes = arrays["square"].astype(np.float64), arrays["split"]
+        rate_hz = float(json.loads(str(arrays["meta"]))["rate_hz"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as drops of a square: {type(error).__name__}: {error}.") from error
     if square.ndim != 3 or square.shape[1] < FRAMES or square.shape[2] != 6:
         raise DataError(f"{path}: array 'square' has shape {square.shape}, expected [drops, at least {FRAMES}, 6].")
     chosen = square[np.isin(codes, SPLITS[split])]

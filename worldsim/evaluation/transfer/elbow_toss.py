@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from worldsim.dynamics import quaternion
 from worldsim.errors import DataError, UnknownNameError
+from worldsim.evaluation.archives import read_arrays
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.datasets import find_data
 from worldsim.evaluation.protocol_r import SPLITS
@@ -68,11 +69,7 @@ def load_elbow(path: Path, split: str) -> ElbowTosses:
     """
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _COLUMNS}
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read as tosses of the elbow ({error}).") from error
+    arrays = read_arrays(path, "tosses of the elbow", _COLUMNS)
     chosen = np.isin(arrays.pop("split"), SPLITS[split])
     if not chosen.any():
         raise DataError(f"{path}: no toss of the {split} split.")

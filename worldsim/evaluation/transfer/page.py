@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import matplotlib.figure
@@ -20,7 +21,7 @@ from worldsim.evaluation.report.palette import DARK, LIGHT, ROLES
 from worldsim.evaluation.report.plots import style, svg
 from worldsim.evaluation.run_folder import atomic_write
 
-__all__ = ["Curves", "write_page"]
+__all__ = ["Curves", "figures_page", "verdict", "write_page"]
 
 _COLOURS = ("belief", "baseline", "s3", "s4", "settled", "muted", "ink")
 
@@ -43,24 +44,61 @@ class Curves:
 
 
 def write_page(folder: Path, suite: str, lead: str, figures: Sequence[Figure], curves: Sequence[Curves]) -> Path:
-    """Write ``transfer.html`` and ``curves.json`` into `folder`; return the page."""
+    """Write ``transfer.html`` and, where there are curves, ``curves.json`` into `folder`; return the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    template = files("worldsim.evaluation.transfer").joinpath("page.html.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    page = environment.from_string(template).render(
-        title=f"From simulation to reality: {suite}",
-        lead=lead,
-        light=LIGHT,
-        dark=DARK,
-        drawings=[(each.name, Markup(_drawing(each))) for each in curves],
-        rows=[_row(figure) for figure in figures],
-        made=f"commit {git_commit() or 'of an installed package'}; written by worldsim transfer {suite} --out DIR",
-    )
+    drawings = [(each.name, Markup(_drawing(each))) for each in curves]
+    title, command = f"From simulation to reality: {suite}", f"worldsim transfer {suite} --out DIR"
+    page = figures_page(title, lead, figures, drawings, command)
     path = folder / "transfer.html"
-    for target, text in ((path, page), (folder / "curves.json", dump_json(list(curves), indent=2) + "\n")):
+    written = [(path, page)]
+    if curves:
+        written.append((folder / "curves.json", dump_json(list(curves), indent=2) + "\n"))
+    for target, text in written:
         with atomic_write(target) as file:
             file.write(text.encode("utf-8"))
     return path
+
+
+def figures_page(
+    title: str, lead: str, figures: Sequence[Figure], drawings: Sequence[tuple[str, Markup]], command: str
+) -> str:
+    """Return a self-contained page as text: whether the promises hold, what was done, drawings, all figures.
+
+    Args:
+        title: of the page.
+        lead: what was measured, and how.
+        figures: the first one is told before everything else.
+        drawings: (name, mark-up), in order.
+        command: that wrote it.
+    """
+    template = files("worldsim.evaluation.transfer").joinpath("page.html.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(template).render(
+        title=title,
+        verdict=verdict(figures),
+        lead=lead,
+        light=LIGHT,
+        dark=DARK,
+        drawings=drawings,
+        rows=[_row(figure) for figure in figures],
+        made=f"commit {git_commit() or 'of an installed package'}; written by {command}",
+    )
+
+
+def verdict(figures: Sequence[Figure]) -> str:
+    """Return the first figure beside its baselines, and how many promises hold, as sentences."""
+    told = []
+    for figure in figures[:1]:
+        row = _row(figure)
+        name, value, interval, n, beside, _ = row["cells"]
+        told.append(f"{name[:1].upper()}{name[1:]}: {value}{f' ({interval})' if interval else ''}, n = {n}")
+        told[-1] += f"; beside it {beside}." if beside else "."
+    promised = [figure for figure in figures if figure.bar is not None]
+    short = "; ".join(figure.name for figure in promised if not figure.holds)
+    if promised:
+        kept = sum(figure.holds for figure in promised)
+        told.append(f"{kept} of {len(promised)} promises hold{f'; falls short: {short}' if short else ''}.")
+    return " ".join(told)
 
 
 def _drawing(curves: Curves) -> str:
@@ -71,13 +109,13 @@ def _drawing(curves: Curves) -> str:
         colour = ROLES[_COLOURS[index % len(_COLOURS)]]
         axes.plot(curves.time_s, line, color=colour, lw=2.0 if index == 0 else 1.2, label=name)
     axes.set_xlabel("time after the start (s)")
-    axes.set_ylabel(curves.unit)
+    axes.set_ylabel(f"{curves.name.lower()} ({curves.unit})")
     axes.set_ylim(bottom=0.0)
     figure.legend(loc="upper center", ncols=4, frameon=False, fontsize=8, labelcolor=ROLES["ink"])
     return svg(figure)
 
 
-def _row(figure: Figure) -> dict[str, object]:
+def _row(figure: Figure) -> dict[str, Any]:
     beside = "; ".join(f"{name} {value:.4g}" for name, value in figure.baselines.items() if value is not None)
     interval = "" if figure.interval is None else f"{figure.interval[0]:.4g} to {figure.interval[1]:.4g}"
     unit = "" if figure.unit == "1" else f" {figure.unit}"

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 
 from worldsim.errors import DataError
+from worldsim.evaluation.archives import read_arrays
 from worldsim.evaluation.datasets import array_sha256
 from worldsim.inference.pendulum import PendulumWindows
 
@@ -46,11 +47,8 @@ def load_runs(path: Path) -> tuple[PendulumRun, ...]:
     Raises:
         DataError: the file is missing or of another format, or a run in it holds no measured torque.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            data, offsets, names = file["data"], file["offsets"], file["names"].tolist()
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read as runs of a double pendulum ({error}).") from error
+    arrays = read_arrays(path, "runs of a double pendulum", ("data", "offsets", "names"))
+    data, offsets, names = arrays["data"], arrays["offsets"], arrays["names"].tolist()
     runs = []
     for index, name in enumerate(names):
         log = data[offsets[index] : offsets[index + 1]]

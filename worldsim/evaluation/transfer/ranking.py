@@ -23,6 +23,7 @@ from worldsim.contracts.scenario import Scenario
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_scenarios import Constant
 from worldsim.evaluation.ceiling import Shaken
+from worldsim.evaluation.extras import need
 from worldsim.evaluation.statistics import Estimate, bootstrap
 from worldsim.evaluation.sweep import play_episode
 from worldsim.evaluation.transfer.page import write_page
@@ -73,6 +74,7 @@ def transfer_agents(options: BenchOptions) -> list[Figure]:
     Raises:
         UnknownNameError: a stage was named that is no scenario of the suite.
     """
+    need("mujoco", "transfer agents")
     seeds = tuple(options.seeds_or(SEEDS, QUICK_SEEDS))
     names = SCENARIOS[:1] if options.quick and options.stages is None else options.stages_of(SCENARIOS)
     frames = _QUICK_FRAMES if options.quick else 0

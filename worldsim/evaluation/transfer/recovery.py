@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.cat_figures import proportion_interval
 from worldsim.evaluation.protocol_r import Tosses, windows
+from worldsim.evaluation.transfer.page import write_page
 from worldsim.inference.identification import Identifier, ParameterCloud, roll_out_cube
 from worldsim.inference.rigid_rollout import BoxStart
 from worldsim.inference.toss_prediction import StartNoise
@@ -155,7 +156,7 @@ def transfer_recovery(options: BenchOptions) -> list[Figure]:
     for first in range(0, len(seeds), TOGETHER):
         runs += recover(identifier, seeds[first : first + TOGETHER])
         options.tell(f"{len(runs)} runs: " + ", ".join(f"{n} {_share(runs, n):.2f}" for n in WATCHED))
-    return [figure for name in (*WATCHED, *_others(identifier)) for figure in _figures(runs, name)] + [
+    figures = [figure for name in (*WATCHED, *_others(identifier)) for figure in _figures(runs, name)] + [
         Figure.told(
             f"stretch of the cloud's own interval of {prior.name} that holds 90 % of the truths",
             _conformal([run.needed[prior.name] for run in runs]),
@@ -163,6 +164,15 @@ def transfer_recovery(options: BenchOptions) -> list[Figure]:
         )
         for prior in identifier.priors
     ]
+    if options.out is not None:
+        write_page(options.out, "recovery", _LEAD, figures, [])
+    return figures
+
+
+_LEAD = (
+    "Cubes are drawn from the prior and tossed in the model's own contact law with the recordings' noise; the "
+    "identifier watches them. Do the intervals of its belief hold what is true?"
+)
 
 
 def _conformal(needed: Sequence[float]) -> float:

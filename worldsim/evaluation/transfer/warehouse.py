@@ -21,6 +21,7 @@ from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.cat_figures import cat_figures, poisson_interval
 from worldsim.evaluation.cat_jobs import PLAYED, SCORED, CatJob, CatRow, played, row_from_json
 from worldsim.evaluation.cat_scoring import score_episode
+from worldsim.evaluation.extras import need
 from worldsim.evaluation.kept_stages import kept
 from worldsim.evaluation.transfer.page import write_page
 from worldsim.evaluation.workers import spawned_workers
@@ -74,6 +75,7 @@ class Quiet:
 
 def transfer_warehouse(options: BenchOptions) -> list[Figure]:
     """Play all seeds in both worlds; figures of MuJoCo with PyBullet's beside them."""
+    need("mujoco", "transfer warehouse")
     seeds = options.seeds_or(SEEDS, QUICK_SEEDS)
     meetings, quiet = [], []
     rows = None if options.out is None else options.out / "rows"

@@ -1,0 +1,40 @@
+"""Files of arrays that anybody may have made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from worldsim.errors import DataError
+from worldsim.evaluation.archives import read_arrays
+from worldsim.evaluation.transfer.drops import load_drops
+
+
+def test_arrays_come_back_by_name(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.arange(3), y=np.zeros(2))
+    assert set(read_arrays(tmp_path / "a.npz", "numbers")) == {"x", "y"}
+    assert read_arrays(tmp_path / "a.npz", "numbers", ["x"])["x"].tolist() == [0, 1, 2]
+
+
+def test_every_fault_of_a_file_is_one_line_that_names_it(tmp_path):
+    whole = tmp_path / "a.npz"
+    np.savez(whole, x=np.arange(1000))
+    (tmp_path / "half.npz").write_bytes(whole.read_bytes()[:2000])
+    (tmp_path / "card.json").write_text('{"half": ')
+    np.savez(tmp_path / "objects.npz", x=np.array([{"no": "data"}], dtype=object))
+    for name, says in (
+        ("none.npz", "there is no such file"),
+        ("half.npz", "it is damaged"),
+        ("card.json", "it is no .npz file"),
+        ("a.npz", r"it lacks \['y'\]; it has \['x'\]"),
+    ):
+        with pytest.raises(DataError, match=rf"{name} cannot be read as numbers: {says}"):
+            read_arrays(tmp_path / name, "numbers", ["x", "y"])
+    with pytest.raises(DataError, match="it is damaged"):
+        read_arrays(tmp_path / "objects.npz", "numbers")
+
+
+def test_drops_whose_rate_is_not_told_are_refused(tmp_path):
+    np.savez(tmp_path / "d.npz", square=np.zeros((1, 30, 6)), split=np.zeros(1), meta=np.array("{}"))
+    with pytest.raises(DataError, match="cannot be read as drops of a square: KeyError: 'rate_hz'"):
+        load_drops(tmp_path / "d.npz", "train")

@@ -1,0 +1,47 @@
+"""Reads ``.npz`` files that may come from anybody: whatever is wrong with one is an error that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from worldsim.errors import DataError
+
+__all__ = ["read_arrays"]
+
+_ZIP = b"PK"
+
+
+def read_arrays(path: Path, what: str, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Return arrays of an ``.npz`` file by name.
+
+    Args:
+        path: the file.
+        what: it is expected to hold, for messages: ``tosses of the elbow``.
+        names: of the arrays, all of the file where None.
+
+    Raises:
+        DataError: there is no such file, it is no ``.npz``, is damaged, or lacks an array.
+    """
+    try:
+        # Opened here: np.load leaves its own file open when the archive is damaged.
+        with path.open("rb") as stream:
+            if stream.read(len(_ZIP)) != _ZIP:
+                raise DataError(f"{path} cannot be read as {what}: it is no .npz file.")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as file:
+                wanted = list(file.files if names is None else names)
+                missing = [name for name in wanted if name not in file.files]
+                if missing:
+                    raise DataError(
+                        f"{path} cannot be read as {what}: it lacks {missing}; it has {sorted(file.files)}."
+                    )
+                return {name: file[name] for name in wanted}
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{path} cannot be read as {what}: there is no such file.") from error
+    except Exception as error:  # zip, zlib, numpy and the system each have their own way to fail here
+        raise DataError(f"{path} cannot be read as {what}: it is damaged ({type(error).__name__}: {error}).") from error
