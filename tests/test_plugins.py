@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from worldsim import contracts
 from worldsim.contracts.agent import Agent
 from worldsim.errors import UnknownNameError
-from worldsim.plugins import load_plugin, plugin_names
+from worldsim.plugins import load_plugin, plugin_names, plugin_summary
 
 PACKAGES = Path(__file__).resolve().parent / "plugin_package"
 LIFT_M_S2, DRAG_PER_S = 1.0, 1.2
@@ -115,9 +116,20 @@ def test_an_unknown_plugin_lists_the_known_ones_and_the_nearest():
 def test_a_strangers_object_model_is_listed_and_keeps_the_contract(with_balloon):
     done = run(with_balloon, "-m", "worldsim", "list", "models", "--check", "--json")
     assert done.returncode == 0, done.stderr
-    assert {"name": "balloon", "class": "worldsim_balloon:Balloon", "distribution": "worldsim-balloon"} in json.loads(
-        done.stdout
-    )["items"]
+    listed = {item["name"]: item for item in json.loads(done.stdout)["items"]}
+    assert listed["balloon"] == {
+        "name": "balloon",
+        "class": "worldsim_balloon:Balloon",
+        "distribution": "worldsim-balloon",
+        "summary": "Rises until its drag carries its lift.",
+    }
+
+
+def test_what_a_plugin_is_for_is_read_and_not_imported():
+    point = plugin_names("worldsim.scenarios")["Intercept"]
+    assert plugin_summary(point).startswith("A ball crosses the floor")
+    assert plugin_summary(EntryPoint("x", "no.such.module:X", "worldsim.scenarios")) == ""
+    assert all(map(plugin_summary, plugin_names("worldsim.scenarios").values()))
 
 
 def test_a_strangers_object_model_is_published_recognised_and_learned_by_an_unchanged_world_model(with_balloon):

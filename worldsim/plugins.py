@@ -6,8 +6,11 @@ Groups: ``worldsim.object_models``, ``worldsim.interactions``, ``worldsim.laws``
 
 from __future__ import annotations
 
+import ast
 import inspect
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TypeVar
 
 from worldsim.errors import PluginError, UnknownNameError
@@ -55,6 +58,24 @@ def find_plugin(group: str, name: str) -> EntryPoint:
     if name not in table:
         raise UnknownNameError(_ONE.get(group, f"plug-in of group {group}"), name, table)
     return table[name]
+
+
+def plugin_summary(point: EntryPoint) -> str:
+    """Return the first line of the docstring of the class behind `point`, read from its source and not imported.
+
+    It is empty where there is no source, no such class, or no docstring.
+    """
+    try:
+        found = find_spec(point.module)
+        if found is None or found.origin is None:
+            return ""
+        tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    except (ImportError, OSError, SyntaxError, ValueError):
+        return ""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == point.attr:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
 
 
 def load_plugin(group: str, name: str, base: type[T]) -> type[T]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import worldsim
-from worldsim.errors import ConfigurationError, UnknownNameError
-from worldsim.evaluation.play import PlayOptions, check, learning_agent, make_agent, play
+from worldsim.errors import ConfigurationError, PluginError, UnknownNameError
+from worldsim.evaluation.play import PlayOptions, check, construct, learning_agent, make_agent, play
 from worldsim.evaluation.run_folder import RunFolder, read_events, read_run
 from worldsim.evaluation.trajectory_io import read_trajectory
 
@@ -38,6 +38,17 @@ def test_an_agent_gets_what_its_constructor_asks_for():
     wm = worldsim.WorldModel(registry=worldsim.open_registry("builtin"))
     assert make_agent(PlayOptions("Warehouse", agent="random"), wm, 5).action_dim == 5
     assert make_agent(PlayOptions("Warehouse"), wm, 3).world_model is wm
+
+
+def test_an_agent_whose_constructor_asks_for_what_nobody_has_is_told_what_is_offered():
+    class Picky:
+        def __init__(self, action_dim, speed_m_s):
+            """Want too much."""
+
+    with pytest.raises(
+        PluginError, match=r"'Picky' asks its constructor for \['speed_m_s'\]; offered are \['action_dim'"
+    ):
+        construct(Picky, None, 3, None)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import Any
 
 from worldsim.contracts import ObjectModel
 from worldsim.plugins import load_plugin
+from worldsim.testing.object_model_conformance import UNITS
 from worldsim.types import Descriptor, ModelCard, ParameterPrior, Shape
 
 VALUES: dict[str, dict[str, float]] = {
@@ -61,10 +62,14 @@ EXTENTS = {
 _SIGNED = {"axis_x_m", "axis_y_m", *list(VALUES["generic"])[:6]}
 
 
+def _unit(name: str) -> str:
+    return next((unit for end, unit in UNITS.items() if name.endswith(end)), "1")
+
+
 def card_of(family: str, *, std: float = 0.3, kind: str | None = None, model_id: str | None = None) -> ModelCard:
     """Return a card of `family`; `std` is every parameter's."""
     priors = tuple(
-        ParameterPrior(name, value, std, "1", "identity" if name in _SIGNED else "log")
+        ParameterPrior(name, value, std, _unit(name), "identity" if name in _SIGNED else "log")
         for name, value in VALUES[family].items()
     )
     extent = EXTENTS[family]

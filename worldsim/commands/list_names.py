@@ -49,28 +49,30 @@ def list_names(
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     if what in _GROUPS:
-        columns, rows = ("name", "class", "distribution"), _plugins(_GROUPS[what], check=check)
+        columns, rows = ("name", "class", "distribution", "summary"), _plugins(_GROUPS[what], check=check)
     elif what is What.ASSETS:
         columns, rows = ("file", "bytes"), _assets()
     else:
         columns, rows = ("model", "version", "kind", "family"), _cards(source)
     items = [dict(zip(columns, row, strict=True)) for row in rows]
+    shown = [name for name in columns if name != "class"]  # where it is written; for programs and --json
+    table = [[item[name] for name in shown] for item in items]
     emit(
         {"listed": what.value, "count": len(items), "items": items},
         as_json=json,
         out=out,
-        show=lambda: print_table(what.value, columns, rows, caption=f"{len(rows)} {_NOUN.get(what, what.value)}"),
+        show=lambda: print_table(what.value, shown, table, caption=f"{len(rows)} {_NOUN.get(what, what.value)}"),
     )
 
 
 def _plugins(group: str, *, check: bool) -> list[tuple[Any, ...]]:
-    from worldsim.plugins import load_plugin, plugin_names
+    from worldsim.plugins import load_plugin, plugin_names, plugin_summary
 
     table = plugin_names(group)
     if check:
         for name in table:
             load_plugin(group, name, _contract(group))
-    return [(name, p.value, p.dist.name if p.dist else "") for name, p in sorted(table.items())]
+    return [(name, p.value, p.dist.name if p.dist else "", plugin_summary(p)) for name, p in sorted(table.items())]
 
 
 def _contract(group: str) -> type:

@@ -56,8 +56,9 @@ def train(  # noqa: PLR0913 - one option a part of the training
 ) -> None:
     """Train a learning agent on a scenario; the run folder is what `worldsim run --policy` takes.
 
-    It writes checkpoints, TensorBoard curves and a report. A killed training goes on with --resume --out DIR. With
-    --ray the seeds are trained side by side on a cluster, and give the same numbers.
+    It writes checkpoints, TensorBoard curves and a report. A killed training goes on with --resume --out DIR.
+
+    On a cluster (--ray) the seeds are trained side by side, and give the same numbers.
     """
     names_exist(scenario=scenario, agent=agent)
     from worldsim.evaluation.scenario_fields import read_fields

@@ -13,7 +13,7 @@ import torch
 
 from worldsim.contracts.agent import Agent, LearningAgent
 from worldsim.contracts.scenario import Scenario
-from worldsim.errors import ConfigurationError
+from worldsim.errors import ConfigurationError, PluginError
 from worldsim.evaluation.cat_scoring import EpisodeScore, score_episode
 from worldsim.evaluation.episode import EpisodeLog, Frame, LogOptions, run_episode
 from worldsim.evaluation.report import write_animation, write_report
@@ -138,9 +138,24 @@ def construct(
     """Return the agent that `made` makes of what it asks for by name; what is None is not offered.
 
     `true_env` is the true world itself: what asks for it is a ceiling for scores and no agent that anybody may use.
+
+    Raises:
+        PluginError: its constructor asks for something else, or for what is None.
     """
     offered = {"world_model": world_model, "action_dim": action_dim, "preferences": preferences, "true_env": true_env}
     wanted = inspect.signature(made).parameters
+    missing = [
+        name
+        for name, parameter in wanted.items()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and offered.get(name) is None
+    ]
+    if missing:
+        raise PluginError(
+            f"agent {getattr(made, '__name__', made)!r} asks its constructor for {missing}; offered are "
+            f"{[name for name, value in offered.items() if value is not None]}. Give everything else a default."
+        )
     return made(**{name: value for name, value in offered.items() if name in wanted and value is not None})
 
 
