@@ -96,6 +96,24 @@ def test_the_order_of_detections_and_what_lies_in_the_padding_make_no_difference
     torch.testing.assert_close(extractor(shuffled), extractor(fields), rtol=1e-5, atol=1e-6)
 
 
+def test_rows_that_are_padding_in_the_whole_batch_are_left_out_and_change_neither_features_nor_gradients():
+    rng = np.random.default_rng(2)
+    few, full, none = batch(rng, real=3), batch(rng, real=M), batch(rng, real=0)
+    extractor = SetExtractor(SPACE)
+    rows = []
+    extractor.each.register_forward_pre_hook(lambda _, given: rows.append(given[0].shape[1]))
+    together = extractor({name: torch.cat([few[name], full[name], none[name]]) for name in few})
+    gradients = []
+    for features in (extractor(few), together[:1]):
+        extractor.zero_grad()
+        features.square().sum().backward()
+        gradients.append([weight.grad.clone() for weight in extractor.parameters()])
+        torch.testing.assert_close(features, together[:1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+    torch.testing.assert_close(extractor(none), together[2:])
+    assert rows == [M, 3, 1]
+
+
 def test_turning_and_shifting_the_whole_world_changes_nothing_but_the_own_heading():
     rng = np.random.default_rng(1)
     fields = batch(rng, real=5)

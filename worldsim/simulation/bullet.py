@@ -161,7 +161,6 @@ class BulletEngine(Engine):
         """Return the present poses of all bodies, and their velocities when they are asked for before the next step."""
         if self._states is None:
             return self.states()
-        self._check_open("read the poses")
         position, orientation = self._states.position.copy(), self._states.orientation_xyzw.copy()
         try:
             flat = read_poses(self._moving, self._client)

@@ -73,7 +73,9 @@ class Detector(Sensor):
         rows = rows[rng.random(len(rows)) < self.detection_probability]
         real = self._real(truth, rows, rng)
         made_up = self._clutter(truth, rng)
-        both = Detections(*(np.concatenate(pair) for pair in zip(_fields(real), _fields(made_up), strict=True)))
+        both = real
+        if len(made_up):
+            both = Detections(*(np.concatenate(pair) for pair in zip(_fields(real), _fields(made_up), strict=True)))
         shuffled = both.select(rng.permutation(len(both)))
         return Observation(truth.time_s, shuffled, truth.viewpoints, self._ego(truth, rng))
 

@@ -128,7 +128,7 @@ class StagedPhysics(Physics, Stage):
             if felt is not None:
                 bumped |= engine.touching(felt)
         self._arrive()
-        self._bumped = frozenset([self.cast.names[i] for i in bumped & self.cast.listed])
+        self._bumped = frozenset([self.cast.names[i] for i in bumped & self.cast.listed]) if bumped else frozenset()
         self._touched = frozenset(touched)
         if self.task is not None:
             self.last_task_step = self.task.advance(self._view(), self._held(), self._bumped)
