@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pybullet as bullet
 from jaxtyping import Float, Int
 
 from worldsim.contracts.sensor import Sensor
 from worldsim.errors import SimulationError
 from worldsim.simulation.bullet_bodies import NO_OFFSET, BulletBody, make_body, place_body, tint_body
+from worldsim.simulation.bullet_module import bullet
 from worldsim.simulation.bullet_readout import (
     Handle,
     read_picture,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pybullet as bullet
 
 from worldsim.errors import SimulationError
+from worldsim.simulation.bullet_module import bullet
 from worldsim.simulation.geometry import rotation_matrix
 from worldsim.simulation.presets import EnginePreset
 from worldsim.simulation.scene import BodySpec, Mount, Quaternion, Vector

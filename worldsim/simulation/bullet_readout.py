@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import pybullet as bullet
 from jaxtyping import Float
 
+from worldsim.simulation.bullet_module import bullet
 from worldsim.simulation.engine import Contact, PinholeCamera, RigidState
 from worldsim.simulation.geometry import turned
 from worldsim.simulation.scene import Vector

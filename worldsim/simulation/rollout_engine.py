@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-import pybullet as bullet
 from jaxtyping import Float
 
 from worldsim.errors import SimulationError
+from worldsim.simulation.bullet_module import bullet
 from worldsim.simulation.presets import ACCURATE, EnginePreset
 
 __all__ = ["EngineBody", "RolloutEngine"]

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import pybullet
 from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
 from worldsim.errors import SimulationError
+from worldsim.simulation.bullet_module import bullet as pybullet
 from worldsim.simulation.presets import ACCURATE, AS_IT_COMES, EnginePreset
 
 __all__ = ["CubeInBullet", "toss_in_bullet"]

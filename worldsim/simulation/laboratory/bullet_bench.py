@@ -6,9 +6,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import pybullet as bullet
-
 from worldsim.errors import SimulationError
+from worldsim.simulation.bullet_module import bullet
 from worldsim.simulation.engine import RigidState
 from worldsim.simulation.laboratory.conserving import ConservedBody, ConservingStep
 from worldsim.simulation.laboratory.resting import RestingGroups

@@ -26,8 +26,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pybullet as bullet
-
+from worldsim.simulation.bullet_module import bullet
 from worldsim.simulation.engine import RigidState
 from worldsim.simulation.geometry import cross, turned
 from worldsim.simulation.laboratory.impacts import Mover, Pair, resolve_impacts

@@ -15,8 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pybullet as bullet
-
+from worldsim.simulation.bullet_module import bullet
 from worldsim.simulation.scene import Quaternion, Vector
 
 __all__ = ["RestingGroups"]
