@@ -124,6 +124,8 @@ def _kill_midway(command: list[str], place: Path, job: Interruption, after_s: fl
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(after_s)
         ended = process.poll() is not None
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
         process.kill()
         process.wait()
         kept = newest_checkpoint(seed)
