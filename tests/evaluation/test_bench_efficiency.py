@@ -109,7 +109,7 @@ def test_where_nothing_was_recorded_the_bar_does_not_hold_and_the_command_is_tol
 def test_a_training_records_itself_where_it_is_asked_to(tmp_path):
     file = tmp_path / "kept" / "Intercept-ppo.json"
     command = ["train", "Intercept", "--agent", "ppo", "--steps", "64", "--evaluation-episodes", "1", "--json"]
-    command += ["--evaluation-seconds", "0.2", "--record", str(file), "--out", str(tmp_path)]
+    command += ["--evaluation-seconds", "0.2", "--record", str(file), "--out", str(tmp_path), "--overwrite"]
     done = subprocess.run([sys.executable, "-m", "worldsim", *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert load_baseline(file).steps == 64
