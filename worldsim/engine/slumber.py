@@ -27,9 +27,9 @@ from worldsim.types.observation import Observation
 from worldsim.types.record import EventKind
 from worldsim.types.states import ObjectStates
 
-_EVERY = 4  # frames between two looks for who may be put away
+_EVERY = 8  # frames between two looks for who may be put away
 _SEEN_FRAMES = 10  # what is put away has been looked at for edges as often as anything is
-_MARGIN_M, _HYSTERESIS_M = 0.2, 0.3
+_MARGIN_M, _HYSTERESIS_M = 0.3, 0.7
 _FARTHER = 1.5  # times as far as it is expected to go in the step
 _PUSH_M = 0.5  # a mover so near may push: surprise counts with it (tracking)
 _MOST_CELLS = 256  # of the ground; what covers more is kept at hand

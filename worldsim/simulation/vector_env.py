@@ -19,8 +19,6 @@ from worldsim.simulation.vector_worker import Board, Failure, serve
 
 __all__ = ["WorldsimVectorEnv"]
 
-WORKERS_PER_CORE = 2
-"""Enough for cores to share out what is left of a step, few enough that each owns several environments."""
 
 _CLOSING_S = 10.0  # a worker that has not ended so long after it was told to is terminated
 
@@ -30,8 +28,8 @@ class WorldsimVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
 
     A process for each environment waits for messages more than it computes. Here a worker owns several PyBullet
     clients, gets one message a step for all of them, and writes observations into memory that all processes share.
-    There are more workers than cores, since worlds take unequally long: a core whose workers are done takes over one
-    that waits for the other core, where a worker a core would wait for the slowest in every step.
+    There is a worker a core: in the worlds of ``worldsim bench scale`` two a core, of which a core that is done takes
+    over one that waits for the other core, lost more to changing between them than they gained.
     Results are those of `gymnasium.vector.SyncVectorEnv` with the same seeds, to the last bit. An environment whose
     episode is over is reset by the next step (``AutoresetMode.NEXT_STEP``), which ignores its action and rewards 0.
 
@@ -54,7 +52,7 @@ class WorldsimVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
 
         Args:
             num_envs: how many environments.
-            workers: processes; where None, `WORKERS_PER_CORE` for each core that this process may use.
+            workers: processes; where None, one for each core that this process may use.
             start_method: of `multiprocessing`; the platform's where None.
             arguments: of each `WorldsimEnv`.
 
@@ -64,7 +62,7 @@ class WorldsimVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
         """
         super().__init__()
         if workers is None:
-            workers = min(num_envs, WORKERS_PER_CORE * len(os.sched_getaffinity(0)))
+            workers = min(num_envs, len(os.sched_getaffinity(0)))
         if not 1 <= workers <= num_envs:
             raise ConfigurationError(
                 f"WorldsimVectorEnv: workers is {workers}, expected 1 to num_envs, which is {num_envs}."
