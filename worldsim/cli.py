@@ -91,7 +91,7 @@ def main() -> None:
         typer.echo(f"worldsim: error: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        from worldsim.evaluation.extras import advice
+        from worldsim.extras import advice
 
         if advice(error.name) is None:
             raise

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import functools
-import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from jaxtyping import Float
 
 from worldsim.contracts.agent import Learner, LearningAgent
 from worldsim.errors import ConfigurationError, DataError
+from worldsim.extras import need
 from worldsim.types.observation import APPEARANCE_DIM, Observation
 from worldsim.types.record import StepRecord
 
@@ -91,7 +91,7 @@ class SB3Agent(LearningAgent):
                 on_step(int(local["self"].num_timesteps))
             return True
 
-        _need_stable_baselines3(cls.algorithm)
+        need("stable_baselines3", f"agent {cls.algorithm!r}")
         monitor = _monitored(lambda: env)
         learner = cls.make_learner(monitor, steps, seed)
         learner.learn(steps, callback=told)
@@ -102,7 +102,7 @@ class SB3Agent(LearningAgent):
         """Return a training that can be saved and taken up again, over `envs` environments side by side."""
         from worldsim_agents.sb3_training import SB3Learner
 
-        _need_stable_baselines3(cls.algorithm)
+        need("stable_baselines3", f"agent {cls.algorithm!r}")
         return SB3Learner(cls, functools.partial(_monitored, make_env), envs, steps, seed)
 
     @property
@@ -145,7 +145,7 @@ class SB3Agent(LearningAgent):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        _need_stable_baselines3(cls.algorithm)
+        need("stable_baselines3", f"agent {cls.algorithm!r}")
         try:
             card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
             algorithm, max_objects = str(card["algorithm"]), int(card["max_objects"])
@@ -232,16 +232,6 @@ class SACAgent(SB3Agent):
         from stable_baselines3.sac import MultiInputPolicy
 
         return MultiInputPolicy(observation_space, action_space, _no_schedule, **cls.network())
-
-
-def _need_stable_baselines3(algorithm: str) -> None:
-    """Look whether the library is here.
-
-    Raises:
-        ConfigurationError: it is not.
-    """
-    if importlib.util.find_spec("stable_baselines3") is None:
-        raise ConfigurationError(f"agent {algorithm!r} needs stable-baselines3: pip install 'worldsim-lab[train]'.")
 
 
 def _monitored(make_env: Callable[[], Any]) -> Monitor[Any, Any]:

@@ -42,7 +42,7 @@ def _lines(figure: Figure) -> Iterator[Text]:
     from rich.text import Text
 
     unit = "" if figure.unit == "1" else f" {figure.unit}"
-    interval = "" if figure.interval is None else f" ({_interval(figure)})"
+    interval = f" ({_interval(figure)})" if figure.interval else ""
     head = Text(f"{figure.name}: ")
     head.append(f"{_number(figure.value)}{unit}", style="bold")
     head.append(f"{interval}, n = {figure.n}")
@@ -61,7 +61,7 @@ def _show_table(title: str, figures: Sequence[Figure], caption: str) -> None:
         (
             figure.name,
             _number(figure.value),
-            "" if figure.interval is None else _interval(figure),
+            _interval(figure),
             figure.unit,
             figure.n,
             *((_number(figure.baselines.get(name)) for name in names) if apart else (_beside(figure),)),

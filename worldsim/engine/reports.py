@@ -72,7 +72,7 @@ def draft(
     source = np.where(detection >= 0, frame.source_index[detection.clip(0)] if len(frame.source_index) else -1, -1)
     return StepRecord(
         frame.time_s,
-        Predictions(ids, position.copy(), orientation.copy(), covariance),
+        Predictions(ids, position, orientation, covariance),
         Association(ids, source, matched.visible[slots], frame.source_index[matched.unassigned]),
         _surprise_report(state, slots, hit, matched, told),
         InteractionGraph.empty(),

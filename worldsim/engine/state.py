@@ -133,7 +133,7 @@ class EngineState:
 
     def index(self, rows: Int[np.ndarray, " n"]) -> Int[Tensor, " n"]:
         """Return row numbers as an index tensor on the model's device."""
-        return torch.as_tensor(np.ascontiguousarray(rows, dtype=np.int64), device=self.device)
+        return self.indices(rows)[0]
 
     def indices(self, *rows: Int[np.ndarray, "..."]) -> tuple[Int[Tensor, "..."], ...]:
         """Return several sets of row numbers as index tensors, in one transfer."""

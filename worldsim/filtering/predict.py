@@ -83,14 +83,16 @@ def predict(
     families = group_by_family(model_index[rows], library)
     models = [library.models[int(np.flatnonzero(library.family_index == family)[0])] for family, _ in families]
     groups = [rows[members] for _, members in families]
-    out = density.copy(but=np.concatenate([[], *(g for g in groups if as_run(g) is None)]).astype(np.int64))
+    is_run = [as_run(group) is not None for group in groups]
+    scattered = [group for group, run in zip(groups, is_run, strict=True) if not run]
+    out = density.copy(but=np.concatenate([rows[:0], *scattered]))
 
     def ahead(k: int, mine: Int[np.ndarray, " m"]) -> None:
-        index, run = torch.as_tensor(mine, device=device), as_run(groups[k])
+        index = torch.as_tensor(mine, device=device)
         own = slice(int(mine[0]), int(mine[-1]) + 1)
         end, touched = _predict_class(  # which overwrites the covariances that it is given
             models[k],
-            density.select(index) if run is None else out.select(own),
+            out.select(own) if is_run[k] else density.select(index),
             torch.as_tensor(model_index[mine], device=device),
             library,
             surroundings.select(index),
@@ -98,10 +100,10 @@ def predict(
             dt_s,
             linearisation,
         )
-        if run is None:
-            out.write(index, end)
-        else:
+        if is_run[k]:
             out.write_mean(own, end)
+        else:
+            out.write(index, end)
         touching.index_copy_(0, index, touched)
 
     each_of(groups, device, density.parameters.dtype, ahead)

@@ -17,7 +17,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from worldsim.errors import ConfigurationError, IntegrityError, RegistryError, StorageError, WorldsimError
+from worldsim.errors import IntegrityError, RegistryError, StorageError, WorldsimError
+from worldsim.extras import need
 
 __all__ = [
     "NEWEST",
@@ -252,12 +253,8 @@ def pairs(rows: Iterable[Any]) -> list[tuple[Any, Any]]:
 
 def _engine(url: URL, in_memory: bool) -> Engine:
     if url.get_backend_name() != "sqlite":
-        try:
-            return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-        except ModuleNotFoundError as error:
-            raise ConfigurationError(
-                f"a registry in PostgreSQL needs {error.name}: pip install 'worldsim-lab[server]'."
-            ) from error
+        need("psycopg", "a registry in PostgreSQL")
+        return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": _BUSY_TIMEOUT_S}}
     if in_memory:
         options["poolclass"] = StaticPool

@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float, Int
 from sqlalchemy.engine import Connection
 
 from worldsim.errors import IntegrityError, StorageError
+from worldsim.extras import advice
 from worldsim.registry.database import descriptors
 from worldsim.registry.descriptor import DIM, FLOOR_VARIANCE, PARTS, QueryVector
 from worldsim.registry.index import unpack_vectors
@@ -109,7 +110,7 @@ def build(connection: Connection, folder: Path, registry_id: str, told: Told | N
     """
     faiss = faiss_or_none()
     if faiss is None:
-        raise StorageError("an index of a large registry needs faiss: pip install 'worldsim-lab[server]'.")
+        raise StorageError(f"an index of a large registry needs faiss: {advice('faiss')}.")
     say = told or (lambda _: None)
     part = folder / f".part-{uuid.uuid4().hex}"
     try:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 from worldsim.errors import ConfigurationError, StorageError
+from worldsim.extras import advice
 from worldsim.registry.store import StoredRegistry
 
 __all__ = ["run_service"]
@@ -53,7 +54,7 @@ def run_service(
         from worldsim.registry.gateway import Limits
         from worldsim.registry.service import create_app
     except ImportError as error:
-        raise ConfigurationError(f"serving needs {error.name}: pip install 'worldsim-lab[server]'.") from error
+        raise ConfigurationError(f"serving needs {error.name}: {advice('uvicorn')}.") from error
     if log_requests:
         _log_lines()
     limits = Limits(requests_per_s=requests_per_s, burst=max(int(2 * requests_per_s), 1))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.errors import ConfigurationError, SimulationError
+from worldsim.extras import advice
 from worldsim.simulation.geometry import rotation_matrix
 from worldsim.simulation.scene import BodySpec, Quaternion, Vector
 
@@ -28,9 +29,7 @@ def load_mujoco() -> Any:
     try:
         return importlib.import_module("mujoco")
     except ImportError as error:
-        raise ConfigurationError(
-            "MuJoCo is not installed. Run `pip install worldsim-lab[mujoco]`, or use BulletPhysics."
-        ) from error
+        raise ConfigurationError(f"MuJoCo is not installed: {advice('mujoco')}, or use BulletPhysics.") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from jaxtyping import Float
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.calibration import energy_score
 from worldsim.evaluation.datasets import find_data
-from worldsim.evaluation.extras import need
 from worldsim.evaluation.protocol_r import TossErrors, Tosses, load_tosses, protocol_start, score, windows
 from worldsim.evaluation.statistics import bootstrap, paired_bootstrap
 from worldsim.evaluation.transfer.page import write_page
+from worldsim.extras import need
 from worldsim.inference.identification import Identifier, ParameterCloud
 from worldsim.inference.toss_prediction import GAUSSIAN_FACTOR, Calibration, StartNoise, TossPrediction, predict
 from worldsim.simulation.toss_engine import CubeInBullet, start_velocities, toss_in_bullet

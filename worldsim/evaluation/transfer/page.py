@@ -91,8 +91,8 @@ def verdict(figures: Sequence[Figure]) -> str:
     for figure in figures[:1]:
         row = _row(figure)
         name, value, interval, n, beside, _ = row["cells"]
-        told.append(f"{name[:1].upper()}{name[1:]}: {value}{f' ({interval})' if interval else ''}, n = {n}")
-        told[-1] += f"; beside it {beside}." if beside else "."
+        end = f"; beside it {beside}." if beside else "."
+        told.append(f"{name[:1].upper()}{name[1:]}: {value}{f' ({interval})' if interval else ''}, n = {n}{end}")
     promised = [figure for figure in figures if figure.bar is not None]
     short = "; ".join(figure.name for figure in promised if not figure.holds)
     if promised:

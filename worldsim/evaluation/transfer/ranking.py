@@ -23,12 +23,12 @@ from worldsim.contracts.scenario import Scenario
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.bench_scenarios import Constant
 from worldsim.evaluation.ceiling import Shaken
-from worldsim.evaluation.extras import need
 from worldsim.evaluation.statistics import Estimate, bootstrap
 from worldsim.evaluation.sweep import play_episode
 from worldsim.evaluation.transfer.page import write_page
 from worldsim.evaluation.transfer.warehouse import AWAY, ENGINES, HOME
 from worldsim.evaluation.workers import spawned_workers
+from worldsim.extras import need
 from worldsim.plugins import load_plugin
 from worldsim.simulation.gym_env import WorldsimEnv
 

@@ -21,10 +21,10 @@ from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.cat_figures import cat_figures, poisson_interval
 from worldsim.evaluation.cat_jobs import PLAYED, SCORED, CatJob, CatRow, played, row_from_json
 from worldsim.evaluation.cat_scoring import score_episode
-from worldsim.evaluation.extras import need
 from worldsim.evaluation.kept_stages import kept
 from worldsim.evaluation.transfer.page import write_page
 from worldsim.evaluation.workers import spawned_workers
+from worldsim.extras import need
 from worldsim.registry import open_registry
 from worldsim.types.record import EventKind
 

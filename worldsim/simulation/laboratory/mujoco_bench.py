@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.errors import ConfigurationError
 from worldsim.simulation.engine import RigidState
 from worldsim.simulation.laboratory.scene import Bench, LabBody, LabScene, midpoint_force
+from worldsim.simulation.mujoco_bodies import load_mujoco
 from worldsim.simulation.scene import Quaternion, Vector
 
 __all__ = ["AS_IT_COMES", "TUNED", "MujocoBench", "MujocoSettings"]
@@ -58,12 +57,7 @@ class MujocoBench(Bench):
             ConfigurationError: MuJoCo is not installed.
         """
         self.name, self.settings, self.step_s = name, settings, settings.time_step_s
-        try:
-            self._mujoco: Any = importlib.import_module("mujoco")
-        except ImportError as error:
-            raise ConfigurationError(
-                "MujocoBench: the package mujoco is not installed. Run `pip install worldsim-lab[mujoco]`."
-            ) from error
+        self._mujoco: Any = load_mujoco()
 
     @classmethod
     def as_it_comes(cls) -> MujocoBench:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from worldsim.errors import ConfigurationError
-from worldsim.evaluation.extras import EXTRAS, advice, need
+from worldsim.extras import EXTRAS, advice, need
 from worldsim.registry import open_registry
 from worldsim_agents.sb3_agent import PPOAgent
 
-SETUP = Path(__file__).resolve().parents[2] / "setup.cfg"
+SETUP = Path(__file__).resolve().parents[1] / "setup.cfg"
 
 
 def test_the_table_names_extras_that_bring_the_package():
@@ -31,7 +31,7 @@ def test_a_missing_package_is_told_with_its_extra(monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigurationError, match=r"transfer warehouse needs mujoco: pip install 'worldsim-lab\[mujoco"):
         need("mujoco", "transfer warehouse")
-    with pytest.raises(ConfigurationError, match=r"agent 'ppo' needs stable-baselines3: .*worldsim-lab\[train\]"):
+    with pytest.raises(ConfigurationError, match=r"agent 'ppo' needs stable_baselines3: .*worldsim-lab\[train\]"):
         PPOAgent.load(tmp_path)
     with pytest.raises(ConfigurationError, match=r"PostgreSQL needs psycopg: .*worldsim-lab\[server\]"):
         open_registry("postgresql://nobody@nowhere/nothing")
