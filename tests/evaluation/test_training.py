@@ -123,6 +123,14 @@ def test_the_verdict_holds_the_score_against_what_learns_nothing(last, interval,
     assert "was not evaluated" in training_verdict("ppo", {"steps": [10], "floors": {}})
 
 
+def test_the_verdict_makes_nothing_of_one_episode():
+    once = {"value": 9.0, "interval": [9.0, 9.0], "n": 1}
+    metrics = {"steps": [64], "evaluation_last": once, "success_last": 1.0, "floors": {"random": 4.0}}
+    verdict = training_verdict("ppo", metrics)
+    assert "return of 9 on one held-out episode, which is too few to tell: acting at random has 4." in verdict
+    assert "learned something" not in verdict
+
+
 def test_a_full_disk_leaves_the_checkpoint_before_and_nothing_half_written(tmp_path):
     class Full:
         steps = 20

@@ -132,9 +132,8 @@ def _page(result: TrackResult, clips: int) -> str:
         f"The unchanged world model over {clips} clips of {result.recording} ({result.split}), frame by frame: "
         "predicted against observed, and how surprised it was. What each figure means: docs/data.md."
     )
-    smaller = " A smaller version (--quick), not the published figures." if result.quick else ""
     command = f"worldsim track {result.recording}"
-    return figures_page(f"Tracking {result.recording}", lead + smaller, result.figures, drawings, command)
+    return figures_page(f"Tracking {result.recording}", lead, result.figures, drawings, command, quick=result.quick)
 
 
 def _dataset_of(recording: str) -> str:

@@ -90,16 +90,18 @@ def training_verdict(agent: str, metrics: Mapping[str, Any]) -> str:
     last = metrics.get("evaluation_last")
     if last is None:
         return f"After {frames:,} frames {agent} was not evaluated: --evaluation-episodes is 0."
-    low, high = last["interval"]
+    (low, high), floors = last["interval"], metrics["floors"]
+    beside = " and ".join(f"{_FLOOR.get(name, name)} {value:.3g}" for name, value in floors.items())
+    if last["n"] < 2:  # of which there is no interval
+        told = f"After {frames:,} frames {agent} has a return of {last['value']:.3g} on one held-out episode"
+        return f"{told}, which is too few to tell{f': {beside}' if beside else ''}. Ask for more --evaluation-episodes."
     told = (
         f"After {frames:,} frames {agent} has a return of {last['value']:.3g} ({low:.3g} to {high:.3g}) on {last['n']} "
         f"held-out episodes, and succeeds in {metrics['success_last']:.0%} of them."
     )
-    floors = metrics["floors"]
     if not floors:
         return told
     best = max(floors, key=floors.__getitem__)
-    beside = " and ".join(f"{_FLOOR.get(name, name)} {value:.3g}" for name, value in floors.items())
     if low > floors[best]:
         return f"{told} It has learned something: {beside}."
     if last["value"] > floors[best]:

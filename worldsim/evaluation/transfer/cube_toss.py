@@ -166,7 +166,7 @@ def transfer_cube_toss(options: BenchOptions) -> list[Figure]:
         *_belief_figures(identifier, adapted.cloud),
     ]
     if options.out is not None:
-        write_page(options.out, "cube-toss", _LEAD, figures, [])
+        write_page(options.out, "cube-toss", _LEAD, figures, [], quick=options.quick)
     return figures
 
 

@@ -107,7 +107,7 @@ def transfer_double_pendulum(options: BenchOptions) -> list[Figure]:
             curves.append(_curves(build, errors))
     figures += _belief_figures(adaptation.at_home())
     if options.out is not None:
-        write_page(options.out, "double-pendulum", _LEAD, figures, curves)
+        write_page(options.out, "double-pendulum", _LEAD, figures, curves, quick=options.quick)
     return figures
 
 

@@ -43,12 +43,14 @@ class Curves:
     lines: Mapping[str, Float[np.ndarray, " T"]]
 
 
-def write_page(folder: Path, suite: str, lead: str, figures: Sequence[Figure], curves: Sequence[Curves]) -> Path:
+def write_page(
+    folder: Path, suite: str, lead: str, figures: Sequence[Figure], curves: Sequence[Curves], *, quick: bool
+) -> Path:
     """Write ``transfer.html`` and, where there are curves, ``curves.json`` into `folder`; return the page."""
     folder.mkdir(parents=True, exist_ok=True)
     drawings = [(each.name, Markup(_drawing(each))) for each in curves]
     title, command = f"From simulation to reality: {suite}", f"worldsim transfer {suite} --out DIR"
-    page = figures_page(title, lead, figures, drawings, command)
+    page = figures_page(title, lead, figures, drawings, command, quick=quick)
     path = folder / "transfer.html"
     written = [(path, page)]
     if curves:
@@ -60,7 +62,13 @@ def write_page(folder: Path, suite: str, lead: str, figures: Sequence[Figure], c
 
 
 def figures_page(
-    title: str, lead: str, figures: Sequence[Figure], drawings: Sequence[tuple[str, Markup]], command: str
+    title: str,
+    lead: str,
+    figures: Sequence[Figure],
+    drawings: Sequence[tuple[str, Markup]],
+    command: str,
+    *,
+    quick: bool,
 ) -> str:
     """Return a self-contained page as text: whether the promises hold, what was done, drawings, all figures.
 
@@ -70,13 +78,14 @@ def figures_page(
         figures: the first one is told before everything else.
         drawings: (name, mark-up), in order.
         command: that wrote it.
+        quick: the figures are those of the smaller version, which the page says.
     """
     template = files("worldsim.evaluation.transfer").joinpath("page.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(template).render(
         title=title,
         verdict=verdict(figures),
-        lead=lead,
+        lead=f"{lead} A smaller version (--quick), not the published figures." if quick else lead,
         light=LIGHT,
         dark=DARK,
         drawings=drawings,

@@ -90,7 +90,7 @@ def transfer_agents(options: BenchOptions) -> list[Figure]:
         here, there = (np.stack([found[name, policy, world] for policy in POLICIES]) for world in (HOME, AWAY))
         figures += ranking_figures(name, tuple(POLICIES), here, there, rng)
     if options.out is not None:
-        write_page(options.out, "agents", _LEAD, figures, [])
+        write_page(options.out, "agents", _LEAD, figures, [], quick=options.quick)
     return figures
 
 

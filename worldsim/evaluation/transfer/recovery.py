@@ -165,7 +165,7 @@ def transfer_recovery(options: BenchOptions) -> list[Figure]:
         for prior in identifier.priors
     ]
     if options.out is not None:
-        write_page(options.out, "recovery", _LEAD, figures, [])
+        write_page(options.out, "recovery", _LEAD, figures, [], quick=options.quick)
     return figures
 
 
