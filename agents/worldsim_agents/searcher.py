@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Float
 
@@ -11,8 +9,8 @@ from worldsim.contracts.agent import Agent
 from worldsim.errors import ConfigurationError
 from worldsim.types.observation import Observation
 from worldsim.types.record import StepRecord
-from worldsim_agents.driving import pose_of
-from worldsim_agents.walker import Walker
+from worldsim_agents.driving import command, pose_of
+from worldsim_agents.wayfinder import Wayfinder
 
 _NEAR_M = 1.1  # what lies within that of a place is seen from there, whatever stands about
 _LOOKS = 5  # of that many frames at a place one would have shown the keys
@@ -20,11 +18,11 @@ _SAME_SIZE, _AT_M = 0.35, 0.8
 
 
 class Searcher(Agent):
-    """Walks as the `Walker` does, to the nearest place that it has not looked at; seen, the keys are walked to."""
+    """Goes to the nearest place that it has not looked at; seen, the keys are gone to."""
 
     def __init__(self) -> None:
         """Build the agent."""
-        self.walker = Walker()
+        self._ways = Wayfinder()
         self.reset()
 
     def __repr__(self) -> str:
@@ -33,7 +31,7 @@ class Searcher(Agent):
 
     def reset(self) -> None:
         """Forget the last episode."""
-        self.walker.reset()
+        self._ways.reset()
         self._looks: dict[int, int] = {}
         self._target: int | None = None
         self._keys: np.ndarray | None = None
@@ -46,14 +44,15 @@ class Searcher(Agent):
         Raises:
             ConfigurationError: the observation is of another task.
         """
+        del record, rng
         task, ego = observation.task or {}, observation.ego
         if ego is None or "task_place_positions" not in task:
             raise ConfigurationError("Searcher: the observation is of no search (HouseSearch, ParkSearch ...).")
         places = np.asarray(task["task_place_positions"], dtype=np.float64).reshape(-1, 2)
         self._look(observation, places)
         goal = self._keys if self._keys is not None else places[self._next(places, pose_of(ego)[:2])]
-        told = {"task_goal_position": np.array([*goal, 0.15]), "task_goals_left": np.ones(1)}
-        return self.walker.act(replace(observation, task=told), record, rng)
+        self._ways.look(observation.detections, observation.time_s)
+        return command(*self._ways.lead(ego, goal))
 
     def _look(self, observation: Observation, places: np.ndarray) -> None:
         """Keep where the keys were seen: a detection of their size at one of the places."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.drivers import Cat, Dog, Driver, Drone, Entry, Load, Robot, Thrown, Tug, Worker
 from worldsim.simulation.floorplan import Floorplan, Point
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
-from worldsim.simulation.task import Delivery, DeliveryTask
+from worldsim.simulation.task import REWARDS, Delivery, DeliveryTask
 from worldsim.types.planning import Preferences
 from worldsim_assets import urdf_path
 from worldsim_scenarios import warehouse_plan as plan
@@ -65,6 +67,7 @@ class Warehouse(Scenario):
         deliveries: how many, one after the other (1 to 3).
         encore: the intruder leaves again, and another of its kind comes in later, by the other gate.
         end_when_done: end the episode with the last delivery.
+        reward: ``dense`` (the way, m; 10 for a delivery, less for what is touched) or ``sparse``.
     """
 
     intruder: str = "auto"
@@ -73,16 +76,22 @@ class Warehouse(Scenario):
     deliveries: int = 1
     encore: bool = False
     end_when_done: bool = False
+    reward: str = "dense"
+
+    expert: ClassVar[str] = "carrier"
+    scoring: ClassVar[Mapping[str, Any]] = MappingProxyType({"end_when_done": True})
 
     def __post_init__(self) -> None:
         """Check the fields.
 
         Raises:
-            UnknownNameError: no such intruder.
+            UnknownNameError: no such intruder or reward.
             ConfigurationError: a number cannot work.
         """
         if self.intruder not in (*INTRUDERS, "auto", "none"):
             raise UnknownNameError("intruder", self.intruder, (*INTRUDERS, "auto", "none"))
+        if self.reward not in REWARDS:
+            raise UnknownNameError("reward", self.reward, REWARDS)
         object.__setattr__(self, "intruder_time_s", tuple(float(t) for t in self.intruder_time_s))  # a list is fine too
         if len(self.intruder_time_s) != 2 or not 0.0 <= self.intruder_time_s[0] <= self.intruder_time_s[1]:
             raise ConfigurationError(f"Warehouse: intruder_time_s is {self.intruder_time_s}, expected 0 <= from <= to.")
@@ -127,7 +136,7 @@ class Warehouse(Scenario):
             physics.add_camera(CameraSpec(f"ceiling_{i}", position, plan.CAMERA_RANGE_M))
         orders = tuple(Delivery(f"parcel_{i}", (*plan.DROP_OFFS[to], 0.15)) for i, (_, to) in enumerate(task))
         physics.settle(SETTLE_S)
-        physics.set_task(DeliveryTask(robot.name, orders, self.end_when_done), robot.name)
+        physics.set_task(DeliveryTask(robot.name, orders, self.end_when_done, reward=self.reward), robot.name)
 
     def _guests(self, rng: np.random.Generator, low: Floorplan, high: Floorplan) -> list[tuple[BodySpec, Driver]]:
         """Return the intruders and their drivers; draws the same numbers whatever comes in."""

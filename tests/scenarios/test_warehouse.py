@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.evaluation.sweep import play_episode
 from worldsim.simulation.bullet import BulletPhysics
 from worldsim.simulation.drivers import Worker
 from worldsim.simulation.floorplan import Floorplan
+from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.task import DeliveryTask
+from worldsim_agents.carrier import Carrier
+from worldsim_scenarios.park import Park
 from worldsim_scenarios.warehouse import INTRUDERS, Warehouse
 
 KNOWN_KINDS = {
@@ -151,6 +155,40 @@ def _drive_by_hand(physics: BulletPhysics, task: DeliveryTask, plan: Floorplan) 
     elif distance < 0.9:
         speed, hold = min(speed, 0.3), float(distance < 0.72)
     return np.array([speed / 1.2, np.clip(2.5 * turn / 1.5, -1.0, 1.0), hold])
+
+
+def test_a_sparse_reward_is_one_for_the_last_delivery_alone(physics: BulletPhysics) -> None:
+    paid = []
+    physics.reset(Warehouse(intruder="none", deliveries=2, reward="sparse", end_when_done=True), seed=0)
+    for number in range(2):
+        for _ in range(5):
+            physics.step(np.array([1.0, 0.3, -1.0]))
+            paid.append(physics.last_task_step.reward)
+        physics.truth()  # what drivers read of this moment is read before a hand reaches in
+        x, y, _ = physics.observe().task["task_dropoff_position"].tolist()  # type: ignore[index]
+        physics.withdraw(f"parcel_{number}", (x, y, 0.2))
+        physics.step(np.zeros(3))
+        paid.append(physics.last_task_step.reward)
+    assert paid == [0.0] * 11 + [1.0]
+    assert physics.last_task_step.terminated
+
+
+@pytest.mark.slow
+def test_the_expert_carries_the_parcel_home_by_its_detections() -> None:
+    env = WorldsimEnv(Warehouse(**Warehouse.scoring))
+    try:
+        score = play_episode(env, Carrier(), seed=0)
+    finally:
+        env.close()
+    assert score.success
+    assert score.total > 10.0
+    assert score.seconds < 40.0
+
+
+def test_an_expert_of_another_task_is_told(physics: BulletPhysics) -> None:
+    physics.reset(Park(), seed=0)
+    with pytest.raises(ConfigurationError, match="of no delivery"):
+        Carrier().act(physics.observe(), None, np.random.default_rng(0))
 
 
 @pytest.mark.slow

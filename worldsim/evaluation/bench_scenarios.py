@@ -103,7 +103,8 @@ def bench_scenarios(options: BenchOptions) -> list[Figure]:
     names = QUICK if options.quick and options.stages is None else options.stages_of(tuple(known))
     for name in names:
         made = known[name]
-        scenario = made(reward="dense")  # type: ignore[call-arg]  # whoever names an expert has a reward
+        fields = {"reward": "dense", **getattr(made, "scoring", {})}  # whoever names an expert has a reward
+        scenario = made(**fields)
         env, exact = WorldsimEnv(scenario), WorldsimEnv(scenario, observation="state")
         try:
             options.tell(f"scenarios: {name}, checks")

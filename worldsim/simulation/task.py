@@ -11,7 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from worldsim.errors import UnknownNameError
 from worldsim.simulation.drivers.driver import SceneView
+
+REWARDS = ("dense", "sparse")
+"""How a task may pay: for every bit of progress, or for success alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,9 @@ class Delivery:
 class DeliveryTask(Task):
     """Deliveries, one after the other: fetch the load, carry it to its place, let it go there.
 
-    Reward: metres of progress, + 10 for a delivery, - 10 for touching a living thing or another vehicle, - 0.2 for
-    touching anything else that it does not carry, - 0.01 a frame.
+    The dense reward is metres of progress, + 10 for a delivery, - 10 for touching a living thing or another vehicle,
+    - 0.2 for touching anything else that it does not carry, - 0.01 a frame. The sparse one is 1 in the frame of the
+    last delivery, and 0 in every other.
     """
 
     def __init__(
@@ -88,9 +93,17 @@ class DeliveryTask(Task):
         deliveries: tuple[Delivery, ...],
         end_when_done: bool,
         fatal_kinds: frozenset[str] = frozenset({"worker", "cat", "dog"}),
+        reward: str = "dense",
     ) -> None:
-        """Ask `ego` for `deliveries`; touching one of `fatal_kinds` ends the episode."""
+        """Ask `ego` for `deliveries`; touching one of `fatal_kinds` ends the episode.
+
+        Raises:
+            UnknownNameError: no such reward.
+        """
+        if reward not in REWARDS:
+            raise UnknownNameError("reward", reward, REWARDS)
         self.ego, self.deliveries, self.end_when_done, self.fatal_kinds = ego, deliveries, end_when_done, fatal_kinds
+        self.reward = reward
         self.done = 0
         self.holding = False
         self.pickup = (0.0, 0.0, 0.0)
@@ -126,6 +139,8 @@ class DeliveryTask(Task):
         reward -= 10.0 * grave + 0.2 * light
         finished = self.current is None and self.end_when_done
         events = {"delivered": float(self.done), "collision": grave, "is_success": self.current is None}
+        if self.reward == "sparse":
+            reward = float(delivered and self.current is None)
         return TaskStep(float(reward), bool(fatal or finished), events)
 
     def _look(self, view: SceneView) -> None:
