@@ -54,7 +54,7 @@ _LADEN = (Stage.CARRY, Stage.SQUARE, Stage.PLACE)
 
 
 class Carrier(Agent):
-    """Goes as `Wayfinder` leads, and drives the last stretch to parcel and drop-off straight."""
+    """Fetches the task's parcel and carries it to its place, by its detections alone; it makes way for who moves."""
 
     def __init__(self) -> None:
         """Build the agent."""

@@ -14,7 +14,7 @@ from worldsim_agents.wayfinder import Wayfinder
 
 
 class Walker(Agent):
-    """Goes to where the task says, as `Wayfinder` leads."""
+    """Goes from mark to mark by its detections alone, and keeps away from who moves."""
 
     def __init__(self) -> None:
         """Build the agent."""
