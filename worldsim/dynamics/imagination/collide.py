@@ -25,6 +25,9 @@ _PROJECTIONS = 6
 _DEEPEST = 4  # contact points of two flat sides
 _FLAT = ("box", "hull")
 _TIE_M = 1e-6
+_ON_SURFACE_M = (
+    1e-6  # what is nearer than that to a face is on it: a point off it by rounding has no direction of its own
+)
 _FLUSH_M = 1e-3  # a corner so near is taken to be in the other body
 
 
@@ -260,9 +263,9 @@ def _box_distance(
     distance = torch.sqrt(dot(outside, outside) + _TINY * _TINY)
     x, y, z = excess.unbind(0)
     deepest = torch.maximum(torch.maximum(x, y), z)
-    is_outside = deepest > 0.0
-    on_x = (x >= y) & (x >= z)
-    on_y = ~on_x & (y >= z)
+    is_outside = deepest > _ON_SURFACE_M
+    on_x = (x >= y - _TIE_M) & (x >= z - _TIE_M)
+    on_y = ~on_x & (y >= z - _TIE_M)
     face = torch.stack([on_x, on_y, ~on_x & ~on_y]).to(local.dtype)
     return torch.where(is_outside, distance, deepest), sign * torch.where(is_outside, outside / distance, face)
 

@@ -10,7 +10,6 @@ Source: Tonge et al. 2012 (mass splitting); Mazhar et al. 2015 (Nesterov's momen
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -116,7 +115,6 @@ def solved(
     velocity: Float[Tensor, "3 N1 S"],
     spin: Float[Tensor, "3 N1 S"],
     iterations: int,
-    iterate: Iterated | None = None,
 ) -> tuple[Float[Tensor, "3 N1 S"], Float[Tensor, "3 N1 S"], Float[Tensor, "3 C S"]]:
     """Return velocities and spins after the impulses, and the impulses on the first bodies (N s).
 
@@ -125,15 +123,13 @@ def solved(
         bodies: who resists.
         velocity, spin: without the impulses.
         iterations: how many.
-        iterate: `iterated`, or that compiled.
     """
-    iterate = iterate or iterated
     pace = _steps(problem, bodies)
     target = problem.levers.relative_velocity(velocity, spin) - problem.aim * problem.normal
     impulse = problem.guess * problem.active
     state = Iterate(impulse, impulse, torch.zeros_like(target[0, :1]))
     for _ in range(iterations):
-        state = iterate(problem, bodies, target, pace, state)
+        state = iterated(problem, bodies, target, pace, state)
     dv, dw = _changed(problem, bodies, state.impulse)
     return velocity + dv, spin + dw, state.impulse
 
@@ -166,10 +162,6 @@ def iterated(
     uphill = dot(residual, moved).sum(0, keepdim=True) > 0.0
     age = torch.where(uphill, 0.0, now.age + 1.0)
     return Iterate(updated, updated + (age / (age + 3.0)) * moved, age)
-
-
-Iterated = Callable[..., Iterate]
-"""`iterated`, or what a compiler makes of it."""
 
 
 def _changed(
