@@ -20,7 +20,8 @@ def compiled(function: Callable[Given, Made]) -> Callable[Given, Made]:
     """Return the function in machine code; the compiler is imported at the first call, by those who need it.
 
     It lets go of the interpreter's lock while it runs. The cache is void when the *file* of the function changes and
-    not otherwise: a function that is given here calls no other of them and reads no constant of another file.
+    not otherwise: a function that is given here calls no other of them and reads no constant of another file, unless it
+    closes over a stamp of the sources that it is made of, as `worldsim.dynamics.imagination.kernels` does.
     """
 
     @functools.cache

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from jaxtyping import Float
 
-from worldsim.dynamics.imagination.kernels.layout import SLOTS, TINY, Bodies, Cast, Contacts, Rules, jit
+from worldsim.dynamics.imagination.kernels.layout import (
+    SLOTS,
+    TINY,
+    Bodies,
+    Cast,
+    Contacts,
+    Motions,
+    Rules,
+    Vectors,
+    jit,
+)
 from worldsim.dynamics.imagination.kernels.shapes import cross, meet, rotated_back, stand
 
 _GAP, _FRICTION, _AIM, _ALONG, _ACROSS, BLOW = range(6)
@@ -14,7 +23,9 @@ _GAP, _FRICTION, _AIM, _ALONG, _ACROSS, BLOW = range(6)
 
 
 @jit
-def _between(motion: Any, centre: Any, i: int, j: int, x: float, y: float, z: float) -> tuple[float, float, float]:
+def _between(
+    motion: Motions, centre: Vectors, i: int, j: int, x: float, y: float, z: float
+) -> tuple[float, float, float]:
     """Return how fast body i's point moves against body j's: `motion` [N1, 6] is velocities and spins."""
     a, b, c = cross(motion[i, 3], motion[i, 4], motion[i, 5], x - centre[i, 0], y - centre[i, 1], z - centre[i, 2])
     u, v, w = cross(motion[j, 3], motion[j, 4], motion[j, 5], x - centre[j, 0], y - centre[j, 1], z - centre[j, 2])
@@ -123,7 +134,13 @@ def set_paces(bodies: Bodies, contacts: Contacts, cast: Cast, s: int, many: int)
 
 
 @jit
-def set_changes(bodies: Bodies, contacts: Contacts, inverse_mass: Any, many: int, impulse: Any) -> None:
+def set_changes(
+    bodies: Bodies,
+    contacts: Contacts,
+    inverse_mass: Float[np.ndarray, " N1"],
+    many: int,
+    impulse: Float[np.ndarray, "C 3"],
+) -> None:
     """Work out what impulses on the first bodies, and their opposites on the second, change of all motions."""
     centre, twist, change, inertia, point = bodies.centre, bodies.twist, bodies.change, bodies.inertia, contacts.point
     for b in range(len(twist)):
@@ -148,7 +165,7 @@ def set_changes(bodies: Bodies, contacts: Contacts, inverse_mass: Any, many: int
 
 
 @jit
-def iterate(bodies: Bodies, contacts: Contacts, inverse_mass: Any, many: int, age: float) -> float:
+def iterate(bodies: Bodies, contacts: Contacts, inverse_mass: Float[np.ndarray, " N1"], many: int, age: float) -> float:
     """Take one accelerated projected gradient step; return for how long momentum has lasted."""
     ahead, impulse, number, point = contacts.lookahead, contacts.impulse, contacts.number, contacts.point
     set_changes(bodies, contacts, inverse_mass, many, ahead)

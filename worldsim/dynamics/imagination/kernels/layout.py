@@ -11,6 +11,13 @@ from jaxtyping import Float, Int
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 
+Vectors = Float[np.ndarray, "N 3"]
+Motions = Float[np.ndarray, "N1 6"]
+Matrices = Float[np.ndarray, "N1 3 3"]
+Row = Float[np.ndarray, "7"]
+"""A possible contact: gap (m), normal, point."""
+Rows = Float[np.ndarray, "K 7"]
+
 SPHERE, CAPSULE, BOX = 0, 1, 2
 SLOTS = 5
 """Most contacts of a pair, and room enough for those of a body with a plane."""

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from jaxtyping import Float, Int
 
-from worldsim.dynamics.imagination.kernels.layout import BOX, CAPSULE, CORNERS, DEEPEST, SPHERE, TINY, jit
+from worldsim.dynamics.imagination.kernels.layout import (
+    BOX,
+    CAPSULE,
+    CORNERS,
+    DEEPEST,
+    SPHERE,
+    TINY,
+    Matrices,
+    Row,
+    Rows,
+    Vectors,
+    jit,
+)
 
 _PROJECTIONS = 6
 _TIE_M, _ON_SURFACE_M, _FLUSH_M = 1e-6, 1e-6, 1e-3  # as in `collide`
@@ -16,7 +27,7 @@ _TIE_M, _ON_SURFACE_M, _FLUSH_M = 1e-6, 1e-6, 1e-3  # as in `collide`
 
 
 @jit
-def rotated(r: Any, i: int, x: float, y: float, z: float) -> tuple[float, float, float]:
+def rotated(r: Matrices, i: int, x: float, y: float, z: float) -> tuple[float, float, float]:
     """Return a vector of body i in the world's frame."""
     return (
         r[i, 0, 0] * x + r[i, 0, 1] * y + r[i, 0, 2] * z,
@@ -26,7 +37,7 @@ def rotated(r: Any, i: int, x: float, y: float, z: float) -> tuple[float, float,
 
 
 @jit
-def rotated_back(r: Any, i: int, x: float, y: float, z: float) -> tuple[float, float, float]:
+def rotated_back(r: Matrices, i: int, x: float, y: float, z: float) -> tuple[float, float, float]:
     """Return a vector of the world in body i's frame."""
     return (
         r[i, 0, 0] * x + r[i, 1, 0] * y + r[i, 2, 0] * z,
@@ -67,13 +78,20 @@ def _beside_box(x: float, y: float, z: float, a: float, b: float, c: float) -> t
 
 
 @jit
-def _put(row: Any, gap: float, n: tuple[float, float, float], p: tuple[float, float, float]) -> None:
+def _put(row: Row, gap: float, n: tuple[float, float, float], p: tuple[float, float, float]) -> None:
     row[0], row[1], row[2], row[3], row[4], row[5], row[6] = gap, n[0], n[1], n[2], p[0], p[1], p[2]
 
 
 @jit
 def _swept(
-    centre: Any, rotation: Any, half: Any, kind: int, j: int, p: tuple[float, float, float], radius: float, row: Any
+    centre: Vectors,
+    rotation: Matrices,
+    half: Vectors,
+    kind: int,
+    j: int,
+    p: tuple[float, float, float],
+    radius: float,
+    row: Row,
 ) -> None:
     """Put down the contact of a swept point with body j."""
     a, b, d, swept = _core(kind, half[j, 0], half[j, 1], half[j, 2])
@@ -84,7 +102,7 @@ def _swept(
 
 
 @jit
-def _corner(centre: Any, rotation: Any, half: Any, i: int, k: int) -> tuple[float, float, float]:
+def _corner(centre: Vectors, rotation: Matrices, half: Vectors, i: int, k: int) -> tuple[float, float, float]:
     """Return corner k of box i, world frame."""
     a, b, c = half[i, 0], half[i, 1], half[i, 2]
     x, y, z = rotated(rotation, i, a if k & 4 else -a, b if k & 2 else -b, c if k & 1 else -c)
@@ -92,14 +110,16 @@ def _corner(centre: Any, rotation: Any, half: Any, i: int, k: int) -> tuple[floa
 
 
 @jit
-def _end(centre: Any, rotation: Any, half: Any, i: int, sign: float) -> tuple[float, float, float]:
+def _end(centre: Vectors, rotation: Matrices, half: Vectors, i: int, sign: float) -> tuple[float, float, float]:
     """Return an end of capsule i's axis, world frame."""
     x, y, z = rotated(rotation, i, 0.0, 0.0, sign * (half[i, 2] - half[i, 0]))
     return centre[i, 0] + x, centre[i, 1] + y, centre[i, 2] + z
 
 
 @jit
-def _corners_in(centre: Any, rotation: Any, half: Any, i: int, j: int, sign: float, found: Any, room: float) -> bool:
+def _corners_in(
+    centre: Vectors, rotation: Matrices, half: Vectors, i: int, j: int, sign: float, found: Rows, room: float
+) -> bool:
     """Put down the corners of box i against box j, unless a face of j keeps them all farther away than `room`.
 
     A corner that is in the other box is under the face that parts the two best.
@@ -133,7 +153,9 @@ def _corners_in(centre: Any, rotation: Any, half: Any, i: int, j: int, sign: flo
 
 
 @jit
-def _nearest(centre: Any, rotation: Any, half: Any, kinds: Any, i: int, j: int, row: Any) -> None:
+def _nearest(
+    centre: Vectors, rotation: Matrices, half: Vectors, kinds: Int[np.ndarray, " N"], i: int, j: int, row: Row
+) -> None:
     """Put down the contact at the nearest points of two cores, found by projecting to and fro."""
     x, y, z = centre[i, 0], centre[i, 1], centre[i, 2]
     radius = 0.0 if kinds[i] == BOX else half[i, 0]
@@ -148,7 +170,7 @@ def _nearest(centre: Any, rotation: Any, half: Any, kinds: Any, i: int, j: int, 
 
 
 @jit
-def _deepest(found: Any, count: int) -> None:
+def _deepest(found: Rows, count: int) -> None:
     """Move the deepest contacts of the first `count` to the front, in their order; equal ones by their number."""
     last = -np.inf
     for _ in range(DEEPEST):
@@ -167,7 +189,16 @@ def _deepest(found: Any, count: int) -> None:
 
 
 @jit
-def meet(centre: Any, rotation: Any, half: Any, kinds: Any, i: int, j: int, found: Any, room: float) -> int:
+def meet(
+    centre: Vectors,
+    rotation: Matrices,
+    half: Vectors,
+    kinds: Int[np.ndarray, " N"],
+    i: int,
+    j: int,
+    found: Rows,
+    room: float,
+) -> int:
     """Put down the contacts of two bodies, the smaller kind first; return how many: 0 if all are beyond `room`."""
     if kinds[i] == SPHERE:
         at = (centre[i, 0], centre[i, 1], centre[i, 2])
@@ -189,7 +220,9 @@ def meet(centre: Any, rotation: Any, half: Any, kinds: Any, i: int, j: int, foun
 
 
 @jit
-def stand(centre: Any, rotation: Any, half: Any, kind: int, i: int, plane: Any, found: Any) -> int:
+def stand(
+    centre: Vectors, rotation: Matrices, half: Vectors, kind: int, i: int, plane: Float[np.ndarray, "6"], found: Rows
+) -> int:
     """Put down the contacts of a body with a plane; return how many."""
     n = (plane[0], plane[1], plane[2])
     count = 1 if kind == SPHERE else 2 if kind == CAPSULE else CORNERS

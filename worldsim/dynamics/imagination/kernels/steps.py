@@ -13,9 +13,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from worldsim.dynamics.imagination.kernels.impulses import (
     BLOW,
@@ -25,7 +25,17 @@ from worldsim.dynamics.imagination.kernels.impulses import (
     set_paces,
     set_recovery,
 )
-from worldsim.dynamics.imagination.kernels.layout import CORNERS, Bodies, Cast, Contacts, Rules, jit
+from worldsim.dynamics.imagination.kernels.layout import (
+    CORNERS,
+    Bodies,
+    Cast,
+    Contacts,
+    Matrices,
+    Motions,
+    Rules,
+    Vectors,
+    jit,
+)
 from worldsim.dynamics.imagination.kernels.shapes import cross, rotated, rotated_back
 from worldsim.dynamics.machine_code import compiled
 
@@ -33,7 +43,9 @@ _GRAVITY_M_S2 = 9.81
 
 
 @jit
-def _turn(attitude: Any, inverse_moments: Any, rotation: Any, inertia: Any, i: int) -> None:
+def _turn(
+    attitude: Float[np.ndarray, "N 4"], inverse_moments: Vectors, rotation: Matrices, inertia: Matrices, i: int
+) -> None:
     """Work out rotation and inverse inertia of body i."""
     x, y, z, w = attitude[i, 0], attitude[i, 1], attitude[i, 2], attitude[i, 3]
     r = rotation
@@ -48,7 +60,7 @@ def _turn(attitude: Any, inverse_moments: Any, rotation: Any, inertia: Any, i: i
 
 
 @jit
-def _freely(bodies: Bodies, cast: Cast, rules: Rules, s: int, push: Any) -> None:
+def _freely(bodies: Bodies, cast: Cast, rules: Rules, s: int, push: Float[np.ndarray, "N 6"]) -> None:
     """Work out the motions of all bodies after gravity, wrenches and their own turning alone."""
     dt, before, free, inertia, m = rules.dt_s, bodies.before, bodies.free, bodies.inertia, cast.moments
     inverse_moments = cast.inverse_moments[s]
@@ -72,7 +84,14 @@ def _freely(bodies: Bodies, cast: Cast, rules: Rules, s: int, push: Any) -> None
 
 
 @jit
-def _go(centre: Any, attitude: Any, moved: Any, free: Any, i: int, dt: float) -> None:
+def _go(
+    centre: Vectors,
+    attitude: Float[np.ndarray, "N 4"],
+    moved: Float[np.ndarray, "N1 4"],
+    free: Motions,
+    i: int,
+    dt: float,
+) -> None:
     """Move and turn body i for a step at its velocity and spin, and out of what it is in."""
     deep = max(moved[i, 3], 1.0)
     for axis in range(3):
@@ -93,7 +112,15 @@ def _go(centre: Any, attitude: Any, moved: Any, free: Any, i: int, dt: float) ->
 
 
 @jit
-def _step(bodies: Bodies, contacts: Contacts, cast: Cast, rules: Rules, s: int, push: Any, iterations: int) -> None:
+def _step(
+    bodies: Bodies,
+    contacts: Contacts,
+    cast: Cast,
+    rules: Rules,
+    s: int,
+    push: Float[np.ndarray, "N 6"],
+    iterations: int,
+) -> None:
     """Take one step."""
     _freely(bodies, cast, rules, s, push)
     many = found_contacts(bodies, contacts, cast, rules, s)
@@ -127,7 +154,16 @@ def _step(bodies: Bodies, contacts: Contacts, cast: Cast, rules: Rules, s: int, 
 
 
 def _stamped(stamp: str) -> Callable[..., None]:
-    def roll(cast: Cast, rules: Rules, start: Any, wrench: Any, path: Any, first: int, last: int, slots: int) -> None:
+    def roll(
+        cast: Cast,
+        rules: Rules,
+        start: Float[np.ndarray, "S N 13"],
+        wrench: Float[np.ndarray, "T S1 N 6"],
+        path: Float[np.ndarray, "T S N 14"],
+        first: int,
+        last: int,
+        slots: int,
+    ) -> None:
         """Roll samples `first` to `last` - 1 out.
 
         Args:
