@@ -140,13 +140,19 @@ def meeting_rewards(
         own_id, ball_id: of the two in them.
         task: numbers of the observation.
     """
-    own, ball = (int(np.flatnonzero(imagined.object_id == i)[0]) for i in (own_id, ball_id))
     now = [belief.slot_of(i) for i in (own_id, ball_id)]
     front_m = float(belief.extent_m[now[0], 0]) / 2.0
     radius_m, reach_m = float(task["task_object_extent_m"][0]) / 2.0, float(task["task_reach_m"][0])
-    before = _gap(belief.position[now].double().numpy(), belief.orientation_xyzw[now[0]].double().numpy(), front_m)
-    place = imagined.position[:, :, [own, ball]].double().numpy()
-    gap = _gap(place, imagined.orientation_xyzw[:, :, own].double().numpy(), front_m) - radius_m  # [S, T]
+    here, turned = belief.position[now].double().numpy(), belief.orientation_xyzw[now].double().numpy()
+    before = _gap(here, turned[0], front_m)
+    place = np.broadcast_to(here, (*imagined.position.shape[:2], 2, 3)).copy()
+    turn = np.broadcast_to(turned[0], (*place.shape[:2], 4))
+    for k, object_id in enumerate((own_id, ball_id)):
+        row = np.flatnonzero(imagined.object_id == object_id)
+        if len(row):  # who is asleep moves in no future
+            place[:, :, k] = imagined.position[:, :, row[0]].double().numpy()
+            turn = imagined.orientation_xyzw[:, :, row[0]].double().numpy() if k == 0 else turn
+    gap = _gap(place, turn, front_m) - radius_m  # [S, T]
     met = gap <= reach_m
     over = met | (place[:, :, 1, 0] > float(task["task_floor_half_m"][0]))
     last = np.where(over.any(axis=1), over.argmax(axis=1), gap.shape[1] - 1)
