@@ -127,7 +127,7 @@ class Carrier(Agent):
             return command(0.0, 0.0, 1.0)
         if self._approach is None:
             self._approach = self._side(ego, target, parcel, ahead_m)
-        if self._approach is None:  # blocked all round, for now: towards it, until there is a way
+        if self._approach is None:  # blocked all round: towards it, which shows more of the place
             return command(*self._ways.lead(ego, target, ahead_m), hold)
         start = np.array(self._approach.staging)
         if self._ways.comes_near(here, _SOON_S):
@@ -154,8 +154,7 @@ class Carrier(Agent):
             if abs(wrong) > _ALIGNED_RAD:
                 return 0.0, facing(here, here[2] + wrong)
             self._go_on(Stage.PLACE if laden else Stage.APPROACH, now)
-        reach_m = ahead_m if ahead_m is not None else float(ego.extent_m[0]) / 2.0 + _PARCEL_M / 2.0 + _GAP_M
-        left = float(np.linalg.norm(offset)) - reach_m
+        left = float(np.linalg.norm(offset)) - _standoff_m(ego, ahead_m)
         if left > (_LEFT_M if laden else 0.0) and now - self._since_s < _GIVE_UP_S:
             return min(0.4, 0.08 + 1.2 * left), 3.0 * wrong
         self._go_on(Stage.LEAVE if laden else Stage.TAKE, now)
@@ -168,6 +167,10 @@ class Carrier(Agent):
             (float(here[0]), float(here[1])), float(here[2]), 0.0, 0.0, (float(length), float(width), float(height)),
             (_PARCEL_M,) * 3 if ahead_m is not None else None, ahead_m or 0.0,
         )  # fmt: skip
-        standoff = ahead_m if ahead_m is not None else float(length) / 2.0 + _PARCEL_M / 2.0 + _GAP_M
-        place = (float(target[0]), float(target[1]))
-        return find_approach(own, self._ways.outlines(left_out=parcel), place, standoff, _STRETCH_M)
+        place, standoff_m = (float(target[0]), float(target[1])), _standoff_m(ego, ahead_m)
+        return find_approach(own, self._ways.outlines(left_out=parcel), place, standoff_m, _STRETCH_M)
+
+
+def _standoff_m(ego: EgoState, ahead_m: float | None) -> float:
+    """Return how far the robot's middle is to be from its target: where the parcel is carried, or can be clamped."""
+    return ahead_m if ahead_m is not None else float(ego.extent_m[0]) / 2.0 + _PARCEL_M / 2.0 + _GAP_M

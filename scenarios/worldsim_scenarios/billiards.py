@@ -15,8 +15,8 @@ from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.drivers import Launch
 from worldsim.simulation.engine import PinholeCamera
-from worldsim.simulation.goal_task import REWARDS
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
+from worldsim.simulation.task import REWARDS
 from worldsim.types.planning import Preferences
 from worldsim_assets import appearance
 from worldsim_scenarios.potting import MOST_OBJECT_BALLS, build_game

@@ -15,10 +15,10 @@ from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.drivers import Driver, Followers, Robot, SceneView, Worker
 from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.floorplan import Floorplan, Point
-from worldsim.simulation.goal_task import REWARDS, GoalTask
+from worldsim.simulation.goal_task import GoalTask
 from worldsim.simulation.recordings.crowd import load_crowd
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
-from worldsim.simulation.task import TaskStep
+from worldsim.simulation.task import REWARDS, TaskStep
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_scenarios.stock import MAST_M, bulk_of, drawn, floor, furnish
 

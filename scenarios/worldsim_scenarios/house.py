@@ -11,7 +11,7 @@ import numpy as np
 from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.engine import PinholeCamera
-from worldsim.simulation.goal_task import REWARDS
+from worldsim.simulation.task import REWARDS
 from worldsim.types.planning import Preferences
 from worldsim_scenarios.errand import Setting, builder_of, errand_preferences, send_on_errand
 from worldsim_scenarios.grounds import house, leaf_drivers, pet

@@ -13,8 +13,8 @@ from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.drivers import Driver
 from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.floorplan import Floorplan, Point
-from worldsim.simulation.goal_task import REWARDS
 from worldsim.simulation.scene import BodySpec, Vector
+from worldsim.simulation.task import REWARDS
 from worldsim.types.planning import Preferences
 from worldsim_scenarios.errand import Setting, builder_of, errand_preferences, send_on_errand
 from worldsim_scenarios.grounds import HOUSE_HALF_M, PARK_HALF_M, balls, house, leaf_drivers, park, people, pet

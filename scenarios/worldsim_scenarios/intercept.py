@@ -12,8 +12,9 @@ from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.drivers import Driver, Launch, Robot, Runaway, SceneView
 from worldsim.simulation.engine import PinholeCamera
-from worldsim.simulation.goal_task import REWARDS, GoalTask
+from worldsim.simulation.goal_task import GoalTask
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
+from worldsim.simulation.task import REWARDS
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_scenarios.stock import bulk_of, furnish, plain
 

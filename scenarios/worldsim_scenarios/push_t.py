@@ -12,9 +12,10 @@ from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.drivers import Robot, SceneView
 from worldsim.simulation.engine import PinholeCamera
-from worldsim.simulation.goal_task import REWARDS, GoalTask
+from worldsim.simulation.goal_task import GoalTask
 from worldsim.simulation.overlap import Box, Pose, overlap_share
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector, yaw_quaternion
+from worldsim.simulation.task import REWARDS
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_scenarios.stock import article, bulk_of, furnish, plain
 

@@ -13,8 +13,9 @@ from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.drivers import Robot, SceneView
 from worldsim.simulation.drivers.vehicles import GRAVITY_M_S2, DriveLimits
 from worldsim.simulation.engine import PinholeCamera
-from worldsim.simulation.goal_task import REWARDS, GoalTask
+from worldsim.simulation.goal_task import GoalTask
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
+from worldsim.simulation.task import REWARDS
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_scenarios.stock import MAST_M, article, bulk_of, drawn, fence, floor, furnish, places_apart
 

@@ -12,9 +12,9 @@ from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.simulation.drivers import Load, Robot, SceneView
 from worldsim.simulation.engine import PinholeCamera
-from worldsim.simulation.goal_task import REWARDS, GoalTask
+from worldsim.simulation.goal_task import GoalTask
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector, yaw_quaternion
-from worldsim.simulation.task import TaskStep
+from worldsim.simulation.task import REWARDS, TaskStep
 from worldsim.types.planning import Preferences
 from worldsim_assets import appearance
 from worldsim_scenarios.stock import MAST_M, bulk_of, drawn, fence, floor, furnish, plain, tinted, worn

@@ -74,7 +74,8 @@ def _imagined(options: BenchOptions) -> list[Figure]:
 
     A distribution is calibrated where nine in ten true rewards lie in its central 90 %; its error (CRPS) is told beside
     that of a forecast that knows what was earned in the other episodes and nothing else. A chosen plan was searched
-    for by what it is imagined to earn, so that what it earns is expected to be less.
+    for by what it is imagined to earn, so that what it earns is expected to be less. Intervals resample sequences
+    within their episodes: they are of these episodes, and narrower than those of others would be.
     """
     seeds = options.seeds_or(range(10), range(1))
     episodes = []

@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from worldsim.errors import UnknownNameError
 from worldsim.simulation.drivers.driver import SceneView
-from worldsim.simulation.task import REWARDS as REWARDS
-from worldsim.simulation.task import Task, TaskStep
+from worldsim.simulation.task import REWARDS, Task, TaskStep
 
 SUCCESS_REWARD = 10.0
 """What reaching the goal adds to a dense reward."""

@@ -16,7 +16,7 @@ from worldsim.errors import ConfigurationError
 
 __all__ = ["HostRoller"]
 
-_SOLIDS = ("sphere", "capsule", "box")
+_SOLIDS = ("sphere", "capsule", "box")  # in the order of the numbers that stand for them in `kernels`
 _PARTS_PER_THREAD = 4  # samples have unlike numbers of contacts: who is done early takes another part
 
 
@@ -77,6 +77,7 @@ class HostRoller:
 
 def _numbers(scene: ContactScene) -> tuple[np.ndarray, ...]:
     """Return the fields of `kernels.Cast`."""
+    from worldsim.dynamics.imagination import kernels
 
     def rows(x: Tensor, each: int) -> np.ndarray:
         """Return numbers as [S1, N, ...], float64."""
@@ -86,13 +87,14 @@ def _numbers(scene: ContactScene) -> tuple[np.ndarray, ...]:
     surface = np.stack(np.broadcast_arrays(rows(scene.friction, 1), rows(scene.restitution, 1)), axis=-1)
     wide, n = max(map(len, (half, mass, moments, surface))), len(scene.solids)
     kind = np.array([_SOLIDS.index(solid.kind) for solid in scene.solids], dtype=np.int64)
+    is_sphere, is_capsule = kind == kernels.SPHERE, kind == kernels.CAPSULE
     loose = np.array([0.0 if solid.fixed else 1.0 for solid in scene.solids])
     inverse_mass, inverse_moments = np.zeros((wide, n + 1)), np.zeros((wide, n + 1, 3))
     inverse_mass[:, :n], inverse_moments[:, :n] = loose / mass, loose[:, None] / moments
     resisting = np.ones((wide, n + 1, 3))
     resisting[:, :n] = moments
     half = np.ascontiguousarray(np.broadcast_to(half, (wide, n, 3)))
-    reach = np.where(kind == 0, half[..., 0], np.where(kind == 1, half[..., 2], np.linalg.norm(half, axis=-1)))
+    reach = np.where(is_sphere, half[..., 0], np.where(is_capsule, half[..., 2], np.linalg.norm(half, axis=-1)))
     ground = scene.planes
     planes = torch.cat([ground.normal.T, torch.stack([ground.offset_m, ground.friction, ground.restitution])]).T
     return (

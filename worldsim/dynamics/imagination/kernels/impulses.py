@@ -199,10 +199,9 @@ def iterate(bodies: Bodies, contacts: Contacts, inverse_mass: Float[np.ndarray, 
 
 
 @jit
-def set_recovery(bodies: Bodies, contacts: Contacts, cast: Cast, rules: Rules, s: int, many: int) -> None:
-    """Work out the displacements that take bodies a little out of each other, the lighter one more."""
+def add_recovery(bodies: Bodies, contacts: Contacts, cast: Cast, rules: Rules, s: int, many: int) -> None:
+    """Add up the displacements that take bodies a little out of each other, the lighter one more."""
     moved = bodies.moved
-    moved[:] = 0.0
     for c in range(many):
         depth = -contacts.number[c, _GAP] - rules.slop_m
         if depth <= 0.0:

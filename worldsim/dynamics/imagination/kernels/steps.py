@@ -19,11 +19,11 @@ from jaxtyping import Float
 
 from worldsim.dynamics.imagination.kernels.impulses import (
     BLOW,
+    add_recovery,
     found_contacts,
     iterate,
     set_changes,
     set_paces,
-    set_recovery,
 )
 from worldsim.dynamics.imagination.kernels.layout import (
     CORNERS,
@@ -135,7 +135,7 @@ def _step(
         for _ in range(iterations):
             age = iterate(bodies, contacts, inverse_mass, many, age)
         set_changes(bodies, contacts, inverse_mass, many, impulse)
-        set_recovery(bodies, contacts, cast, rules, s, many)
+        add_recovery(bodies, contacts, cast, rules, s, many)
         for i in range(len(cast.kind)):
             for axis in range(6):
                 free[i, axis] += bodies.change[i, axis]
