@@ -8,6 +8,7 @@ its frames. The replay memory of an off-policy method is saved with the rest, ab
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -36,11 +37,15 @@ _ROW_FIELDS = ("actions", "rewards", "dones", "timeouts")
 
 
 def vector_environment(make_env: Callable[[], Any], envs: int) -> VecEnv:
-    """Return `envs` environments side by side: in this process if it is one, each in a process of its own otherwise."""
+    """Return `envs` environments side by side; the numbers that they give do not depend on where they run.
+
+    Each has a process of its own where there is a core for each. Otherwise all run in this process: processes that
+    share a core only take turns, and sending what they see costs more than they save.
+    """
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-    if envs == 1:
-        return DummyVecEnv([make_env])
+    if envs == 1 or envs > len(os.sched_getaffinity(0)):
+        return DummyVecEnv([make_env] * envs)
     return SubprocVecEnv([make_env] * envs, start_method="spawn")  # an engine is not to be forked
 
 

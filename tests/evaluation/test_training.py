@@ -74,6 +74,21 @@ def test_two_environments_side_by_side_count_the_frames_of_both():
         learner.close()
 
 
+def test_the_numbers_are_the_same_wherever_the_environments_run(monkeypatch):
+    learned = {}
+    for cores in (1, 2):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: set(range(cores)))
+        learner = PPOAgent.learner(Corridor, 2, 256, 0)
+        try:
+            learner.learn(256)
+            learned[type(learner.vector.unwrapped).__name__] = learner.algorithm.policy.state_dict(), learner.episodes
+        finally:
+            learner.close()
+    (here, episodes), (apart, others) = learned["DummyVecEnv"], learned["SubprocVecEnv"]
+    assert all(torch.equal(here[name], apart[name]) for name in here)
+    assert episodes == others
+
+
 def test_a_checkpoint_of_another_algorithm_or_a_truncated_one_is_refused(tmp_path):
     learner = PPOAgent.learner(Corridor, 1, 64, 0)
     learner.learn(64)

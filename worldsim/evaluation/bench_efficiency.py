@@ -16,10 +16,10 @@ __all__ = ["efficiency_figures", "reaches"]
 
 AGENT, FRAMES, SCENARIOS_BAR = "active_inference", 10_000, 6
 RECORD = (
-    "worldsim train SCENARIO --agent ppo --steps 300000 --seeds 5 --checkpoint-every 15000 --evaluation-episodes 5 "
-    "--record worldsim/evaluation/baselines/SCENARIO-ppo.json"
+    "worldsim train SCENARIO --agent ppo --steps 300000 --seeds 5 --envs 8 --checkpoint-every 30000 "
+    "--evaluation-episodes 5 --record worldsim/evaluation/baselines/SCENARIO-ppo.json"
 )
-"""What records a baseline (``sac`` with 100000 steps likewise); hours a scenario."""
+"""What records a baseline (``sac`` with 100000 steps and one environment likewise); hours a scenario."""
 _QUICK_FRAMES = 20
 _EPISODES, _QUICK_EPISODES = 5, 1
 
