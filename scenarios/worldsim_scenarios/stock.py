@@ -153,7 +153,7 @@ def plain(
 def worn(look: tuple[float, ...], rng: np.random.Generator) -> tuple[float, ...]:
     """Return the descriptor of one instance of a look: its shape statistics differ a little."""
     noise = LOOK_VARIATION * rng.standard_normal(len(look))
-    return tuple(float(value + change) for value, change in zip(look, noise, strict=True))
+    return tuple([float(value + change) for value, change in zip(look, noise, strict=True)])
 
 
 def tinted(appearance: tuple[float, ...], tint: tuple[float, float, float]) -> tuple[float, ...]:

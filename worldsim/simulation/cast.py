@@ -48,14 +48,16 @@ class Cast:
             ConfigurationError: a listed body has no appearance, or one of another length.
         """
         shown = [specs[i] for i in listed]
+        # Of lists, here and wherever a reset makes tuples. Of a generator CPython makes a longer tuple and shrinks it;
+        # freed, it is kept among up to 2,000 of its length, which are not what the next is made of: they fill 2 MB.
         return cls(
-            names=tuple(spec.name for spec in specs),
-            kinds=tuple(spec.kind for spec in specs),
+            names=tuple([spec.name for spec in specs]),
+            kinds=tuple([spec.kind for spec in specs]),
             extent_m=np.array([spec.extent_m for spec in specs]).reshape(-1, 3),
             rows=np.array(listed, dtype=np.int64),
             listed=frozenset(listed),
-            listed_names=tuple(spec.name for spec in shown),
-            listed_kinds=tuple(spec.kind for spec in shown),
+            listed_names=tuple([spec.name for spec in shown]),
+            listed_kinds=tuple([spec.kind for spec in shown]),
             looks=np.array([look_of(spec) for spec in shown]).reshape(-1, APPEARANCE_DIM),
             cavities={spec.name: spec.cavity for spec in shown if spec.cavity is not None},
         )
@@ -89,9 +91,11 @@ class Eyes:
             np.array([camera.range_m for camera in cameras]),
             np.array([camera.finest_rad for camera in cameras]),
             tuple(
-                (k, index[camera.mounted_on], floats3(position[k]))
-                for k, camera in enumerate(cameras)
-                if camera.mounted_on is not None
+                [
+                    (k, index[camera.mounted_on], floats3(position[k]))
+                    for k, camera in enumerate(cameras)
+                    if camera.mounted_on is not None
+                ]
             ),
         )
 

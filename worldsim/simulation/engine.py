@@ -46,7 +46,7 @@ class StateArrays(NamedTuple):
 
     def copy(self) -> StateArrays:
         """Return a copy that shares nothing."""
-        return StateArrays(*(array.copy() for array in self))
+        return StateArrays(*[array.copy() for array in self])
 
 
 class States(Protocol):

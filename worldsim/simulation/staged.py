@@ -198,8 +198,8 @@ class StagedPhysics(Physics, Stage):
         _ = self.present_states().linear_velocity  # read now, while the engine is at this moment
         return Snapshot(
             token,
-            tuple(driver.save() for driver in self._drivers),
-            tuple(dict(g.bit_generator.state) for g in self._generators),  # made anew at each look
+            tuple([driver.save() for driver in self._drivers]),
+            tuple([dict(g.bit_generator.state) for g in self._generators]),  # made anew at each look
             self.task.save() if self.task is not None else None,
             {name: getattr(self, name) for name in _FRAME_FIELDS},
         )
@@ -297,12 +297,12 @@ class StagedPhysics(Physics, Stage):
             extent_m=cast.extent_m[rows],
             visible=seen,
             intruder=present[-1] if present else None,
-            attachments=tuple(pair for d in self._drivers for pair in d.attachments()),
+            attachments=tuple([pair for d in self._drivers for pair in d.attachments()]),
             ego=self.ego,
             appearance=cast.looks,
             viewpoints=viewpoints,
             absent=absent,
-            forces=tuple(force for d in self._drivers for force in d.forces()),
+            forces=tuple([force for d in self._drivers for force in d.forces()]),
         )
 
     def _dear(

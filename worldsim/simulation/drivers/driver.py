@@ -127,7 +127,7 @@ class Driver(abc.ABC):
 
     def save(self) -> SavedDriver:
         """Return a copy of everything that changes."""
-        return tuple((name, how(value), how) for name, value in vars(self).items() for how in (_copier(value),))
+        return tuple([(name, how(value), how) for name, value in vars(self).items() for how in (_copier(value),)])
 
     def load(self, saved: SavedDriver) -> None:
         """Put back what `save` returned."""

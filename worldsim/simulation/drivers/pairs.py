@@ -98,12 +98,12 @@ class PairForces(Driver):
             raise ConfigurationError("PairForces: no pair was given; leave the driver out.")
         super().__init__(pairs[0].first)
         self.pairs = pairs
-        self.active = tuple(pair for pair in pairs if pair.acts(0.0))
+        self.active = tuple([pair for pair in pairs if pair.acts(0.0)])
 
     def decide(self, view: SceneView, rng: np.random.Generator) -> None:
         """Switch pairs on and off."""
         del rng
-        self.active = tuple(pair for pair in self.pairs if pair.acts(view.time_s))
+        self.active = tuple([pair for pair in self.pairs if pair.acts(view.time_s)])
 
     def drive(self, actuator: Actuator) -> None:
         """Push both ends of every pair that acts, each body once with the sum."""
@@ -128,11 +128,11 @@ class PairForces(Driver):
 
     def attachments(self) -> tuple[tuple[str, str], ...]:
         """Return the pairs that are welded now."""
-        return tuple((pair.first, pair.second) for pair in self.active if pair.kind == "weld")
+        return tuple([(pair.first, pair.second) for pair in self.active if pair.kind == "weld"])
 
     def forces(self) -> tuple[tuple[str, str, str, float], ...]:
         """Return (first, second, kind, strength) of every pair that acts now."""
-        return tuple((pair.first, pair.second, pair.kind, pair.strength) for pair in self.active)
+        return tuple([(pair.first, pair.second, pair.kind, pair.strength) for pair in self.active])
 
 
 def _is_unmeasured(pair: PairForce) -> bool:
