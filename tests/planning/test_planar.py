@@ -75,6 +75,24 @@ def test_what_is_not_touched_stays_and_the_own_body_drives_as_without_it():
     assert torch.allclose(roll_out(ROBOT, (), command, LIMITS, 0.2).own[..., :2], alone.position)
 
 
+def test_machine_code_imagines_what_the_rollout_does_that_has_gradients():
+    command = torch.rand(64, 16, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2.0 - 1.0
+    command[..., 0] = command[..., 0].abs()
+    exact = [
+        dataclasses.replace(outline, centre=outline.centre.double(), half_m=outline.half_m.double())
+        for outline in (T, SQUARE)
+    ]
+    things = (Pushable(7, (0.9, 0.1, 0.3), exact[0], 0.05), Pushable(8, (1.8, -0.3, 1.0), exact[1], 0.1))
+    on_host = roll_out(ROBOT, things, command, LIMITS, 0.25)
+    with_gradients = roll_out(ROBOT, things, command.clone().requires_grad_(), LIMITS, 0.25)
+    assert 0.2 < float(on_host.pushing.mean()) < 0.8
+    for name in ("own", "speed", "pushed", "pushing"):
+        ours, reference = getattr(on_host, name), getattr(with_gradients, name)
+        assert not ours.requires_grad
+        assert ours.dtype == reference.dtype
+        assert torch.allclose(ours, reference, rtol=0.0, atol=1e-12)
+
+
 def test_resistance_slows_the_own_body_while_it_pushes():
     command = torch.ones(1, 12, 2) * torch.tensor([0.5, 0.0])
     light, heavy = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -60,6 +61,8 @@ def roll_out(
 ) -> PlanarFuture:
     """Return what comes of S command sequences; differentiable in them.
 
+    On the CPU, where no gradient is asked for, the same comes from machine code (`pushing_kernel`), to rounding.
+
     Args:
         own: the own body now.
         pushables: N things that it may push; they do not push one another.
@@ -75,6 +78,8 @@ def roll_out(
         return PlanarFuture(pose, alone.speed, none[..., None].expand(-1, -1, -1, 3), none)
     pieces = max(1, math.ceil(limits[0] * dt_s / _SUBSTEP_M))
     piece_s = dt_s / pieces
+    if type(command) is Tensor and command.device.type == "cpu" and not command.requires_grad:
+        return _rolled_on_host(own, pushables, command[..., :2] * command.new_tensor(limits), pieces, piece_s)
     half = command.new_tensor(own.extent_m[:2]) / 2.0
     pose = command.new_tensor([*own.position, own.heading_rad]).expand(samples, 3)
     speed = command.new_full((samples,), own.speed_m_s)
@@ -104,6 +109,35 @@ def roll_out(
         torch.stack([torch.stack(row[2], dim=1) for row in rows], dim=1),
         torch.stack([torch.stack(row[3], dim=1) for row in rows], dim=1),
     )
+
+
+def _rolled_on_host(
+    own: OwnBody, pushables: tuple[Pushable, ...], wanted: Float[Tensor, "S T 2"], pieces: int, piece_s: float
+) -> PlanarFuture:
+    from worldsim.planning.planar.pushing_kernel import futures
+
+    half, outlines = (own.extent_m[0] / 2.0, own.extent_m[1] / 2.0), [thing.outline for thing in pushables]
+    things = [
+        (*thing.pose, math.hypot(*half) + thing.outline.radius_m + _ENOUGH_GAP_M,
+         thing.outline.characteristic_m**2, thing.resistance_m_s)
+        for thing in pushables
+    ]  # fmt: skip
+    rectangles = torch.cat([torch.cat([outline.centre, outline.half_m], dim=1) for outline in outlines])
+    first = np.cumsum([0, *(len(outline.centre) for outline in outlines)])
+    path, placed, pushing = (
+        torch.from_numpy(part).to(wanted.dtype)
+        for part in futures(
+            wanted.double().contiguous().numpy(),
+            (*own.position, own.heading_rad, own.speed_m_s, own.yaw_rate_rad_s),
+            half,
+            (own.speed_response_per_s, own.yaw_response_per_s, piece_s),
+            pieces,
+            np.array(things),
+            first,
+            rectangles.double().numpy(),
+        )
+    )
+    return PlanarFuture(path[..., :3], path[..., 3], placed, pushing)
 
 
 def _drive(

@@ -1,0 +1,163 @@
+"""Pushing in the floor plane, sample by sample: `worldsim.planning.planar.rollout` in machine code.
+
+In arrays every piece of a step is some hundred operations on a few hundred samples of a few corners each, and handing
+those out takes longer than they do. Here one loop goes through a sample's whole future. The arithmetic is that of
+`rollout` and `pushing`, in double precision; a test holds the two together.
+
+This file imports the compiler: it is imported by those who roll out on the host, at their first rollout.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from jaxtyping import Float, Int
+
+from worldsim.dynamics.machine_code import compiled
+
+_PROJECTIONS = 2  # as in `pushing`
+
+_jit = numba.njit(nogil=True, error_model="numpy")
+
+
+@_jit
+def _deeper(
+    points: Float[np.ndarray, "P 2"],
+    pose: tuple[float, float, float],
+    rectangles: Float[np.ndarray, "R 4"],
+    other: tuple[float, float, float],
+    found: Float[np.ndarray, " 5"],
+    side: float,
+) -> None:
+    """Put depth, place and direction of the worst overlap into `found`, if it is worse than what is there.
+
+    Args:
+        points: of a body, in its frame.
+        pose: of that body, (x, y, yaw).
+        rectangles: of the other body, in its frame: middle, half length and half width.
+        other: pose of the other body.
+        found: depth, x, y of the point, x and y of the direction.
+        side: 1 where the points are the thing's, which gives way along the direction out of the rectangle, else -1.
+    """
+    c, s, c_other, s_other = math.cos(pose[2]), math.sin(pose[2]), math.cos(other[2]), math.sin(other[2])
+    for p in range(len(points)):
+        x = pose[0] + c * points[p, 0] - s * points[p, 1]
+        y = pose[1] + s * points[p, 0] + c * points[p, 1]
+        dx, dy = x - other[0], y - other[1]
+        local_x, local_y = c_other * dx + s_other * dy, c_other * dy - s_other * dx
+        for r in range(len(rectangles)):
+            along, across = local_x - rectangles[r, 0], local_y - rectangles[r, 1]
+            left_x, left_y = rectangles[r, 2] - abs(along), rectangles[r, 3] - abs(across)
+            depth = min(left_x, left_y)
+            if depth <= found[0]:
+                continue
+            out_x = 0.0 if left_x > left_y else (side if along >= 0.0 else -side)
+            out_y = 0.0 if left_x <= left_y else (side if across >= 0.0 else -side)
+            found[0], found[1], found[2] = depth, x, y
+            found[3], found[4] = c_other * out_x - s_other * out_y, s_other * out_x + c_other * out_y
+
+
+@_jit
+def _pushed_out(
+    own: tuple[float, float, float],
+    own_points: Float[np.ndarray, "5 2"],
+    own_rectangle: Float[np.ndarray, "1 4"],
+    thing: tuple[float, float, float],
+    corners: Float[np.ndarray, "P 2"],
+    rectangles: Float[np.ndarray, "R 4"],
+    squared_m2: float,
+) -> tuple[tuple[float, float, float], bool]:
+    """Return the thing's pose once it does not overlap with the own body, and whether it did (`pushing.push_out`)."""
+    touched, found = False, np.zeros(5)
+    for k in range(_PROJECTIONS):
+        found[:] = 0.0  # no depth of less than nothing
+        _deeper(corners, thing, own_rectangle, own, found, 1.0)
+        _deeper(own_points, own, rectangles, thing, found, -1.0)
+        if found[0] <= 0.0:
+            break
+        touched = touched or k == 0
+        torque = (found[1] - thing[0]) * found[4] - (found[2] - thing[1]) * found[3]
+        share = found[0] / (1.0 + torque * torque / squared_m2)
+        thing = (thing[0] + found[3] * share, thing[1] + found[4] * share, thing[2] + torque * share / squared_m2)
+    return thing, touched
+
+
+@_jit
+def _driven(
+    pose: tuple[float, float, float],
+    speed: float,
+    rate: float,
+    wanted: tuple[float, float],
+    lost_m_s: float,
+    answer: tuple[float, float, float],
+) -> tuple[tuple[float, float, float], float, float]:
+    """Return pose, speed and yaw rate a piece of a step later (`rollout._drive`); `answer` is (speed, yaw, seconds)."""
+    target = wanted[0] - np.sign(wanted[0]) * min(lost_m_s, abs(wanted[0]))
+    keep_v, keep_w = math.exp(-answer[0] * answer[2]), math.exp(-answer[1] * answer[2])
+    travelled = target * answer[2] + (speed - target) * (1.0 - keep_v) / answer[0]
+    turned = wanted[1] * answer[2] + (rate - wanted[1]) * (1.0 - keep_w) / answer[1]
+    middle = pose[2] + turned / 2.0
+    there = (pose[0] + travelled * math.cos(middle), pose[1] + travelled * math.sin(middle), pose[2] + turned)
+    return there, target + (speed - target) * keep_v, wanted[1] + (rate - wanted[1]) * keep_w
+
+
+@compiled
+def futures(
+    command: Float[np.ndarray, "S T 2"],
+    start: tuple[float, float, float, float, float],
+    half_m: tuple[float, float],
+    answer: tuple[float, float, float],
+    pieces: int,
+    things: Float[np.ndarray, "N 6"],
+    first: Int[np.ndarray, " N1"],
+    rectangles: Float[np.ndarray, "R 4"],
+) -> tuple[
+    Float[np.ndarray, "S T 4"],
+    Float[np.ndarray, "S T N 3"],
+    Float[np.ndarray, "S T N"],
+]:
+    """Return pose and speed of the own body, poses of what it may push, and whether each was pushed, after each step.
+
+    Args:
+        command: forward speed (m/s) and yaw rate (rad/s) that are asked for.
+        start: the own body's x, y, yaw, speed and yaw rate.
+        half_m: half its length and width.
+        answer: how fast its speed and its yaw rate answer (1/s), and the length of a piece of a step (s).
+        pieces: to a step.
+        things: pose, reach (m; farther away nothing touches), squared characteristic length (m^2), resistance (m/s).
+        first: rectangle that is each thing's first, and how many there are.
+        rectangles: of all things, in their frames: middle, half length and half width.
+    """
+    samples, steps, count = command.shape[0], command.shape[1], len(things)
+    own_path, thing_path = np.empty((samples, steps, 4)), np.empty((samples, steps, count, 3))
+    pushing, touched = np.zeros((samples, steps, count)), np.zeros(count)
+    own_rectangle = np.array([[0.0, 0.0, half_m[0], half_m[1]]])
+    signs = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0], [1.0, 0.0]])
+    own_points, placed = signs * np.array([half_m[0], half_m[1]]), np.empty((count, 3))
+    corners = np.empty((4 * len(rectangles), 2))
+    for r in range(len(rectangles)):
+        corners[4 * r : 4 * r + 4] = rectangles[r, :2] + signs[:4] * rectangles[r, 2:]
+    for s in range(samples):
+        pose, speed, rate = (start[0], start[1], start[2]), start[3], start[4]
+        placed[:], touched[:] = things[:, :3], 0.0
+        for t in range(steps):
+            wanted = (command[s, t, 0], command[s, t, 1])
+            for _ in range(pieces):
+                lost = (touched * things[:, 5]).sum()
+                pose, speed, rate = _driven(pose, speed, rate, wanted, lost, answer)
+                for n in range(count):
+                    thing, touched[n] = (placed[n, 0], placed[n, 1], placed[n, 2]), 0.0
+                    if math.hypot(pose[0] - thing[0], pose[1] - thing[1]) > things[n, 3]:
+                        continue
+                    a, b = first[n], first[n + 1]
+                    thing, met = _pushed_out(
+                        pose, own_points, own_rectangle, thing, corners[4 * a : 4 * b], rectangles[a:b], things[n, 4]
+                    )
+                    placed[n, 0], placed[n, 1], placed[n, 2] = thing
+                    if met:
+                        touched[n], pushing[s, t, n] = 1.0, 1.0
+            own_path[s, t, 0], own_path[s, t, 1], own_path[s, t, 2] = pose
+            own_path[s, t, 3], thing_path[s, t] = speed, placed
+    return own_path, thing_path, pushing
