@@ -106,58 +106,61 @@ def _driven(
 @compiled
 def futures(
     command: Float[np.ndarray, "S T 2"],
-    start: tuple[float, float, float, float, float],
-    half_m: tuple[float, float],
-    answer: tuple[float, float, float],
+    start: Float[np.ndarray, "S 5"],
+    body: tuple[float, float, float, float, float],
     pieces: int,
-    things: Float[np.ndarray, "N 6"],
+    placed: Float[np.ndarray, "S N 3"],
+    things: Float[np.ndarray, "N 3"],
     first: Int[np.ndarray, " N1"],
     rectangles: Float[np.ndarray, "R 4"],
 ) -> tuple[
-    Float[np.ndarray, "S T 4"],
+    Float[np.ndarray, "S T 5"],
     Float[np.ndarray, "S T N 3"],
     Float[np.ndarray, "S T N"],
 ]:
-    """Return pose and speed of the own body, poses of what it may push, and whether each was pushed, after each step.
+    """Return the own body, the poses of what it may push, and whether each was pushed, after each step.
+
+    The own body is x, y, yaw, speed and yaw rate.
 
     Args:
         command: forward speed (m/s) and yaw rate (rad/s) that are asked for.
-        start: the own body's x, y, yaw, speed and yaw rate.
-        half_m: half its length and width.
-        answer: how fast its speed and its yaw rate answer (1/s), and the length of a piece of a step (s).
+        start: the own body's x, y, yaw, speed and yaw rate at first.
+        body: half its length and width (m), how fast its speed and its yaw rate answer (1/s), and the length of a piece
+            of a step (s).
         pieces: to a step.
-        things: pose, reach (m; farther away nothing touches), squared characteristic length (m^2), resistance (m/s).
+        placed: poses of the things at first.
+        things: reach (m; farther away nothing touches), squared characteristic length (m^2), resistance (m/s).
         first: rectangle that is each thing's first, and how many there are.
         rectangles: of all things, in their frames: middle, half length and half width.
     """
     samples, steps, count = command.shape[0], command.shape[1], len(things)
-    own_path, thing_path = np.empty((samples, steps, 4)), np.empty((samples, steps, count, 3))
+    own_path, thing_path = np.empty((samples, steps, 5)), np.empty((samples, steps, count, 3))
     pushing, touched = np.zeros((samples, steps, count)), np.zeros(count)
-    own_rectangle = np.array([[0.0, 0.0, half_m[0], half_m[1]]])
+    answer, own_rectangle = (body[2], body[3], body[4]), np.array([[0.0, 0.0, body[0], body[1]]])
     signs = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0], [1.0, 0.0]])
-    own_points, placed = signs * np.array([half_m[0], half_m[1]]), np.empty((count, 3))
+    own_points, now = signs * np.array([body[0], body[1]]), np.empty((count, 3))
     corners = np.empty((4 * len(rectangles), 2))
     for r in range(len(rectangles)):
         corners[4 * r : 4 * r + 4] = rectangles[r, :2] + signs[:4] * rectangles[r, 2:]
     for s in range(samples):
-        pose, speed, rate = (start[0], start[1], start[2]), start[3], start[4]
-        placed[:], touched[:] = things[:, :3], 0.0
+        pose, speed, rate = (start[s, 0], start[s, 1], start[s, 2]), start[s, 3], start[s, 4]
+        now[:], touched[:] = placed[s], 0.0
         for t in range(steps):
             wanted = (command[s, t, 0], command[s, t, 1])
             for _ in range(pieces):
-                lost = (touched * things[:, 5]).sum()
+                lost = (touched * things[:, 2]).sum()
                 pose, speed, rate = _driven(pose, speed, rate, wanted, lost, answer)
                 for n in range(count):
-                    thing, touched[n] = (placed[n, 0], placed[n, 1], placed[n, 2]), 0.0
-                    if math.hypot(pose[0] - thing[0], pose[1] - thing[1]) > things[n, 3]:
+                    thing, touched[n] = (now[n, 0], now[n, 1], now[n, 2]), 0.0
+                    if math.hypot(pose[0] - thing[0], pose[1] - thing[1]) > things[n, 0]:
                         continue
                     a, b = first[n], first[n + 1]
                     thing, met = _pushed_out(
-                        pose, own_points, own_rectangle, thing, corners[4 * a : 4 * b], rectangles[a:b], things[n, 4]
+                        pose, own_points, own_rectangle, thing, corners[4 * a : 4 * b], rectangles[a:b], things[n, 1]
                     )
-                    placed[n, 0], placed[n, 1], placed[n, 2] = thing
+                    now[n, 0], now[n, 1], now[n, 2] = thing
                     if met:
                         touched[n], pushing[s, t, n] = 1.0, 1.0
             own_path[s, t, 0], own_path[s, t, 1], own_path[s, t, 2] = pose
-            own_path[s, t, 3], thing_path[s, t] = speed, placed
+            own_path[s, t, 3], own_path[s, t, 4], thing_path[s, t] = speed, rate, now
     return own_path, thing_path, pushing

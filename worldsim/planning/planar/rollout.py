@@ -114,30 +114,54 @@ def roll_out(
 def _rolled_on_host(
     own: OwnBody, pushables: tuple[Pushable, ...], wanted: Float[Tensor, "S T 2"], pieces: int, piece_s: float
 ) -> PlanarFuture:
-    from worldsim.planning.planar.pushing_kernel import futures
-
-    half, outlines = (own.extent_m[0] / 2.0, own.extent_m[1] / 2.0), [thing.outline for thing in pushables]
-    things = [
-        (*thing.pose, math.hypot(*half) + thing.outline.radius_m + _ENOUGH_GAP_M,
-         thing.outline.characteristic_m**2, thing.resistance_m_s)
-        for thing in pushables
-    ]  # fmt: skip
-    rectangles = torch.cat([torch.cat([outline.centre, outline.half_m], dim=1) for outline in outlines])
-    first = np.cumsum([0, *(len(outline.centre) for outline in outlines)])
-    path, placed, pushing = (
+    samples = len(wanted)
+    start = np.array([*own.position, own.heading_rad, own.speed_m_s, own.yaw_rate_rad_s])
+    placed = np.array([thing.pose for thing in pushables])
+    path, things, pushing = (
         torch.from_numpy(part).to(wanted.dtype)
-        for part in futures(
+        for part in HostPlane(own, pushables, pieces, piece_s)(
             wanted.double().contiguous().numpy(),
-            (*own.position, own.heading_rad, own.speed_m_s, own.yaw_rate_rad_s),
-            half,
-            (own.speed_response_per_s, own.yaw_response_per_s, piece_s),
-            pieces,
-            np.array(things),
-            first,
-            rectangles.double().numpy(),
+            np.broadcast_to(start, (samples, 5)).copy(),
+            np.broadcast_to(placed, (samples, *placed.shape)).copy(),
         )
     )
-    return PlanarFuture(path[..., :3], path[..., 3], placed, pushing)
+    return PlanarFuture(path[..., :3], path[..., 3], things, pushing)
+
+
+class HostPlane:
+    """The own body and what it may push, in machine code on the host; the compiler is imported when one is made."""
+
+    def __init__(self, own: OwnBody, pushables: tuple[Pushable, ...], pieces: int, piece_s: float) -> None:
+        """Lay out what does not change: `pieces` to a step, each of `piece_s` s."""
+        from worldsim.planning.planar.pushing_kernel import futures
+
+        outlines = [thing.outline for thing in pushables]
+        self._futures, self._pieces = futures, pieces
+        half = (float(own.extent_m[0]) / 2.0, float(own.extent_m[1]) / 2.0)
+        self._body = (*half, float(own.speed_response_per_s), float(own.yaw_response_per_s), piece_s)
+        far = math.hypot(*half) + _ENOUGH_GAP_M
+        rows = [(far + o.radius_m, o.characteristic_m**2, t.resistance_m_s) for o, t in zip(outlines, pushables)]
+        self._things = np.array(rows, dtype=np.float64).reshape(-1, 3)
+        self._first = np.cumsum([0, *(len(outline.centre) for outline in outlines)])
+        boxes = [torch.cat([outline.centre, outline.half_m], dim=1).double().numpy() for outline in outlines]
+        self._rectangles = np.concatenate([np.zeros((0, 4)), *boxes])
+
+    def __call__(
+        self,
+        wanted: Float[np.ndarray, "S T 2"],
+        start: Float[np.ndarray, "S 5"],
+        placed: Float[np.ndarray, "S N 3"],
+    ) -> tuple[Float[np.ndarray, "S T 5"], Float[np.ndarray, "S T N 3"], Float[np.ndarray, "S T N"]]:
+        """Return the own body, what it may push, and whether it was pushed, after each of T steps.
+
+        Args:
+            wanted: speed (m/s) and yaw rate (rad/s) that are asked for.
+            start: x, y, yaw, speed and yaw rate of the own body at first; so it is returned, too.
+            placed: poses (x, y, yaw) of the N pushables at first.
+        """
+        return self._futures(
+            wanted, start, self._body, self._pieces, placed, self._things, self._first, self._rectangles
+        )
 
 
 def _drive(
