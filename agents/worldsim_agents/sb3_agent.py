@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.policies import BasePolicy
     from stable_baselines3.common.vec_env import VecEnv
 
-__all__ = ["PPOAgent", "SACAgent", "SB3Agent"]
+__all__ = ["PPOAgent", "SACAgent", "SB3Agent", "policy_fields", "policy_spaces"]
 
 _WEIGHTS, _CARD = "policy.safetensors", "policy.json"
 _ROWS = {"position": 3, "orientation_xyzw": 4, "extent_m": 3, "appearance": APPEARANCE_DIM}
@@ -115,7 +115,7 @@ class SB3Agent(LearningAgent):
     ) -> Float[np.ndarray, " U"]:
         """Return the policy's likeliest action; the world model's record is not read."""
         del record, rng
-        action, _ = self.policy.predict(_fields(observation, self._max_objects, self._task), deterministic=True)
+        action, _ = self.policy.predict(policy_fields(observation, self._max_objects, self._task), deterministic=True)
         return np.asarray(action, dtype=np.float32)
 
     def save(self, folder: Path) -> None:
@@ -155,7 +155,7 @@ class SB3Agent(LearningAgent):
                     f"{folder} holds a policy of {algorithm!r}, expected {cls.algorithm!r}: use --agent {algorithm}."
                 )
             task = {str(name): int(width) for name, width in card["task"].items()}
-            policy = cls.make_policy(*_spaces(max_objects, task))
+            policy = cls.make_policy(*policy_spaces(max_objects, task))
             policy.load_state_dict(load_file(folder / _WEIGHTS))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
             raise DataError(
@@ -257,7 +257,7 @@ def _no_schedule(_: float) -> float:
     return 0.0
 
 
-def _spaces(max_objects: int, task: Mapping[str, int]) -> tuple[spaces.Dict, spaces.Box]:
+def policy_spaces(max_objects: int, task: Mapping[str, int]) -> tuple[spaces.Dict, spaces.Box]:
     """Return the spaces of a policy over `max_objects` padded rows and the numbers of a task, by name and length.
 
     Bounds play no part in a policy's shape.
@@ -271,7 +271,7 @@ def _spaces(max_objects: int, task: Mapping[str, int]) -> tuple[spaces.Dict, spa
     return spaces.Dict(boxes), spaces.Box(-1.0, 1.0, (_ACTION_DIM,), np.float32)
 
 
-def _fields(observation: Observation, max_objects: int, wanted: Mapping[str, int]) -> dict[str, np.ndarray]:
+def policy_fields(observation: Observation, max_objects: int, wanted: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Return what the policy reads of an observation, padded to `max_objects` rows as the environment does.
 
     Raises:

@@ -16,7 +16,8 @@ from worldsim.planning.planar.scene import PlanarScene
 from worldsim.planning.situation import OwnTrajectories
 from worldsim.types.planning import OWN_ROLES, Preferences, PreferredOutcome
 
-_LIMITS = (1.2, 1.5)  # speed (m/s) and yaw rate (rad/s) that an action of 1 stands for
+LIMITS = (1.2, 1.5)
+"""Speed (m/s) and yaw rate (rad/s) that an action of 1 stands for."""
 WAY_ROUND = "_way_round"
 """How the name of an outcome's second term ends."""
 _WAY_ROUND_PER_M = 0.5  # cost of a metre that is left to drive round a thing before it can be pushed on
@@ -37,7 +38,7 @@ class BeliefCost:
         scene: PlanarScene,
         preferences: Preferences,
         dt_s: float,
-        limits: tuple[float, float] = _LIMITS,
+        limits: tuple[float, float] = LIMITS,
         objective: Objective | None = None,
     ) -> None:
         """Build the model for one moment.
