@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ _SPEED_M_S = 1.2  # of a full command
 _BUMPER_M = 0.04  # nearer than this is taken for touching: what is believed of sizes is off by a centimetre or two
 _FELT_AFTER_S, _FELT_EVERY_S = 0.4, 0.2  # of steady pushing before a look at the speed counts, and between two looks
 _MOVING_M_S, _STUCK_M_S = 0.25, 0.06
+_STEADY_M_S = 0.2  # a speed that is farther from what was told is still changing, and how fast is known less well
+_TRAIL_S = 0.25  # over which a thing's motion is looked at
 _SETTLED_S = 0.4  # the belief of what is there is young before
 _ASIDE_M = 0.25  # a hidden thing lies no farther from the middle of its place, so from so much nearer it is seen
 _AT_M = 0.8  # what shows within that of a place is at it
@@ -94,6 +97,7 @@ class ActiveInference(MPC):
         self._told = 0.0  # the speed that the last action asked for
         self._free_m_s = 0.0  # the speed that the own body would have by now if nothing were pushed
         self._pushing_since_s: dict[int, float] = {}
+        self._trail: deque[tuple[float, Float[np.ndarray, "N 2"]]] = deque()
         self._felt_s = -math.inf
         self._last_s = 0.0
 
@@ -114,9 +118,11 @@ class ActiveInference(MPC):
         if own is None or self.hypotheses is None or self.scene is None:
             return
         self._free_m_s += (self._told - self._free_m_s) * (1.0 - math.exp(-own.speed_response_per_s * max(dt_s, 0.0)))
-        touched = [n for n in self._touched(own.position, own.heading_rad) if self._moves_along(n, own)]
+        moved = self._moved(now)
+        touched = [n for n in self._touched(own.position, own.heading_rad) if self._moves_along(moved[n], own)]
         self._pushing_since_s = {n: self._pushing_since_s.get(n, now) for n in touched}
-        if len(touched) != 1 or abs(self._free_m_s) < _MOVING_M_S or now - self._felt_s < _FELT_EVERY_S:
+        steady = abs(self._told - self._free_m_s) < _STEADY_M_S and abs(self._free_m_s) >= _MOVING_M_S
+        if len(touched) != 1 or not steady or now - self._felt_s < _FELT_EVERY_S:
             return
         thing = touched[0]
         if now - self._pushing_since_s[thing] >= _FELT_AFTER_S:
@@ -124,16 +130,31 @@ class ActiveInference(MPC):
             self.hypotheses = self.hypotheses.observe(thing, loss, _NOISE_M_S)
             self._felt_s = now
 
-    def _moves_along(self, thing: int, own: OwnBody) -> bool:
-        """Return whether a thing goes where the own body goes: it is pushed, and not only near."""
+    def _moved(self, now_s: float) -> Float[np.ndarray, "N 2"]:
+        """Return how fast each of the scene's pushables has moved of late, m/s.
+
+        By where it was: what is believed of a pushed thing's velocity jumps between that of what slides and that of
+        what stands.
+        """
         assert self.scene is not None
         belief = self.world_model.belief
-        slot = belief.slot_of(self.scene.pushables[thing].object_id)
-        if slot is None or abs(own.speed_m_s) < _STUCK_M_S:
+        slots = [belief.slot_of(thing.object_id) for thing in self.scene.pushables]
+        there = np.array([(np.nan, np.nan) if k is None else belief.position[k, :2].tolist() for k in slots])
+        while self._trail and (
+            len(self._trail[0][1]) != len(there) or (len(self._trail) > 1 and now_s - self._trail[1][0] > _TRAIL_S)
+        ):
+            self._trail.popleft()
+        self._trail.append((now_s, there))
+        then_s, then = self._trail[0]
+        return (there - then) / max(now_s - then_s, 1e-6) if now_s > then_s else np.zeros_like(there)
+
+    @staticmethod
+    def _moves_along(velocity_m_s: Float[np.ndarray, "2"], own: OwnBody) -> bool:
+        """Return whether a thing goes where the own body goes: it is pushed, and not only near."""
+        if abs(own.speed_m_s) < _STUCK_M_S:
             return False
         ahead = (math.cos(own.heading_rad), math.sin(own.heading_rad))
-        vx, vy = (float(v) for v in belief.linear_velocity[slot, :2])
-        along = (vx * ahead[0] + vy * ahead[1]) * math.copysign(1.0, own.speed_m_s)
+        along = float(velocity_m_s @ ahead) * math.copysign(1.0, own.speed_m_s)
         return along > 0.5 * abs(own.speed_m_s)
 
     def _touched(self, position: tuple[float, float], heading_rad: float) -> list[int]:

@@ -39,14 +39,15 @@ def test_the_middle_of_a_t_is_where_its_area_says():
 
 
 def test_a_push_through_the_middle_moves_a_thing_straight_by_as_much_as_it_was_overlapped():
-    moved, depth = push_out(torch.zeros(1, 3), HALF, torch.tensor([[0.5, 0.0, 0.0]]), SQUARE)
+    moved, depth, push = push_out(torch.zeros(1, 3), HALF, torch.tensor([[0.5, 0.0, 0.0]]), SQUARE)
     assert float(depth) == pytest.approx(0.05)
     assert moved[0].tolist() == pytest.approx([0.55, 0.0, 0.0], abs=0.01)
+    assert float(push[0, 0]) == pytest.approx(1.0)
 
 
 def test_a_push_beside_the_middle_turns_it_away_and_by_the_ratio_of_its_limit_surface():
     own = torch.tensor([[0.0, -0.35, 0.0]])  # its left front corner meets the square's west face at y = -0.1
-    moved, depth = push_out(own, HALF, torch.tensor([[0.54, 0.0, 0.0]]), SQUARE)
+    moved, depth, push = push_out(own, HALF, torch.tensor([[0.54, 0.0, 0.0]]), SQUARE)
     x, y, yaw = moved[0].tolist()
     assert yaw > 0.0  # pushed along +x below its middle: it turns to the left
     arm = 0.1
@@ -54,6 +55,17 @@ def test_a_push_beside_the_middle_turns_it_away_and_by_the_ratio_of_its_limit_su
     assert yaw / (x - 0.54) == pytest.approx(arm / SQUARE.characteristic_m**2, rel=0.15)
     assert x - 0.54 >= first - 1e-6
     assert abs(y) < 0.01
+    assert push[0].tolist() == pytest.approx([1.0, -0.25], abs=0.01)  # the middle is beyond the corner that pushes
+
+
+@pytest.mark.parametrize("heading", [0.0, 0.5 * math.pi, math.pi, -0.5 * math.pi])
+def test_no_side_of_the_own_body_goes_through_a_narrower_thing(heading):
+    own = torch.tensor([[0.0, 0.0, heading]])
+    reach = 0.35 if abs(math.cos(heading)) > 0.5 else 0.25
+    moved, depth, push = push_out(own, HALF, torch.tensor([[reach + 0.1, 0.03, 0.0]]), SQUARE)  # to the east of it
+    assert float(depth) == pytest.approx(0.1, abs=1e-6)
+    assert moved[0, 0] == pytest.approx(reach + 0.2, abs=0.02)
+    assert float(push[0, 0]) == pytest.approx(math.cos(heading), abs=1e-6)
 
 
 def test_a_flat_front_brings_an_askew_thing_flush():
@@ -100,6 +112,16 @@ def test_resistance_slows_the_own_body_while_it_pushes():
         for r in (0.0, 0.25)
     )
     assert float(light - heavy) == pytest.approx(0.25, abs=0.01)
+
+
+def test_what_resists_beside_the_middle_turns_the_own_body_towards_it_and_hinders_turning_into_it():
+    command = torch.zeros(2, 12, 2)
+    command[..., 0], command[1, :, 1] = 0.5, 0.5
+    aside = (0.75, 0.2, 0.0)  # to the left
+    light, heavy = (roll_out(ROBOT, (Pushable(7, aside, SQUARE, r),), command, LIMITS, 0.2) for r in (0.0, 0.25))
+    assert float(light.own[0, -1, 2]) == pytest.approx(0.0, abs=1e-6)
+    assert float(heavy.own[0, 4, 2]) < -0.05 or float(heavy.own[0, 4, 2]) > 0.05
+    assert float(heavy.own[0, 4, 2]) > 0.0  # the load holds the left side back
 
 
 def test_the_cost_of_commands_can_be_differentiated_through_the_push():

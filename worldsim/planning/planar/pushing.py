@@ -19,6 +19,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+HULL = (
+    (1.0, 1.0), (1.0, -1.0), (-1.0, -1.0), (-1.0, 1.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0),
+)  # fmt: skip
+"""Points of the own hull, in half its edges: corners, and middles of the sides, which a narrower thing meets first."""
 _PROJECTIONS = 2  # of the deepest overlap, a piece of a step: a face on a face takes the two corners in turn
 _SAMPLES_A_METRE = 40  # of the grid over an outline that its characteristic length is measured on
 
@@ -84,8 +88,12 @@ def to_body(points: Float[Tensor, "S P 2"], pose: Float[Tensor, "S 3"]) -> Float
 
 def push_out(
     own: Float[Tensor, "S 3"], own_half_m: Float[Tensor, "2"], pose: Float[Tensor, "S 3"], outline: Outline
-) -> tuple[Float[Tensor, "S 3"], Float[Tensor, " S"]]:
-    """Return where the thing is once it no longer overlaps with the own body, and how deep it did at first (m).
+) -> tuple[Float[Tensor, "S 3"], Float[Tensor, " S"], Float[Tensor, "S 2"]]:
+    """Return where the thing is once it no longer overlaps with the own body, how deep it did at first, and the push.
+
+    The depth is in metres. The push is that of a unit force on the thing, in the direction in which it gave way: its
+    part along the own heading, and its lever about the own middle (m). The force goes through the thing's middle, where
+    its friction is, as long as that is before some point of the own hull: what lies flush has no one point of contact.
 
     Args:
         own: poses (x, y, yaw) of the own body's middle.
@@ -93,20 +101,33 @@ def push_out(
         pose: poses of the outline's middle before.
         outline: of the thing.
     """
-    signs = own_half_m.new_tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0], [1.0, 0.0]])
-    own_points = to_world(signs * own_half_m, own)
+    own_points = to_world(own_half_m.new_tensor(HULL) * own_half_m, own)
     corners = outline.corners()
-    first: Tensor | None = None
+    first: tuple[Tensor, Tensor] | None = None
     for _ in range(_PROJECTIONS):
         depth, point, normal = _deepest(own, own_half_m, own_points, pose, outline, corners)
-        first = depth if first is None else first
+        if first is None:
+            first = depth, _push(own, own_half_m, pose, normal)
         arm = point - pose[:, :2]
         torque = arm[:, 0] * normal[:, 1] - arm[:, 1] * normal[:, 0]
         squared = outline.characteristic_m**2
         share = depth / (1.0 + torque.square() / squared)
         pose = pose + torch.cat([normal * share[:, None], (torque * share / squared)[:, None]], dim=1)
     assert first is not None
-    return pose, first
+    return pose, *first
+
+
+def _push(
+    own: Float[Tensor, "S 3"], own_half_m: Float[Tensor, "2"], pose: Float[Tensor, "S 3"], normal: Float[Tensor, "S 2"]
+) -> Float[Tensor, "S 2"]:
+    c, s = torch.cos(own[:, 2]), torch.sin(own[:, 2])
+    along, aside = c * normal[:, 0] + s * normal[:, 1], c * normal[:, 1] - s * normal[:, 0]
+    arm = pose[:, :2] - own[:, :2]
+    lever, most = (
+        arm[:, 0] * normal[:, 1] - arm[:, 1] * normal[:, 0],
+        own_half_m[1] * along.abs() + own_half_m[0] * aside.abs(),
+    )
+    return torch.stack([along, torch.minimum(torch.maximum(lever, -most), most)], dim=-1)
 
 
 def _deepest(

@@ -16,8 +16,15 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from worldsim.dynamics.machine_code import compiled
+from worldsim.planning.planar.pushing import HULL
 
-_PROJECTIONS = 2  # as in `pushing`
+# as in `pushing`; what is compiled here is kept until this file changes
+_PROJECTIONS = 2
+_HULL = (
+    (1.0, 1.0), (1.0, -1.0), (-1.0, -1.0), (-1.0, 1.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0),
+)  # fmt: skip
+if HULL != _HULL:
+    raise ImportError("worldsim.planning.planar.pushing_kernel: its hull is not that of `pushing`.")
 
 _jit = numba.njit(nogil=True, error_model="numpy")
 
@@ -62,26 +69,34 @@ def _deeper(
 @_jit
 def _pushed_out(
     own: tuple[float, float, float],
-    own_points: Float[np.ndarray, "5 2"],
+    own_points: Float[np.ndarray, "8 2"],
     own_rectangle: Float[np.ndarray, "1 4"],
     thing: tuple[float, float, float],
     corners: Float[np.ndarray, "P 2"],
     rectangles: Float[np.ndarray, "R 4"],
     squared_m2: float,
-) -> tuple[tuple[float, float, float], bool]:
-    """Return the thing's pose once it does not overlap with the own body, and whether it did (`pushing.push_out`)."""
-    touched, found = False, np.zeros(5)
+) -> tuple[tuple[float, float, float], bool, float, float]:
+    """Return the thing's pose once it does not overlap with the own body, whether it did, and the push's parts.
+
+    As `pushing.push_out`: along the own heading, and the lever about the own middle (m).
+    """
+    touched, along, lever, found = False, 0.0, 0.0, np.zeros(5)
     for k in range(_PROJECTIONS):
         found[:] = 0.0  # no depth of less than nothing
         _deeper(corners, thing, own_rectangle, own, found, 1.0)
         _deeper(own_points, own, rectangles, thing, found, -1.0)
         if found[0] <= 0.0:
             break
-        touched = touched or k == 0
+        if k == 0:
+            touched, along = True, found[3] * math.cos(own[2]) + found[4] * math.sin(own[2])
+            aside = found[4] * math.cos(own[2]) - found[3] * math.sin(own[2])
+            most = own_rectangle[0, 3] * abs(along) + own_rectangle[0, 2] * abs(aside)
+            lever = (thing[0] - own[0]) * found[4] - (thing[1] - own[1]) * found[3]
+            lever = min(max(lever, -most), most)
         torque = (found[1] - thing[0]) * found[4] - (found[2] - thing[1]) * found[3]
         share = found[0] / (1.0 + torque * torque / squared_m2)
         thing = (thing[0] + found[3] * share, thing[1] + found[4] * share, thing[2] + torque * share / squared_m2)
-    return thing, touched
+    return thing, touched, along, lever
 
 
 @_jit
@@ -90,24 +105,28 @@ def _driven(
     speed: float,
     rate: float,
     wanted: tuple[float, float],
-    lost_m_s: float,
+    lost: tuple[float, float],
     answer: tuple[float, float, float],
 ) -> tuple[tuple[float, float, float], float, float]:
-    """Return pose, speed and yaw rate a piece of a step later (`rollout._drive`); `answer` is (speed, yaw, seconds)."""
-    target = wanted[0] - np.sign(wanted[0]) * min(lost_m_s, abs(wanted[0]))
+    """Return pose, speed and yaw rate a piece of a step later (`rollout._drive`).
+
+    What is lost is speed (m/s) and yaw rate (rad/s); `answer` is (speed, yaw, seconds).
+    """
+    target = wanted[0] - min(max(lost[0], min(wanted[0], 0.0)), max(wanted[0], 0.0))
+    turning = wanted[1] - lost[1]
     keep_v, keep_w = math.exp(-answer[0] * answer[2]), math.exp(-answer[1] * answer[2])
     travelled = target * answer[2] + (speed - target) * (1.0 - keep_v) / answer[0]
-    turned = wanted[1] * answer[2] + (rate - wanted[1]) * (1.0 - keep_w) / answer[1]
+    turned = turning * answer[2] + (rate - turning) * (1.0 - keep_w) / answer[1]
     middle = pose[2] + turned / 2.0
     there = (pose[0] + travelled * math.cos(middle), pose[1] + travelled * math.sin(middle), pose[2] + turned)
-    return there, target + (speed - target) * keep_v, wanted[1] + (rate - wanted[1]) * keep_w
+    return there, target + (speed - target) * keep_v, turning + (rate - turning) * keep_w
 
 
 @compiled
 def futures(
     command: Float[np.ndarray, "S T 2"],
     start: Float[np.ndarray, "S 5"],
-    body: tuple[float, float, float, float, float],
+    body: tuple[float, float, float, float, float, float],
     pieces: int,
     placed: Float[np.ndarray, "S N 3"],
     things: Float[np.ndarray, "N 3"],
@@ -125,8 +144,8 @@ def futures(
     Args:
         command: forward speed (m/s) and yaw rate (rad/s) that are asked for.
         start: the own body's x, y, yaw, speed and yaw rate at first.
-        body: half its length and width (m), how fast its speed and its yaw rate answer (1/s), and the length of a piece
-            of a step (s).
+        body: half its length and width (m), how fast its speed and its yaw rate answer (1/s), the length of a piece of
+            a step (s), and `rollout.turn_per_lever`.
         pieces: to a step.
         placed: poses of the things at first.
         things: reach (m; farther away nothing touches), squared characteristic length (m^2), resistance (m/s).
@@ -135,32 +154,32 @@ def futures(
     """
     samples, steps, count = command.shape[0], command.shape[1], len(things)
     own_path, thing_path = np.empty((samples, steps, 5)), np.empty((samples, steps, count, 3))
-    pushing, touched = np.zeros((samples, steps, count)), np.zeros(count)
+    pushing, lost = np.zeros((samples, steps, count)), np.zeros((count, 2))
     answer, own_rectangle = (body[2], body[3], body[4]), np.array([[0.0, 0.0, body[0], body[1]]])
-    signs = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0], [1.0, 0.0]])
+    signs = np.array(_HULL)
     own_points, now = signs * np.array([body[0], body[1]]), np.empty((count, 3))
     corners = np.empty((4 * len(rectangles), 2))
     for r in range(len(rectangles)):
         corners[4 * r : 4 * r + 4] = rectangles[r, :2] + signs[:4] * rectangles[r, 2:]
     for s in range(samples):
         pose, speed, rate = (start[s, 0], start[s, 1], start[s, 2]), start[s, 3], start[s, 4]
-        now[:], touched[:] = placed[s], 0.0
+        now[:], lost[:] = placed[s], 0.0
         for t in range(steps):
             wanted = (command[s, t, 0], command[s, t, 1])
             for _ in range(pieces):
-                lost = (touched * things[:, 2]).sum()
-                pose, speed, rate = _driven(pose, speed, rate, wanted, lost, answer)
+                pose, speed, rate = _driven(pose, speed, rate, wanted, (lost[:, 0].sum(), lost[:, 1].sum()), answer)
                 for n in range(count):
-                    thing, touched[n] = (now[n, 0], now[n, 1], now[n, 2]), 0.0
+                    thing, lost[n] = (now[n, 0], now[n, 1], now[n, 2]), 0.0
                     if math.hypot(pose[0] - thing[0], pose[1] - thing[1]) > things[n, 0]:
                         continue
                     a, b = first[n], first[n + 1]
-                    thing, met = _pushed_out(
+                    thing, met, along, lever = _pushed_out(
                         pose, own_points, own_rectangle, thing, corners[4 * a : 4 * b], rectangles[a:b], things[n, 1]
                     )
                     now[n, 0], now[n, 1], now[n, 2] = thing
                     if met:
-                        touched[n], pushing[s, t, n] = 1.0, 1.0
+                        pushing[s, t, n] = 1.0
+                        lost[n, 0], lost[n, 1] = things[n, 2] * along, things[n, 2] * lever * body[5]
             own_path[s, t, 0], own_path[s, t, 1], own_path[s, t, 2] = pose
             own_path[s, t, 3], own_path[s, t, 4], thing_path[s, t] = speed, rate, now
     return own_path, thing_path, pushing

@@ -26,7 +26,8 @@ class Pushable:
         object_id: in the belief.
         pose: (x, y, yaw) of its outline's middle, m and rad.
         outline: of the thing.
-        resistance_m_s: how much slower the own body goes while it pushes, m/s: friction over the wheels' answer.
+        resistance_m_s: how much slower the own body goes while it pushes, m/s: friction over the wheels' answer; beside
+            its middle it is turned as well.
     """
 
     object_id: int
@@ -85,23 +86,26 @@ def roll_out(
     speed = command.new_full((samples,), own.speed_m_s)
     rate = command.new_full((samples,), own.yaw_rate_rad_s)
     things = [command.new_tensor(thing.pose).expand(samples, 3) for thing in pushables]
-    pushing = [command.new_zeros(samples) for _ in pushables]
+    pushing = [command.new_zeros(samples, 2) for _ in pushables]
     reach = [float(half.norm()) + thing.outline.radius_m + _ENOUGH_GAP_M for thing in pushables]
     rows: list[tuple[Tensor, Tensor, list[Tensor], list[Tensor]]] = []
     for t in range(steps):
         wanted = command[:, t, :2] * command.new_tensor(limits)
-        touched = [torch.zeros_like(p) for p in pushing]
+        touched = [torch.zeros_like(speed) for _ in pushing]
         for _ in range(pieces):
-            lost = sum((p * thing.resistance_m_s for p, thing in zip(pushing, pushables)), torch.zeros_like(speed))
+            lost = sum(
+                (p * thing.resistance_m_s for p, thing in zip(pushing, pushables)), torch.zeros_like(pose[:, :2])
+            )
             pose, speed, rate = _drive(pose, speed, rate, wanted, lost, own, piece_s)
             for n, thing in enumerate(pushables):
                 near = (pose[:, :2] - things[n][:, :2]).norm(dim=1).amin()
                 if float(near.detach()) > reach[n]:  # no sample can touch it: most steps cost nothing
-                    pushing[n] = torch.zeros_like(speed)
+                    pushing[n] = torch.zeros_like(pushing[n])
                     continue
-                things[n], depth = push_out(pose, half, things[n], thing.outline)
-                pushing[n] = (depth.detach() > 0.0).to(speed.dtype)
-                touched[n] = torch.maximum(touched[n], pushing[n])
+                things[n], depth, push = push_out(pose, half, things[n], thing.outline)
+                now = (depth.detach() > 0.0).to(speed.dtype)
+                pushing[n] = push.detach() * now[:, None]
+                touched[n] = torch.maximum(touched[n], now)
         rows.append((pose, speed, list(things), touched))
     return PlanarFuture(
         torch.stack([row[0] for row in rows], dim=1),
@@ -138,7 +142,8 @@ class HostPlane:
         outlines = [thing.outline for thing in pushables]
         self._futures, self._pieces = futures, pieces
         half = (float(own.extent_m[0]) / 2.0, float(own.extent_m[1]) / 2.0)
-        self._body = (*half, float(own.speed_response_per_s), float(own.yaw_response_per_s), piece_s)
+        answers = (float(own.speed_response_per_s), float(own.yaw_response_per_s))
+        self._body = (*half, *answers, piece_s, turn_per_lever(own))
         far = math.hypot(*half) + _ENOUGH_GAP_M
         rows = [(far + o.radius_m, o.characteristic_m**2, t.resistance_m_s) for o, t in zip(outlines, pushables)]
         self._things = np.array(rows, dtype=np.float64).reshape(-1, 3)
@@ -164,23 +169,40 @@ class HostPlane:
         )
 
 
+def turn_per_lever(own: OwnBody) -> float:
+    """Return by how much (rad/s) the own body turns for each m/s that a push takes off its speed and each m of lever.
+
+    A force f takes f / (m k) off the speed of a mass m whose wheels answer at a rate k, and a torque t takes t / (I q)
+    off the yaw rate that they answer at a rate q. The own body is taken for a box of even density.
+    """
+    length, width = own.extent_m[:2]
+    return own.speed_response_per_s / own.yaw_response_per_s * 12.0 / (length**2 + width**2)
+
+
 def _drive(
     pose: Float[Tensor, "S 3"],
     speed: Float[Tensor, " S"],
     rate: Float[Tensor, " S"],
     wanted: Float[Tensor, "S 2"],
-    lost_m_s: Float[Tensor, " S"],
+    lost: Float[Tensor, "S 2"],
     own: OwnBody,
     dt_s: float,
 ) -> tuple[Float[Tensor, "S 3"], Float[Tensor, " S"], Float[Tensor, " S"]]:
-    """Return pose, speed and yaw rate a piece of a step later: first-order answers, a unicycle's path."""
-    target = wanted[:, 0] - torch.sign(wanted[:, 0]) * torch.minimum(lost_m_s, wanted[:, 0].abs())
+    """Return pose, speed and yaw rate a piece of a step later: first-order answers, a unicycle's path.
+
+    What is pushed takes `lost` off: speed (m/s) along the heading, but never more than is wanted, and the same times
+    its lever (m^2/s), which turns the own body.
+    """
+    target = wanted[:, 0] - torch.minimum(
+        torch.maximum(lost[:, 0], wanted[:, 0].clamp(max=0.0)), wanted[:, 0].clamp(min=0.0)
+    )
+    turning = wanted[:, 1] - lost[:, 1] * turn_per_lever(own)
     keep_v, keep_w = math.exp(-own.speed_response_per_s * dt_s), math.exp(-own.yaw_response_per_s * dt_s)
     after_v = target + (speed - target) * keep_v
-    after_w = wanted[:, 1] + (rate - wanted[:, 1]) * keep_w
+    after_w = turning + (rate - turning) * keep_w
     # exact integrals of the lags over the step
     travelled = target * dt_s + (speed - target) * (1.0 - keep_v) / own.speed_response_per_s
-    turned = wanted[:, 1] * dt_s + (rate - wanted[:, 1]) * (1.0 - keep_w) / own.yaw_response_per_s
+    turned = turning * dt_s + (rate - turning) * (1.0 - keep_w) / own.yaw_response_per_s
     middle = pose[:, 2] + turned / 2.0
     step = torch.stack([travelled * torch.cos(middle), travelled * torch.sin(middle), turned], dim=-1)
     return pose + step, after_v, after_w
