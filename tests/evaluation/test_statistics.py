@@ -6,6 +6,7 @@ import pytest
 from worldsim.errors import ConfigurationError
 from worldsim.evaluation.statistics import (
     bootstrap,
+    cluster_bootstrap,
     interquartile_mean,
     paired_bootstrap,
     probability_of_improvement,
@@ -36,6 +37,20 @@ def test_strata_keep_their_sizes_when_resampled() -> None:
     rng = np.random.default_rng(2)
     found = bootstrap([np.zeros(30), np.ones(10)], np.mean, rng)
     assert (found.value, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_intervals_of_values_that_are_alike_within_a_cluster_are_those_of_their_means() -> None:
+    rng = np.random.default_rng(3)
+    means = rng.normal(size=40)
+    clusters = [np.repeat(mean, 5) for mean in means]
+    found = cluster_bootstrap(clusters, lambda x: float(np.mean(x)), np.random.default_rng(0))
+    of_means = bootstrap([means], lambda x: float(np.mean(x)), np.random.default_rng(0))
+    blind = bootstrap([np.concatenate(clusters)], lambda x: float(np.mean(x)), np.random.default_rng(0))
+    assert found.value == pytest.approx(of_means.value)
+    assert found.interval == pytest.approx(of_means.interval, abs=1e-9)
+    assert found.n == 200
+    width, blind_width = (estimate.high - estimate.low for estimate in (found, blind))
+    assert 2.0 < width / blind_width < 2.5  # as if each value counted as one of its own: by the root of 5 too narrow
 
 
 def test_a_paired_difference_is_tighter_than_two_separate_ones() -> None:

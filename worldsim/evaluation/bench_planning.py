@@ -13,7 +13,7 @@ from worldsim.contracts.agent import Agent
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.calibration import crps_samples, expected_calibration_error
 from worldsim.evaluation.imagined_rewards import SCENARIO, SEQUENCE_S, ImaginedJob, Tried, tried_job
-from worldsim.evaluation.statistics import bootstrap
+from worldsim.evaluation.statistics import bootstrap, cluster_bootstrap
 from worldsim.evaluation.sweep import play_episode
 from worldsim.loop import WorldModel
 from worldsim.planning.shooting import CandidateCost
@@ -74,8 +74,8 @@ def _imagined(options: BenchOptions) -> list[Figure]:
 
     A distribution is calibrated where nine in ten true rewards lie in its central 90 %; its error (CRPS) is told beside
     that of a forecast that knows what was earned in the other episodes and nothing else. A chosen plan was searched
-    for by what it is imagined to earn, so that what it earns is expected to be less. Intervals resample sequences
-    within their episodes: they are of these episodes, and narrower than those of others would be.
+    for by what it is imagined to earn, so that what it earns is expected to be less. Intervals resample whole episodes,
+    as the sequences of one are alike.
     """
     seeds = options.seeds_or(range(10), range(1))
     episodes = []
@@ -98,7 +98,7 @@ def _imagined(options: BenchOptions) -> list[Figure]:
             ("true less imagined reward, mean", less),
             ("error of imagined rewards (CRPS)", error),
         ):
-            found = bootstrap(values, lambda sample: float(np.mean(sample)), rng)
+            found = cluster_bootstrap(values, lambda sample: float(np.mean(sample)), rng)
             beside: dict[str, float | None] = {"what others earned": _by_others(rows)} if values is error else {}
             figures.append(
                 Figure.told(f"planning: {name}; {what}", found.value, interval=found.interval, n=n, baselines=beside)

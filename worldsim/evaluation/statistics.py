@@ -15,7 +15,14 @@ from scipy import stats
 
 from worldsim.errors import ConfigurationError
 
-__all__ = ["Estimate", "bootstrap", "interquartile_mean", "paired_bootstrap", "probability_of_improvement"]
+__all__ = [
+    "Estimate",
+    "bootstrap",
+    "cluster_bootstrap",
+    "interquartile_mean",
+    "paired_bootstrap",
+    "probability_of_improvement",
+]
 
 Statistic = Callable[[Float[np.ndarray, " n"]], float]
 
@@ -81,6 +88,32 @@ def bootstrap(
     groups = _groups(strata)
     drawn = [group[rng.integers(len(group), size=(resamples, len(group)))] for group in groups]
     found = [float(statistic(row)) for row in np.concatenate(drawn, axis=1)]
+    return _estimate(float(statistic(np.concatenate(groups))), found, sum(map(len, groups)), level)
+
+
+def cluster_bootstrap(
+    clusters: Sequence[Float[np.ndarray, " n"]],
+    statistic: Statistic,
+    rng: np.random.Generator,
+    *,
+    resamples: int = _RESAMPLES,
+    level: float = _LEVEL,
+) -> Estimate:
+    """Return `statistic` of all values together, its interval by resampling whole clusters.
+
+    For values that come in groups of which others could have come as well, and are alike within them: several of one
+    episode say less than as many of several episodes (Field & Welsh 2007, "Bootstrapping clustered data").
+
+    Args:
+        clusters: values by cluster (episode, run).
+        statistic, rng, resamples, level: as in `bootstrap`.
+
+    Raises:
+        ConfigurationError: a cluster is empty.
+    """
+    groups = _groups(clusters)
+    drawn = rng.integers(len(groups), size=(resamples, len(groups)))
+    found = [float(statistic(np.concatenate([groups[k] for k in row]))) for row in drawn]
     return _estimate(float(statistic(np.concatenate(groups))), found, sum(map(len, groups)), level)
 
 
