@@ -8,11 +8,10 @@ Source: Sutton 1991, "Dyna"; Janner et al. 2019, "When to Trust Your Model: Mode
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,14 +19,11 @@ from worldsim.contracts.agent import Learner, TrainingEpisode
 from worldsim.errors import ConfigurationError, DataError
 from worldsim.extras import need
 from worldsim.loop import WorldModel
-from worldsim.planning.planar.imagined import believed_moment
+from worldsim.planning.planar.imagined import believed_moment, roles_spoken_of
 from worldsim.registry import open_registry
 from worldsim.types.observation import Observation
 from worldsim_agents.sb3_agent import PPOAgent, SACAgent, SB3Agent, policy_fields, policy_spaces
 from worldsim_agents.sb3_training import SB3Learner
-
-if TYPE_CHECKING:
-    from stable_baselines3.common.base_class import BaseAlgorithm
 
 __all__ = ["ImaginedLearner", "ImaginedPPOAgent", "ImaginedSACAgent"]
 
@@ -44,23 +40,24 @@ class ImaginedLearner(SB3Learner):
     """Counts real frames; the frames that Stable-Baselines3 counts are imagined."""
 
     def __init__(self, made: type[_Imagining], make_env: Callable[[], Any], steps: int, seed: int) -> None:
-        """Make the environment, the world model, the imagined worlds and the untrained networks (as `SB3Learner`)."""
+        """Make the environment, the world model, the imagined worlds and the untrained networks (as `SB3Learner`).
+
+        Raises:
+            ConfigurationError: nothing can be earned in imagined worlds (`roles_spoken_of`).
+        """
         from worldsim_agents.imagined_env import ImaginedVecEnv
 
-        self.made, self.seed = made, seed
         self._env = make_env()
-        task = {name: box.shape[0] for name, box in self._env.observation_space.items() if name.startswith("task_")}
-        self._task, self._room = task, int(self._env.observation_space["mask"].shape[0])
-        self._preferences = self._env.scenario.preferences()
-        self._imagined = ImaginedVecEnv(
-            *policy_spaces(self._room, task), self._preferences, float(self._env.physics.frame_s)
-        )
-        self.vector = self._imagined
-        self.algorithm: BaseAlgorithm = made.make_learner(self._imagined, steps * made.imagined_frames, seed)
+        roles_spoken_of(self._env.scenario.preferences())
+        given: Any = self._env.observation_space
+        self._task = {name: int(box.shape[0]) for name, box in given.items() if name.startswith("task_")}
+        self._room = int(given["mask"].shape[0])
+        self._preferences, self._frame_s = self._env.scenario.preferences(), float(self._env.physics.frame_s)
+        self._imagined = ImaginedVecEnv(*policy_spaces(self._room, self._task), self._preferences, self._frame_s)
         self._each = made.imagined_frames
+        super().__init__(made, self._imagined, steps * self._each, seed)
         self._world_model = WorldModel(registry=open_registry("builtin"), device="cpu", seed=seed)
         self._frames = 0
-        self._episodes: list[TrainingEpisode] = []
         self._begin(0)
 
     def _begin(self, restarts: int) -> None:
@@ -76,13 +73,23 @@ class ImaginedLearner(SB3Learner):
         return self._frames
 
     def learn(self, until: int, on_step: Callable[[int], None] | None = None) -> None:
-        """Go on until `until` real frames: by turns look at the real world, and train in imagined ones."""
+        """Go on until `until` real frames: by turns look at the real world, and train in imagined ones.
+
+        Raises:
+            ConfigurationError: there was nothing to imagine: no moment in which the task's object was believed in.
+        """
         while self._frames < until:
             piece = min(_PIECE, until - self._frames)
             for _ in range(piece):
                 self._look()
                 if on_step is not None:
                     on_step(self._frames)
+            if not self._imagined.moments and self._frames >= _FIRST:
+                raise ConfigurationError(
+                    f"agent {self.made.algorithm!r}: in {self._frames} frames there was no moment in which own body "
+                    "and the task's object were believed in, so there is nothing to imagine. What is hidden is to be "
+                    "searched for by `active_inference`; `ppo` and `sac` train on what the environment rewards."
+                )
             if self._imagined.moments:
                 self.algorithm.learn(piece * self._each, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
 
@@ -99,7 +106,7 @@ class ImaginedLearner(SB3Learner):
         self._observation = Observation.from_gym(raw)
         self._world_model.step(self._observation, action)
         self._frames, self._length, self._total = self._frames + 1, self._length + 1, self._total + float(reward)
-        every = max(1, round(_MOMENT_EVERY_S / self._env.physics.frame_s))
+        every = max(1, round(_MOMENT_EVERY_S / self._frame_s))
         if self._length % every == 0:
             moment = believed_moment(self._world_model, self._observation, self._preferences, _HORIZON_S)
             if moment is not None:
@@ -169,7 +176,7 @@ class _Imagining(SB3Agent):
                 f"agent {cls.algorithm!r}: --envs is {envs}, expected 1: one world model follows one environment; "
                 "the worlds that are many are imagined."
             )
-        return ImaginedLearner(cls, functools.partial(make_env), steps, seed)
+        return ImaginedLearner(cls, make_env, steps, seed)
 
 
 class ImaginedPPOAgent(_Imagining, PPOAgent):

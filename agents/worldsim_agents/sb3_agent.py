@@ -100,10 +100,10 @@ class SB3Agent(LearningAgent):
     @classmethod
     def learner(cls, make_env: Callable[[], Any], envs: int, steps: int, seed: int) -> Learner:
         """Return a training that can be saved and taken up again, over `envs` environments side by side."""
-        from worldsim_agents.sb3_training import SB3Learner
+        from worldsim_agents.sb3_training import SB3Learner, vector_environment
 
         need("stable_baselines3", f"agent {cls.algorithm!r}")
-        return SB3Learner(cls, functools.partial(_monitored, make_env), envs, steps, seed)
+        return SB3Learner(cls, vector_environment(functools.partial(_monitored, make_env), envs), steps, seed)
 
     @property
     def returns(self) -> tuple[float, ...]:

@@ -52,19 +52,17 @@ def vector_environment(make_env: Callable[[], Any], envs: int) -> VecEnv:
 class SB3Learner(Learner):
     """Trains one of the Stable-Baselines3 agents in pieces."""
 
-    def __init__(self, made: type[SB3Agent], make_env: Callable[[], Any], envs: int, steps: int, seed: int) -> None:
-        """Make the environments and the untrained networks.
+    def __init__(self, made: type[SB3Agent], vector: VecEnv, steps: int, seed: int) -> None:
+        """Make the untrained networks.
 
         Args:
             made: class of the agent.
-            make_env: makes one environment that gives what the agent's policy reads.
-            envs: how many.
-            steps: how many frames in all.
+            vector: environments that give what the agent's policy reads; closed with the learner.
+            steps: how many of their frames in all.
             seed: of everything random.
         """
-        self.made, self.seed = made, seed
-        self.vector = vector_environment(make_env, envs)
-        self.algorithm: BaseAlgorithm = made.make_learner(self.vector, steps, seed)
+        self.made, self.seed, self.vector = made, seed, vector
+        self.algorithm: BaseAlgorithm = made.make_learner(vector, steps, seed)
         self._episodes: list[TrainingEpisode] = []
 
     @property

@@ -132,5 +132,18 @@ def test_equal_seeds_learn_the_same_and_a_second_environment_is_refused(monkeypa
         agent = ImaginedPPOAgent.train(WorldsimEnv("PushT"), 50, 7)
         weights.append(agent.policy.state_dict())
     assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[0])
+    with pytest.raises(ConfigurationError, match="speak of nobody"):
+        ImaginedPPOAgent.learner(lambda: WorldsimEnv("Warehouse"), 1, 100, 0)
     with pytest.raises(ConfigurationError, match="one world model follows one environment"):
         ImaginedPPOAgent.learner(lambda: WorldsimEnv("PushT"), 2, 100, 0)
+
+
+def test_where_the_object_is_hidden_there_is_nothing_to_imagine(monkeypatch):
+    monkeypatch.setattr(imagined_training, "_FIRST", 40)
+    monkeypatch.setattr(imagined_training, "_PIECE", 40)
+    learner = ImaginedPPOAgent.learner(lambda: WorldsimEnv("ParkSearch"), 1, 100, 0)
+    try:
+        with pytest.raises(ConfigurationError, match="nothing to imagine"):
+            learner.learn(100)
+    finally:
+        learner.close()

@@ -26,7 +26,7 @@ from worldsim.planning.situation import OwnTrajectories
 from worldsim.types.observation import Observation
 from worldsim.types.planning import OWN_ROLES, Preferences, Rollout
 
-__all__ = ["HARM", "ImaginedWorlds", "Imaginer", "Moment", "believed_moment"]
+__all__ = ["HARM", "ImaginedWorlds", "Imaginer", "Moment", "believed_moment", "roles_spoken_of"]
 
 HARM = ("clearance", "collision", "obstacles")
 """Terms of the objective that are paid for in imagined worlds, beside the outcomes."""
@@ -69,6 +69,22 @@ class Moment:
     who: Int[np.ndarray, " D"]
 
 
+def roles_spoken_of(preferences: Preferences) -> set[str]:
+    """Return the roles in the preferences' outcomes.
+
+    Raises:
+        ConfigurationError: they name no outcome, or one of somebody who is not known for sure.
+    """
+    spoken_of = {role for outcome in preferences.outcomes for role in (outcome.subject, outcome.reference)}
+    if not spoken_of or spoken_of - _ROLES:
+        raise ConfigurationError(
+            f"imagined worlds: the preferences' outcomes speak of {sorted(spoken_of) or 'nobody'}, expected some of "
+            f"{sorted(_ROLES)}: what is wanted in an imagined world is read from the preferences. Train `ppo` or "
+            "`sac`, which the environment rewards."
+        )
+    return spoken_of
+
+
 def believed_moment(
     world_model: Imaginer, observation: Observation, preferences: Preferences, horizon_s: float
 ) -> Moment | None:
@@ -81,14 +97,9 @@ def believed_moment(
         horizon_s: how long the worlds that start from it last.
 
     Raises:
-        ConfigurationError: the preferences name no outcome, or one of somebody who is not known for sure.
+        ConfigurationError: as `roles_spoken_of`.
     """
-    spoken_of = {role for outcome in preferences.outcomes for role in (outcome.subject, outcome.reference)}
-    if not preferences.outcomes or spoken_of - _ROLES:
-        raise ConfigurationError(
-            f"imagined worlds: the preferences' outcomes speak of {sorted(spoken_of)}, expected some of "
-            f"{sorted(_ROLES)}: what is wanted in an imagined world is read from the preferences."
-        )
+    spoken_of = roles_spoken_of(preferences)
     steps = max(2, round(horizon_s / _SPACING_S))
     scene = read_scene(world_model, observation, preferences, steps, _SPACING_S)
     if scene is None:
