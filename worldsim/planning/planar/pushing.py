@@ -24,6 +24,7 @@ HULL = (
 )  # fmt: skip
 """Points of the own hull, in half its edges: corners, and middles of the sides, which a narrower thing meets first."""
 _PROJECTIONS = 2  # of the deepest overlap, a piece of a step: a face on a face takes the two corners in turn
+_TINY_M = 1e-9
 _SAMPLES_A_METRE = 40  # of the grid over an outline that its characteristic length is measured on
 
 
@@ -91,9 +92,10 @@ def push_out(
 ) -> tuple[Float[Tensor, "S 3"], Float[Tensor, " S"], Float[Tensor, "S 2"]]:
     """Return where the thing is once it no longer overlaps with the own body, how deep it did at first, and the push.
 
-    The depth is in metres. The push is that of a unit force on the thing, in the direction in which it gave way: its
-    part along the own heading, and its lever about the own middle (m). The force goes through the thing's middle, where
-    its friction is, as long as that is before some point of the own hull: what lies flush has no one point of contact.
+    The depth is in metres. The push is that of a unit force on the thing: its part along the own heading where the
+    overlap is deepest, and its lever about the own middle (m), a mean over all that overlaps, weighted by depth: flush
+    faces push through the middle of what they share, and where the own body turns into a thing its leading edge bears
+    the most.
 
     Args:
         own: poses (x, y, yaw) of the own body's middle.
@@ -105,9 +107,10 @@ def push_out(
     corners = outline.corners()
     first: tuple[Tensor, Tensor] | None = None
     for _ in range(_PROJECTIONS):
-        depth, point, normal = _deepest(own, own_half_m, own_points, pose, outline, corners)
+        depth, point, normal, lever = _deepest(own, own_half_m, own_points, pose, outline, corners)
         if first is None:
-            first = depth, _push(own, own_half_m, pose, normal)
+            ahead = torch.stack([torch.cos(own[:, 2]), torch.sin(own[:, 2])], dim=-1)
+            first = depth, torch.stack([(normal * ahead).sum(dim=-1), lever], dim=-1)
         arm = point - pose[:, :2]
         torque = arm[:, 0] * normal[:, 1] - arm[:, 1] * normal[:, 0]
         squared = outline.characteristic_m**2
@@ -117,19 +120,6 @@ def push_out(
     return pose, *first
 
 
-def _push(
-    own: Float[Tensor, "S 3"], own_half_m: Float[Tensor, "2"], pose: Float[Tensor, "S 3"], normal: Float[Tensor, "S 2"]
-) -> Float[Tensor, "S 2"]:
-    c, s = torch.cos(own[:, 2]), torch.sin(own[:, 2])
-    along, aside = c * normal[:, 0] + s * normal[:, 1], c * normal[:, 1] - s * normal[:, 0]
-    arm = pose[:, :2] - own[:, :2]
-    lever, most = (
-        arm[:, 0] * normal[:, 1] - arm[:, 1] * normal[:, 0],
-        own_half_m[1] * along.abs() + own_half_m[0] * aside.abs(),
-    )
-    return torch.stack([along, torch.minimum(torch.maximum(lever, -most), most)], dim=-1)
-
-
 def _deepest(
     own: Float[Tensor, "S 3"],
     own_half_m: Float[Tensor, "2"],
@@ -137,8 +127,8 @@ def _deepest(
     pose: Float[Tensor, "S 3"],
     outline: Outline,
     corners: Float[Tensor, "P 2"],
-) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 2"], Float[Tensor, "S 2"]]:
-    """Return depth (0 where nothing overlaps), place and direction (of giving way) of the worst overlap."""
+) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 2"], Float[Tensor, "S 2"], Float[Tensor, " S"]]:
+    """Return depth (0 for none), place and direction (of giving way) of the worst overlap, and the lever of all."""
     seen = to_world(corners, pose)
     depth_a, normal_a = _inside(to_body(seen, own), own_half_m)
     depth_b, normal_b = _inside(
@@ -146,16 +136,20 @@ def _deepest(
         outline.half_m.repeat(own_points.shape[1], 1),
     )
     depth = torch.cat([depth_a, depth_b], dim=1)
-    least, at = depth.max(dim=1)
-    rows, corner_count = torch.arange(len(at)), corners.shape[0]
     points = torch.cat([seen, own_points.repeat_interleave(outline.centre.shape[0], dim=1)], dim=1)
-    body_normal = torch.cat([normal_a, -normal_b], dim=1)[rows, at]
-    yaw = torch.where(at < corner_count, own[:, 2], pose[:, 2])
+    normals = torch.cat([_turned(normal_a, own[:, 2:]), _turned(-normal_b, pose[:, 2:])], dim=1)
+    arms, borne = points - own[:, None, :2], depth.detach().clamp(min=0.0)
+    levers = arms[..., 0] * normals[..., 1] - arms[..., 1] * normals[..., 0]
+    lever = (borne * levers).sum(dim=1) / borne.sum(dim=1).clamp(min=_TINY_M)
+    least, at = depth.max(dim=1)
+    rows = torch.arange(len(at))
+    return least.clamp(min=0.0), points[rows, at], normals[rows, at], lever
+
+
+def _turned(vectors: Float[Tensor, "S P 2"], yaw: Float[Tensor, "S 1"]) -> Float[Tensor, "S P 2"]:
     c, s = torch.cos(yaw), torch.sin(yaw)
-    normal = torch.stack(
-        [c * body_normal[:, 0] - s * body_normal[:, 1], s * body_normal[:, 0] + c * body_normal[:, 1]], dim=-1
-    )
-    return least.clamp(min=0.0), points[rows, at], normal
+    x, y = vectors.unbind(-1)
+    return torch.stack([c * x - s * y, s * x + c * y], dim=-1)
 
 
 def _inside(

@@ -35,17 +35,19 @@ def _deeper(
     pose: tuple[float, float, float],
     rectangles: Float[np.ndarray, "R 4"],
     other: tuple[float, float, float],
-    found: Float[np.ndarray, " 5"],
+    found: Float[np.ndarray, " 7"],
     side: float,
 ) -> None:
     """Put depth, place and direction of the worst overlap into `found`, if it is worse than what is there.
+
+    All overlaps are added to the last two numbers.
 
     Args:
         points: of a body, in its frame.
         pose: of that body, (x, y, yaw).
         rectangles: of the other body, in its frame: middle, half length and half width.
         other: pose of the other body.
-        found: depth, x, y of the point, x and y of the direction.
+        found: depth, x, y of the point, x and y of the direction; sums of all depths, and of depth times lever.
         side: 1 where the points are the thing's, which gives way along the direction out of the rectangle, else -1.
     """
     c, s, c_other, s_other = math.cos(pose[2]), math.sin(pose[2]), math.cos(other[2]), math.sin(other[2])
@@ -58,12 +60,16 @@ def _deeper(
             along, across = local_x - rectangles[r, 0], local_y - rectangles[r, 1]
             left_x, left_y = rectangles[r, 2] - abs(along), rectangles[r, 3] - abs(across)
             depth = min(left_x, left_y)
-            if depth <= found[0]:
+            if depth <= 0.0:
                 continue
             out_x = 0.0 if left_x > left_y else (side if along >= 0.0 else -side)
             out_y = 0.0 if left_x <= left_y else (side if across >= 0.0 else -side)
-            found[0], found[1], found[2] = depth, x, y
-            found[3], found[4] = c_other * out_x - s_other * out_y, s_other * out_x + c_other * out_y
+            normal_x, normal_y = c_other * out_x - s_other * out_y, s_other * out_x + c_other * out_y
+            own_x, own_y = (other[0], other[1]) if side > 0.0 else (pose[0], pose[1])
+            found[5] += depth
+            found[6] += depth * ((x - own_x) * normal_y - (y - own_y) * normal_x)
+            if depth > found[0]:
+                found[0], found[1], found[2], found[3], found[4] = depth, x, y, normal_x, normal_y
 
 
 @_jit
@@ -80,7 +86,7 @@ def _pushed_out(
 
     As `pushing.push_out`: along the own heading, and the lever about the own middle (m).
     """
-    touched, along, lever, found = False, 0.0, 0.0, np.zeros(5)
+    touched, along, lever, found = False, 0.0, 0.0, np.zeros(7)
     for k in range(_PROJECTIONS):
         found[:] = 0.0  # no depth of less than nothing
         _deeper(corners, thing, own_rectangle, own, found, 1.0)
@@ -89,10 +95,7 @@ def _pushed_out(
             break
         if k == 0:
             touched, along = True, found[3] * math.cos(own[2]) + found[4] * math.sin(own[2])
-            aside = found[4] * math.cos(own[2]) - found[3] * math.sin(own[2])
-            most = own_rectangle[0, 3] * abs(along) + own_rectangle[0, 2] * abs(aside)
-            lever = (thing[0] - own[0]) * found[4] - (thing[1] - own[1]) * found[3]
-            lever = min(max(lever, -most), most)
+            lever = found[6] / found[5]
         torque = (found[1] - thing[0]) * found[4] - (found[2] - thing[1]) * found[3]
         share = found[0] / (1.0 + torque * torque / squared_m2)
         thing = (thing[0] + found[3] * share, thing[1] + found[4] * share, thing[2] + torque * share / squared_m2)
