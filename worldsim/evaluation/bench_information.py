@@ -41,8 +41,8 @@ def information_figures(options: BenchOptions) -> list[Figure]:
     the same seeds. An episode in which the agent never had anything to ask is its own twin: there the worth of
     information is no term of any price, so it is not played twice.
 
-    With ``--scenarios`` only those are played, and that too few of them are better decides nothing. With ``--out`` every episode is kept in that folder, and an interrupted
-    measurement goes on.
+    With ``--scenarios`` only those are played, and that too few of them are better decides nothing. With ``--out``
+    every episode is kept in that folder, and an interrupted measurement goes on.
     """
     seeds, rng = options.seeds_or(range(10), range(1)), np.random.default_rng(options.seed)
     figures, better, worse = [], 0, 0
