@@ -62,6 +62,10 @@ def training_curve(baseline: Baseline, rng: np.random.Generator) -> Curve:
     return curve
 
 
+BASELINES = ("ppo", "sac")
+"""Agents of which the better one is to be reached."""
+
+
 def render_efficiency_page(agent: str, sides: Mapping[str, Side], frames: int) -> str:
     """Return the page, as text: a drawing a scenario, and in words where the agent does not reach the baselines."""
     short = [name for name, side in sides.items() if not side.reaches]
@@ -69,6 +73,15 @@ def render_efficiency_page(agent: str, sides: Mapping[str, Side], frames: int) -
         f"{agent} learns its models online from the generic start, over {frames} frames. It reaches the better "
         f"baseline, interval by interval, on {len(sides) - len(short)} of {len(sides)} scenarios"
         + (f"; it does not on {', '.join(short)}." if short else ".")
+        + "".join(
+            f" No training of {missing} was recorded for {', '.join(names)}: there the other one is taken."
+            for missing in BASELINES
+            if (
+                names := [
+                    name for name, side in sides.items() if not any(b.startswith(missing) for b in side.baselines)
+                ]
+            )
+        )
     )
     caption = (
         "Interquartile mean of the return against frames learned from, with 95 % bootstrap intervals stratified by "
@@ -100,7 +113,11 @@ def _drawing(scenario: str, agent: str, side: Side) -> str:
         colour = ROLES[roles[name]]
         axes.fill_between(steps, [e.low for _, e in curve], [e.high for _, e in curve], color=colour, alpha=0.18, lw=0)
         axes.plot(steps, [e.value for _, e in curve], color=colour, lw=1.8, marker="o", ms=3)
-        axes.text(steps[-1], curve[-1][1].value, f"{name} ", color=colour, size=8, ha="right", va="bottom")
+        top = max(estimate.high for _, estimate in curve)  # above all of its curve, on which it would be hard to read
+        axes.annotate(
+            name, (steps[-1], top), (0, 4), textcoords="offset points", color=colour, size=8, ha="right", va="bottom"
+        )
+    axes.margins(y=0.12)
     axes.set_xscale("log")
     axes.set_xlabel("frames learned from")
     axes.set_ylabel(f"return, {scenario}")
