@@ -66,9 +66,9 @@ def test_curves_leave_out_the_episode_that_was_cut_and_the_page_says_where_it_do
     assert [estimate.value for _, estimate in ours] == [1.0, 3.0]
     theirs = training_curve(load_baseline(recorded(tmp_path)), rng)
     assert [step for step, _ in theirs] == [0.0, 100.0]
-    recorded = render_efficiency_page("ours", {"Intercept": Side(ours, {"ppo, 2 seeds": theirs}, True)}, 100)
-    assert "No training of sac was recorded for Intercept" in recorded
-    assert "No training of ppo" not in recorded
+    first = render_efficiency_page("ours", {"Intercept": Side(ours, {"ppo, 2 seeds": theirs}, True)}, 100)
+    assert "No training of sac was recorded for Intercept" in first
+    assert "No training of ppo" not in first
     page = render_efficiency_page("ours", {"Intercept": Side(ours, {"<ppo>": theirs}, False)}, 100)
     assert "it does not on Intercept." in page
     assert page.count("<svg") == 1
