@@ -9,15 +9,14 @@ import numpy as np
 from jaxtyping import Float
 from stable_baselines3.common.vec_env import VecEnv
 
-from worldsim.planning.planar.imagined import OWN, STATIC, ImaginedWorlds, Moment
+from worldsim.planning.planar.imagined import OWN, ImaginedWorlds, Moment
 from worldsim.types.planning import Preferences
+from worldsim_agents.sb3_agent import policy_fields
 
 if TYPE_CHECKING:
     from gymnasium import spaces
 
 __all__ = ["ImaginedVecEnv", "Shown"]
-
-_ROWS = ("position", "orientation_xyzw", "extent_m", "appearance")
 
 
 class Shown:
@@ -33,18 +32,13 @@ class Shown:
         seen = moment.observation.detections
         self.worlds, self._rng, self._n = worlds, rng, min(len(seen), room)
         n, who = self._n, moment.who[: self._n]
-        fields = {"mask": (np.arange(room) < n).astype(np.float32)}
-        for name in _ROWS:
-            rows = np.zeros((room, getattr(seen, name).shape[1]), dtype=np.float32)
-            rows[:n] = getattr(seen, name)[:n]
-            fields[name] = rows.reshape(-1)
-        for name, value in (moment.observation.task or {}).items():
-            fields[name] = np.asarray(value, dtype=np.float32).reshape(-1)
+        task = {name: np.size(value) for name, value in (moment.observation.task or {}).items()}
+        fields = policy_fields(moment.observation, room, task)
         self._fixed = {name: np.tile(value, (samples, 1)) for name, value in fields.items()}
         self._error_m = np.sqrt(np.diagonal(seen.covariance[:n], axis1=1, axis2=2)[:, :3])
         pushables = worlds.placed.shape[1]
         self._own_rows = np.flatnonzero(who == OWN)
-        self._pushed_rows = np.flatnonzero((who > STATIC) & (who != OWN) & (who < pushables))
+        self._pushed_rows = np.flatnonzero((who >= 0) & (who < pushables))
         self._moving_rows = np.flatnonzero(who >= pushables)
         self._pushed, self._moving = who[self._pushed_rows], who[self._moving_rows] - pushables
         self._position = np.asarray(seen.position[:n], dtype=np.float64)

@@ -58,11 +58,12 @@ class ImaginedLearner(SB3Learner):
         super().__init__(made, self._imagined, steps * self._each, seed)
         self._world_model = WorldModel(registry=open_registry("builtin"), device="cpu", seed=seed)
         self._frames = 0
-        self._begin(0)
+        self._begin()
 
-    def _begin(self, restarts: int) -> None:
+    def _begin(self) -> None:
         """Draw and play anew, from seeds that were not used before."""
-        self._rng = np.random.default_rng([self.seed, restarts])
+        self._began = self._frames
+        self._rng = np.random.default_rng([self.seed, self._began])
         self._observation: Observation | None = None
         self._total, self._length, self._seed = 0.0, 0, int(self._rng.integers(2**19))
         self._action = np.zeros(3, dtype=np.float32)
@@ -84,7 +85,7 @@ class ImaginedLearner(SB3Learner):
                 self._look()
                 if on_step is not None:
                     on_step(self._frames)
-            if not self._imagined.moments and self._frames >= _FIRST:
+            if not self._imagined.moments and self._frames - self._began >= _FIRST:
                 raise ConfigurationError(
                     f"agent {self.made.algorithm!r}: in {self._frames} frames there was no moment in which own body "
                     "and the task's object were believed in, so there is nothing to imagine. What is hidden is to be "
@@ -141,7 +142,7 @@ class ImaginedLearner(SB3Learner):
             self._frames, self.algorithm.num_timesteps = int(counts["frames"]), int(counts["imagined"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} holds no readable training ({type(error).__name__}: {error}).") from error
-        self._begin(self._frames)
+        self._begin()
 
     def close(self) -> None:
         """Close the environment."""

@@ -102,6 +102,8 @@ def test_a_training_counts_real_frames_and_can_be_taken_up_again(made, monkeypat
     try:
         second.restore(tmp_path / "training")
         assert (second.steps, second.algorithm.num_timesteps) == (60, imagined)
+        second.learn(65)  # too short for a moment, which is no reason to give up
+        assert second.steps == 65
         second.learn(90)
         assert second.steps == 90
     finally:

@@ -174,8 +174,8 @@ class ImaginedWorlds:
         times = self.moment.times_s
         at = min(self.elapsed_s / (times[1] - times[0]), len(times) - 1.0)
         low = min(int(at), len(times) - 2)
-        path = self.moment.movers[self._future]
-        return np.asarray(path[:, low] + (at - low) * (path[:, low + 1] - path[:, low]))
+        before, after = (self.moment.movers[self._future, k] for k in (low, low + 1))
+        return np.asarray(before + (at - low) * (after - before))
 
     def step(self, command: Float[np.ndarray, "S U"]) -> Float[np.ndarray, " S"]:
         """Advance every world by one step; return its reward.
