@@ -87,7 +87,6 @@ class ActiveInference(MPC):
         """Forget the last episode."""
         super().reset()
         self.questions = 0
-        self._priced: ExpectedFreeEnergy | None = None
         self.hypotheses: Hypotheses | None = None
         self.whereabouts: Whereabouts | None = None
         self.search_map: SearchMap | None = None
@@ -179,6 +178,10 @@ class ActiveInference(MPC):
     def model(self, scene: PlanarScene) -> CandidateCost:
         """Return what prices candidates in `scene`."""
         assert self._observation is not None
+        if self._hangs:
+            pull = self._priced_pull(scene, self.drives)
+            self.questions += pull.asks
+            return pull
         if self.hypotheses is not None:
             scene = scene.with_resistance(self.hypotheses.expected_resistance_m_s)
         unseen = None
@@ -187,17 +190,11 @@ class ActiveInference(MPC):
         search = None
         if self.whereabouts is not None and self.search_map is not None:
             search = Search(self.whereabouts, self.search_map)
-        self._priced = ExpectedFreeEnergy(
-            scene, self.preferences, self.dt_s, self.drives, self.hypotheses, unseen, search, _NOISE_M_S
+        priced = ExpectedFreeEnergy(
+            scene, self.wanted, self.dt_s, self.drives, self.hypotheses, unseen, search, _NOISE_M_S
         )
-        self.questions += self._priced.asks
-        return self._priced
-
-    def _terms(self, scene: PlanarScene) -> dict[str, float]:
-        del scene  # the plan was priced in it
-        assert self._priced is not None
-        priced, command = self._priced, self._actions[None]
-        return {name: float(cost[0]) for name, cost in priced.terms(priced.imagine(command), command).items()}
+        self.questions += priced.asks
+        return priced
 
     def _read(self, observation: Observation) -> PlanarScene | None:
         task = dict(observation.task or {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldsim.planning.planar import BeliefCost, Believer, PlanarScene, Waypoints
+from worldsim.planning.planar import Believer, PlanarScene, Waypoints
 from worldsim.planning.shooting import CandidateCost, ShootingOptimiser
 from worldsim.types.planning import OWN_ROLES, Preferences
 from worldsim_agents.mpc import MPC
@@ -39,12 +39,4 @@ class Hierarchical(MPC):
 
     def model(self, scene: PlanarScene) -> CandidateCost:
         """Return what prices candidates on the way to the next subgoal."""
-        return self._priced(scene)
-
-    def _priced(self, scene: PlanarScene) -> BeliefCost:
-        towards = self.waypoints.subgoal(scene) if self._has_a_way else scene
-        return BeliefCost(towards, self.preferences, self.dt_s)
-
-    def _terms(self, scene: PlanarScene) -> dict[str, float]:
-        priced, command = self._priced(scene), self._actions[None]
-        return {name: float(cost[0]) for name, cost in priced.terms(priced.imagine(command), command).items()}
+        return super().model(self.waypoints.subgoal(scene) if self._has_a_way else scene)

@@ -22,6 +22,7 @@ from worldsim.loop import WorldModel
 from worldsim.planning.planar.imagined import believed_moment, roles_spoken_of
 from worldsim.registry import open_registry
 from worldsim.types.observation import Observation
+from worldsim_agents.clamp import works_by_hand
 from worldsim_agents.sb3_agent import PPOAgent, SACAgent, SB3Agent, policy_fields, policy_spaces
 from worldsim_agents.sb3_training import SB3Learner
 
@@ -43,7 +44,7 @@ class ImaginedLearner(SB3Learner):
         """Make the environment, the world model, the imagined worlds and the untrained networks (as `SB3Learner`).
 
         Raises:
-            ConfigurationError: nothing can be earned in imagined worlds (`roles_spoken_of`).
+            ConfigurationError: nothing can be earned in imagined worlds (`roles_spoken_of`), or the clamp is needed.
         """
         from worldsim_agents.imagined_env import ImaginedVecEnv
 
@@ -51,6 +52,11 @@ class ImaginedLearner(SB3Learner):
         roles_spoken_of(self._env.scenario.preferences())
         given: Any = self._env.observation_space
         self._task = {name: int(box.shape[0]) for name, box in given.items() if name.startswith("task_")}
+        if works_by_hand(self._task, self._env.scenario.preferences()):
+            raise ConfigurationError(
+                "imagined worlds: the task is done by the clamp, and in them nothing is taken hold of. Train `ppo` or "
+                "`sac`, which the environment rewards, or play `active_inference`, which plans with the clamp."
+            )
         self._room = int(given["mask"].shape[0])
         self._preferences, self._frame_s = self._env.scenario.preferences(), float(self._env.physics.frame_s)
         self._imagined = ImaginedVecEnv(*policy_spaces(self._room, self._task), self._preferences, self._frame_s)

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from worldsim.contracts.agent import Agent
 from worldsim.errors import UnknownNameError
-from worldsim.planning.planar import BeliefCost, Believer, PlanarScene, find_objects, read_scene
+from worldsim.planning.planar import BeliefCost, Believer, Drives, PlanarScene, find_objects, read_scene
+from worldsim.planning.planar.joints import JointFreeEnergy
+from worldsim.planning.planar.scene import LIMITS
 from worldsim.planning.shooting import CEM, ICEM, CandidateCost, GradientShooting, PathIntegral, ShootingOptimiser
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Plan, Preferences
 from worldsim.types.record import StepRecord
+from worldsim_agents.clamp import NOISE_M, Clamp, Phase, works_by_hand
 
 OPTIMISERS: dict[str, type[ShootingOptimiser]] = {
     "cem": CEM,
@@ -31,6 +34,12 @@ class MPC(Agent):
 
     All it knows of the world it reads from the belief and its forecast; of the observation it reads the task and, where
     the world model does not hold the own body, the own body's state. What is wanted is data (`Preferences.outcomes`).
+    Where a thing is wanted somewhere and the own body feels what it holds, the thing is moved by the clamp (`Clamp`),
+    else it is pushed.
+
+    Attributes:
+        wanted: what is planned for now: the preferences, or on the way to them a thing to be taken hold of.
+        clamp: the level above the plan, where a thing is moved by hand.
     """
 
     def __init__(
@@ -77,31 +86,77 @@ class MPC(Agent):
         self._actions: Float[Tensor, "T 2"] = torch.zeros(self.steps, 2)
         self._planned_s = -math.inf
         self._object_ids: tuple[int, ...] = ()
+        self.wanted = self.preferences
+        self.clamp: Clamp | None = None
+        self._frame_s, self._seen_s = 0.0, math.nan
 
     def act(
         self, observation: Observation, record: StepRecord | None, rng: np.random.Generator
     ) -> Float[np.ndarray, "3"]:
-        """Return forward speed, yaw rate and hold command (0), each in [-1, 1].
+        """Return forward speed, yaw rate and hold command, each in [-1, 1].
 
         Raises:
             ConfigurationError: the preferences speak of nothing that the task describes.
         """
         now = observation.time_s
         self.look(observation, record)
+        if self.clamp is None and works_by_hand(observation.task or {}, self.preferences):
+            self.clamp = Clamp(self.preferences)
+        if self.clamp is not None:
+            return self._by_hand(self.clamp, observation, rng)
         if now - self._planned_s > self.replan_s - 1e-6:
             self.scene = self._read(observation)
             if self.scene is None:  # the task's object is not in the belief yet
                 return np.zeros(3, dtype=np.float32)
             self._plan(self.scene, now, rng)
-        speed, turn = self._actions[min(int((now - self._planned_s) / self.dt_s), self.steps - 1)].tolist()
-        return np.array([speed, turn, 0.0], dtype=np.float32)
+        return np.array([*self._now(now), 0.0], dtype=np.float32)
+
+    def _now(self, now_s: float) -> tuple[float, float]:
+        """Return what the plan does now."""
+        speed, turn = self._actions[min(int((now_s - self._planned_s) / self.dt_s), self.steps - 1)].tolist()
+        return speed, turn
+
+    def _by_hand(self, clamp: Clamp, observation: Observation, rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+        """Return the action where a thing is moved by the clamp: what it does by itself, or a plan for its next aim."""
+        now, phase = observation.time_s, clamp.phase
+        self._frame_s = now - self._seen_s if now > self._seen_s else self._frame_s
+        self._seen_s = now
+        given = clamp.step(self.world_model, observation)
+        if clamp.phase is not phase:  # the plan was for something else
+            self._planned_s, self._actions = -math.inf, torch.zeros(self.steps, 2)
+        if given is None and now - self._planned_s > self.replan_s - 1e-6:
+            ids = () if clamp.object_id is None else (clamp.object_id,)
+            self.scene = read_scene(
+                self.world_model, observation, self.preferences, self.steps, self.dt_s, ids, by_hand=True
+            )
+            if self.scene is not None:
+                clamp.note(self.scene)
+                self.scene, self.wanted = clamp.arranged(self.scene)
+                self._plan(self.scene, now, rng)
+        speed, turn = (0.0, 0.0) if self.scene is None else self._now(now) if given is None else (0.0, 0.0)
+        limits = LIMITS if self.scene is None else self.scene.limits
+        wanted = (speed * limits[0], turn * limits[1]) if given is None else given
+        told = clamp.gently(*wanted, self._frame_s)
+        return np.array([told[0] / LIMITS[0], told[1] / LIMITS[1], clamp.hold], dtype=np.float32).clip(-1.0, 1.0)
 
     def look(self, observation: Observation, record: StepRecord | None) -> None:
         """Take in a frame beyond what the world model does; this agent has nothing to add."""
 
     def model(self, scene: PlanarScene) -> CandidateCost:
         """Return what prices candidates in `scene`."""
-        return BeliefCost(scene, self.preferences, self.dt_s)
+        if self._hangs:
+            return self._priced_pull(scene, Drives(use_states_info_gain=False, use_param_info_gain=False))
+        return BeliefCost(scene, self.wanted, self.dt_s)
+
+    @property
+    def _hangs(self) -> bool:
+        """Whether what is held hangs on a joint."""
+        return self.clamp is not None and self.clamp.joints is not None and self.clamp.phase is Phase.MOVE
+
+    def _priced_pull(self, scene: PlanarScene, drives: Drives) -> JointFreeEnergy:
+        assert self.clamp is not None
+        assert self.clamp.joints is not None
+        return JointFreeEnergy(scene, self.wanted, self.dt_s, drives, self.clamp.joints, self.clamp.front, NOISE_M)
 
     def _read(self, observation: Observation) -> PlanarScene | None:
         belief, task = self.world_model.belief, observation.task or {}
@@ -117,10 +172,11 @@ class MPC(Agent):
         shot = self.optimiser.optimise(model, {}, start[None], rng)
         self._actions, self._planned_s = shot.actions[0].detach(), now_s
         actions = self._actions.numpy().astype(np.float32)
-        self.last_plan = Plan(actions[0].copy(), actions.copy(), float(shot.cost[0].detach()), self._terms(scene))
+        self.last_plan = Plan(actions[0].copy(), actions.copy(), float(shot.cost[0].detach()), self._terms(model))
 
-    def _terms(self, scene: PlanarScene) -> dict[str, float]:
-        priced = BeliefCost(scene, self.preferences, self.dt_s)
+    def _terms(self, priced: CandidateCost) -> dict[str, float]:
+        """Return what the plan costs by named term, as it was priced."""
+        assert isinstance(priced, BeliefCost)
         command = self._actions[None]
         return {name: float(cost[0]) for name, cost in priced.terms(priced.imagine(command), command).items()}
 

@@ -15,7 +15,7 @@ from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.goal_task import GoalTask
 from worldsim.simulation.scene import BodySpec, CameraSpec, Mount, SceneBuilder, Vector
 from worldsim.simulation.task import REWARDS
-from worldsim.types.planning import Preferences
+from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_assets import appearance
 from worldsim_scenarios.stock import MAST_M, bulk_of, drawn, fence, floor, furnish, plain, tinted, worn
 
@@ -166,8 +166,9 @@ class DoorsAndDrawers(Scenario):
     # ------------------------------------------------------------------ preferences
 
     def preferences(self) -> Preferences:
-        """Return what is asked of the robot beside opening: nothing; to touch is allowed."""
-        return Preferences(goal_position=None, goal_tolerance_m=OPENED_M, clearance_m=0.0)
+        """Return what is asked of the robot: the front away from where it is when shut; to touch is allowed."""
+        opened = PreferredOutcome("open", "object", "shut", scale_m=0.1, distance_m=1.2 * OPENED_M)
+        return Preferences(goal_position=None, goal_tolerance_m=OPENED_M, clearance_m=0.0, outcomes=(opened,))
 
     # ------------------------------------------------------------------ is over
 
@@ -203,9 +204,10 @@ class OpeningTask(GoalTask):
         return {"opened_m": self._opened_m(view)}
 
     def observation(self) -> dict[str, np.ndarray]:
-        """Return where the front is when shut, its size, and how far it has to be moved."""
+        """Return where the front is when shut, its size, how far it has to be moved, and what the clamp feels."""
         return {
             "task_shut_position": np.array(self.shut),
             "task_object_extent_m": np.array(self.extent_m),
             "task_opened_m": np.array([OPENED_M]),
+            "task_holding": np.array([float(self.holding)]),
         }

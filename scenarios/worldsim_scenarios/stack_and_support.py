@@ -156,7 +156,7 @@ class StackAndSupport(Scenario):
 
     def preferences(self) -> Preferences:
         """Return what is asked of the robot: the parcel over the crate, and itself near it; to touch is allowed."""
-        stack = PreferredOutcome("stack", "object", "base", scale_m=0.3)
+        stack = PreferredOutcome("stack", "object", "base", scale_m=0.1)
         near = PreferredOutcome("near", "own", "object", scale_m=0.8, distance_m=0.6, weight=0.3)
         return Preferences(goal_position=None, goal_tolerance_m=TOLERANCE_M, clearance_m=0.0, outcomes=(stack, near))
 
@@ -230,9 +230,10 @@ class StackingTask(GoalTask):
         return {"away_m": self._away_m(view), "levels": float(sum(levels))}
 
     def observation(self) -> dict[str, np.ndarray]:
-        """Return the sizes of the box and the crate, and how near to its middle the box is to be."""
+        """Return the sizes of box and crate, how near to its middle the box is to be, and what the clamp feels."""
         return {
             "task_object_extent_m": np.array(self.extent_m),
             "task_base_extent_m": np.array(self.crate_extent_m),
             "task_reach_m": np.array([TOLERANCE_M]),
+            "task_holding": np.array([float(self.holding)]),
         }

@@ -191,9 +191,10 @@ class FetchingTask(GoalTask):
         return {"beyond_m": self._beyond_m(view)}
 
     def observation(self) -> dict[str, np.ndarray]:
-        """Return where the line is, and the sizes of thing and hook."""
+        """Return where the line is, the sizes of thing and hook, and whether the clamp holds anything."""
         return {
             "task_line_x_m": np.array([LINE_X_M]),
             "task_object_extent_m": np.array(self.extent_m),
             "task_tool_extent_m": np.array(self.hook_extent_m),
+            "task_holding": np.array([float(self.holding)]),
         }

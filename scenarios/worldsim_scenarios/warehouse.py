@@ -16,7 +16,7 @@ from worldsim.simulation.drivers import Cat, Dog, Driver, Drone, Entry, Load, Ro
 from worldsim.simulation.floorplan import Floorplan, Point
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.simulation.task import REWARDS, Delivery, DeliveryTask
-from worldsim.types.planning import Preferences
+from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_assets import urdf_path
 from worldsim_scenarios import warehouse_plan as plan
 from worldsim_scenarios.stock import article, bulk_of, furnish, on_top, plain
@@ -159,8 +159,9 @@ class Warehouse(Scenario):
     # ------------------------------------------------------------------ preferences
 
     def preferences(self) -> Preferences:
-        """Return what the robot's agent is asked to want: no contact with anything that moves, half a metre of room."""
-        return Preferences(goal_position=None, goal_tolerance_m=0.25, clearance_m=0.5)
+        """Return what the robot's agent is asked to want: the parcel where it is to go, and half a metre of room."""
+        deliver = PreferredOutcome("deliver", "object", "goal", scale_m=0.3)
+        return Preferences(goal_position=None, goal_tolerance_m=0.25, clearance_m=0.5, outcomes=(deliver,))
 
     # ------------------------------------------------------------------ is over
 

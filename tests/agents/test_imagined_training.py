@@ -134,8 +134,10 @@ def test_equal_seeds_learn_the_same_and_a_second_environment_is_refused(monkeypa
         agent = ImaginedPPOAgent.train(WorldsimEnv("PushT"), 50, 7)
         weights.append(agent.policy.state_dict())
     assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[0])
-    with pytest.raises(ConfigurationError, match="speak of nobody"):
+    with pytest.raises(ConfigurationError, match="done by the clamp"):
         ImaginedPPOAgent.learner(lambda: WorldsimEnv("Warehouse"), 1, 100, 0)
+    with pytest.raises(ConfigurationError, match="speak of nobody"):
+        ImaginedPPOAgent.learner(lambda: WorldsimEnv("ToolReach"), 1, 100, 0)
     with pytest.raises(ConfigurationError, match="one world model follows one environment"):
         ImaginedPPOAgent.learner(lambda: WorldsimEnv("PushT"), 2, 100, 0)
 

@@ -40,7 +40,8 @@ def test_nothing_tells_the_kinds_apart_before_a_front_is_moved(physics):
         }
         seen |= {(spec.mount.kind, spec.mount.axis, spec.mount.anchor_m) for spec in fronts}
     assert len(seen) == len(KINDS)
-    assert set(physics.observe().task) == {"task_shut_position", "task_object_extent_m", "task_opened_m"}
+    told = {"task_shut_position", "task_object_extent_m", "task_opened_m", "task_holding"}
+    assert set(physics.observe().task) == told
 
 
 def test_a_shut_front_stays_shut_until_it_is_pulled(physics):

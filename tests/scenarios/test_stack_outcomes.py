@@ -34,5 +34,7 @@ def test_the_base_is_played_by_what_has_its_size_and_bringing_the_object_there_i
     future = priced.imagine(standing)
     stack = next(outcome for outcome in wanted.outcomes if outcome.name == "stack")
     away = float(np.linalg.norm(crate - box))
-    assert float(priced.surprisal(stack, future)[0, -1]) == pytest.approx(np.hypot(1.0, away / 0.3) - 1.0, rel=0.1)
+    assert float(priced.surprisal(stack, future)[0, -1]) == pytest.approx(
+        np.hypot(1.0, away / stack.scale_m) - 1.0, rel=0.1
+    )
     assert {"stack", "stack_way_round", "near"} <= set(priced.terms(future, standing))

@@ -23,6 +23,7 @@ class GoalTask(Task):
         ego: name of the commanded body.
         reward: one of `REWARDS`.
         progress_before: at the end of the last frame.
+        holding: whether `ego` holds anything: it feels that in its clamp.
     """
 
     minds_bumps: ClassVar[bool] = False
@@ -37,6 +38,7 @@ class GoalTask(Task):
             raise UnknownNameError("reward", reward, REWARDS)
         self.ego, self.reward = ego, reward
         self.progress_before = 0.0
+        self.holding = False
 
     @abc.abstractmethod
     def progress(self, view: SceneView) -> float:
@@ -62,7 +64,8 @@ class GoalTask(Task):
 
     def advance(self, view: SceneView, held: frozenset[str], bumped: frozenset[str]) -> TaskStep:
         """Judge one frame."""
-        del held, bumped
+        del bumped
+        self.holding = bool(held)
         now, reached = self.progress(view), self.reached(view)
         dense = now - self.progress_before + SUCCESS_REWARD * reached
         self.progress_before = now

@@ -16,8 +16,6 @@ from worldsim.planning.planar.scene import PlanarScene
 from worldsim.planning.situation import OwnTrajectories
 from worldsim.types.planning import OWN_ROLES, Preferences, PreferredOutcome
 
-LIMITS = (1.2, 1.5)
-"""Speed (m/s) and yaw rate (rad/s) that an action of 1 stands for."""
 WAY_ROUND = "_way_round"
 """How the name of an outcome's second term ends."""
 _WAY_ROUND_PER_M = 0.5  # cost of a metre that is left to drive round a thing before it can be pushed on
@@ -38,7 +36,6 @@ class BeliefCost:
         scene: PlanarScene,
         preferences: Preferences,
         dt_s: float,
-        limits: tuple[float, float] = LIMITS,
         objective: Objective | None = None,
     ) -> None:
         """Build the model for one moment.
@@ -47,10 +44,9 @@ class BeliefCost:
             scene: what is believed.
             preferences: what is wanted; they are read here and nowhere before.
             dt_s: length of a step, s.
-            limits: speed (m/s) and yaw rate (rad/s) that an action of 1 stands for.
             objective: terms beside the outcomes.
         """
-        self.scene, self.preferences, self.dt_s, self.limits = scene, preferences, dt_s, limits
+        self.scene, self.preferences, self.dt_s = scene, preferences, dt_s
         self.objective = objective or Objective()
 
     def get_cost(
@@ -76,7 +72,7 @@ class BeliefCost:
 
     def imagine(self, command: Float[Tensor, "S T U"]) -> PlanarFuture:
         """Return what is expected to come of S command sequences."""
-        return roll_out(self.scene.own, self.scene.pushables, command, self.limits, self.dt_s)
+        return roll_out(self.scene.own, self.scene.pushables, command, self.scene.limits, self.dt_s)
 
     def terms(self, future: PlanarFuture, command: Float[Tensor, "S T U"]) -> dict[str, Float[Tensor, " S"]]:
         """Return the cost of each future by named term, weights applied: outcomes first, then the objective's."""
@@ -85,7 +81,8 @@ class BeliefCost:
             for wanted in self.preferences.outcomes
         }
         for wanted in self.preferences.outcomes:
-            if wanted.reference in ("goal", "base") and wanted.subject not in OWN_ROLES and wanted.scale_rad is None:
+            pushed = wanted.subject not in OWN_ROLES and wanted.subject not in self.scene.carried
+            if wanted.reference in ("goal", "base") and pushed and wanted.scale_rad is None:
                 price = _WAY_ROUND_PER_M * wanted.weight * self.preferences.weight(wanted.name)
                 priced[wanted.name + WAY_ROUND] = price * self.way_round(wanted, future)
         own = OwnTrajectories(
@@ -141,12 +138,21 @@ class BeliefCost:
             yaw = future.own[..., 2]
             ahead = torch.stack([torch.cos(yaw), torch.sin(yaw), torch.zeros_like(yaw)], dim=-1)
             return future.own + 0.5 * self.scene.own.extent_m[0] * ahead
+        if role in self.scene.carried:
+            return _taken_along(future.own, self.scene.carried[role])
         if role in pushed:
             return future.pushed[:, :, pushed[role]]
         if role in self.scene.paths:
             return self.scene.paths[role][None].to(future.own.dtype)
-        known = [*OWN_ROLES, *pushed, *self.scene.paths]
+        known = [*OWN_ROLES, *pushed, *self.scene.carried, *self.scene.paths]
         raise ConfigurationError(f"BeliefCost: nobody plays the role {role!r}; known here are {known}.")
+
+
+def _taken_along(own: Float[Tensor, "S T 3"], held: tuple[float, float, float]) -> Float[Tensor, "S T 3"]:
+    """Return the poses of what the own body holds at a pose in its frame."""
+    x, y, yaw = held
+    c, s = torch.cos(own[..., 2]), torch.sin(own[..., 2])
+    return own + torch.stack([c * x - s * y, s * x + c * y, torch.full_like(c, yaw)], dim=-1)
 
 
 def _priced(surprisal: Float[Tensor, "S T"]) -> Float[Tensor, " S"]:

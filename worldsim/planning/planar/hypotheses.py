@@ -112,5 +112,15 @@ def information_gain(
     p = (p / p.sum()).to(pushing.dtype)
     predicted = torch.einsum("stn,kn->skt", pushing, hypotheses.resistance_m_s[live].to(pushing.dtype))
     apart = (predicted[:, :, None] - predicted[:, None]).square().sum(dim=-1) * (frame_share / noise_m_s**2)
+    return told_apart(p, apart)
+
+
+def told_apart(p: Float[Tensor, " K"], apart: Float[Tensor, "S K K"]) -> Float[Tensor, " S"]:
+    """Return the bound of `information_gain` for hypotheses of probabilities `p`, nats.
+
+    Args:
+        p: sums to 1.
+        apart: D, squared distance of what each two of them predict, in units of the noise.
+    """
     told = -(p * torch.log((p * torch.exp(-apart / 8.0)).sum(dim=-1))).sum(dim=-1)
     return told.clamp(min=0.0, max=math.log(len(p)))

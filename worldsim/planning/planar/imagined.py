@@ -19,9 +19,9 @@ from torch import Tensor
 from worldsim.errors import ConfigurationError
 from worldsim.planning.boxes import Boxes
 from worldsim.planning.objective import Objective, Surroundings
-from worldsim.planning.planar.belief_cost import LIMITS, BeliefCost
+from worldsim.planning.planar.belief_cost import BeliefCost
 from worldsim.planning.planar.rollout import HostPlane, PlanarFuture
-from worldsim.planning.planar.scene import Believer, PlanarScene, find_objects, read_scene
+from worldsim.planning.planar.scene import LIMITS, Believer, PlanarScene, find_objects, read_scene
 from worldsim.planning.situation import OwnTrajectories
 from worldsim.types.observation import Observation
 from worldsim.types.planning import OWN_ROLES, Preferences, Rollout

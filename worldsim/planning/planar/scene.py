@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -21,9 +21,13 @@ from worldsim.types.belief import WorldBelief
 from worldsim.types.observation import Observation
 from worldsim.types.planning import OWN_ROLES, Forecast, Preferences
 
+LIMITS = (1.2, 1.5)
+"""Speed (m/s) and yaw rate (rad/s) that an action of 1 stands for."""
 _SAME_SIZE = 0.25  # relative error of an edge: what is believed of a size wanders by a few percent
 _EXISTS = 0.5
 _HEADROOM_M = 0.25
+_PLACES = {"goal": ("task_dropoff_position", "task_goal_position"), "shut": ("task_shut_position",)}
+"""Roles that a place plays, and what the task calls it: the first name that it has."""
 
 
 class Believer(Protocol):
@@ -52,6 +56,8 @@ class PlanarScene:
         pushed_roles: role -> index into `pushables`.
         paths: role -> [T or 1, 3] expected poses (x, y, yaw) of what the own body does not move.
         standing, moving: outlines of everything else, in whose way the own body may get.
+        carried: role -> pose (x, y, yaw) in the own body's frame of what the own body holds, and takes along.
+        limits: speed (m/s) and yaw rate (rad/s) that a candidate's action of 1 stands for.
     """
 
     time_s: float
@@ -61,6 +67,8 @@ class PlanarScene:
     paths: Mapping[str, Float[Tensor, "T 3"]]
     standing: Boxes
     moving: Boxes
+    carried: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    limits: tuple[float, float] = LIMITS
 
     def with_resistance(self, resistance_m_s: tuple[float, ...]) -> PlanarScene:
         """Return the scene under a hypothesis of how much each of the N pushables resists."""
@@ -76,13 +84,15 @@ def read_scene(
     dt_s: float,
     object_ids: tuple[int, ...] = (),
     hidden: frozenset[str] = frozenset(),
+    by_hand: bool = False,
 ) -> PlanarScene | None:
     """Return the scene of a task as it is believed; None while own body or task object are not in the belief.
 
     A thing that an outcome wants somewhere is taken for one that can be pushed; one that the own body is only to be
     near goes where the world model forecasts it. Where the outcomes speak of roles that nobody is known to play
     (``heaviest``), everything of the size that the task names can be pushed, in the order of the ids. The role ``base``
-    is played by what has the size that the task names of what the object is to stand on.
+    is played by what has the size that the task names of what the object is to stand on, ``shut`` by where the task
+    says that the object is when shut.
 
     Args:
         world_model: gives belief and forecast.
@@ -91,6 +101,7 @@ def read_scene(
         steps, dt_s: of the horizon.
         object_ids: the task's objects, where they are known already.
         hidden: roles whose players' places are hypotheses: the scene does without them.
+        by_hand: the object is moved by the clamp and not by pushing.
 
     Raises:
         ConfigurationError: the preferences speak of nothing that the task describes.
@@ -119,20 +130,20 @@ def read_scene(
         if row is None:
             return None
         spoken_of.append(row)
-        if any(o.subject == "object" for o in preferences.outcomes):
+        if not by_hand and any(o.subject == "object" for o in preferences.outcomes):
             pushed["object"] = len(pushables)
             pushables.append(_pushable(forecast, row, task))
         else:
             paths["object"] = _path(forecast, row)
-    if roles - {"object", "goal", "base"}:
+    if roles - {"object", "base", *_PLACES}:
         rows = [_row_of(forecast, i) for i in object_ids or sorted(find_objects(belief, world_model.own_id, task))]
         known = [row for row in rows if row is not None]
         if not known or len(known) < len(rows):
             return None
         spoken_of += known
         pushables += [_pushable(forecast, row, task) for row in known]
-    if "goal" in roles:
-        paths["goal"] = _goal(task, pushables[0].outline if pushables else None)
+    for role in roles & set(_PLACES):
+        paths[role] = _goal(task, role, pushables[0].outline if pushables else None)
     if "base" in roles:  # what the object is to stand on is in the own body's way like anything else
         row = _row_of_size(belief, world_model.own_id, forecast, task, "task_base_extent_m")
         if row is None:
@@ -203,12 +214,13 @@ def _path(forecast: Forecast, row: int) -> Float[Tensor, "T 3"]:
     return torch.cat([forecast.position[:, row, :2].float(), yaw], dim=1)
 
 
-def _goal(task: Mapping[str, np.ndarray], outline: Outline | None) -> Float[Tensor, "1 3"]:
-    if "task_goal_position" not in task:
+def _goal(task: Mapping[str, np.ndarray], role: str, outline: Outline | None) -> Float[Tensor, "1 3"]:
+    named = [name for name in _PLACES[role] if name in task]
+    if not named:
         raise ConfigurationError(
-            f"planar planning: the task has no goal; it has {sorted(task)}, expected 'task_goal_position'."
+            f"planar planning: the task has no {role}; it has {sorted(task)}, expected {_PLACES[role][-1]!r}."
         )
-    x, y = (float(v) for v in np.asarray(task["task_goal_position"])[:2])
+    x, y = (float(v) for v in np.asarray(task[named[0]])[:2])
     turn = np.asarray(task.get("task_goal_orientation_xyzw", (0.0, 0.0, 0.0, 1.0)), dtype=np.float64)
     yaw = _yaw(torch.as_tensor(turn))
     if outline is not None:

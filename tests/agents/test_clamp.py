@@ -1,0 +1,92 @@
+"""What is moved by hand, in the real environments: fetched, carried, let go; pulled open by an unknown joint."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.loop import WorldModel
+from worldsim.planning import OwnBody
+from worldsim.planning.boxes import Boxes
+from worldsim.planning.planar import BeliefCost, Drives, PlanarScene
+from worldsim.registry import open_registry
+from worldsim.simulation.gym_env import WorldsimEnv
+from worldsim.types import Observation
+from worldsim.types.planning import Preferences, PreferredOutcome
+from worldsim_agents.active_inference import ActiveInference
+from worldsim_agents.clamp import Phase, works_by_hand
+from worldsim_agents.mpc import MPC
+
+
+def played(scenario, seed, made, frames, **arguments):
+    """Return the agent, whether it succeeded, and its phases in order."""
+    env = WorldsimEnv(scenario, **arguments)
+    world_model = WorldModel(registry=open_registry("builtin"), device="cpu")
+    agent, rng, phases, info = made(world_model, env.scenario.preferences()), np.random.default_rng(seed), [], {}
+    observation = Observation.from_gym(env.reset(seed=seed)[0])
+    record = world_model.reset(observation)
+    for _ in range(frames):
+        action = agent.act(observation, record, rng)
+        raw, _, terminated, truncated, info = env.step(action)
+        observation = Observation.from_gym(raw)
+        record = world_model.step(observation, action)
+        if agent.clamp is not None and (not phases or phases[-1] is not agent.clamp.phase):
+            phases.append(agent.clamp.phase)
+        if terminated or truncated:
+            break
+    env.close()
+    return agent, bool(info["is_success"]), phases
+
+
+def test_a_box_with_something_loose_on_it_is_lifted_onto_a_crate_and_let_go():
+    agent, done, phases = played("StackAndSupport", 20_005, MPC, 700)
+    assert done
+    assert phases[-4:] == [Phase.TAKE, Phase.LIFT, Phase.MOVE, Phase.LEAVE]
+    assert agent.clamp.gentle  # it saw what stands on the box
+    assert {"stack"} <= set(agent.last_plan.terms)
+
+
+@pytest.mark.parametrize("kind", ["drawer", "slides_west", "hinge_east"])
+def test_a_front_is_opened_and_what_it_hangs_on_is_believed_by_how_it_gave_way(kind):
+    agent, done, _ = played("DoorsAndDrawers", 20_002, ActiveInference, 500, fronts=1, kinds=(kind,))
+    assert done
+    joints = agent.clamp.joints
+    wanted = {"drawer": ("drawer", "hinge"), "slides_west": ("slider",), "hinge_east": ("hinge", "drawer")}[kind]
+    assert sum(p for name, p in zip(joints.names, joints.posterior.tolist(), strict=True) if name in wanted) > 0.8
+    assert agent.questions > 0
+
+
+def test_without_the_drive_it_asks_nothing_of_a_front_and_pulls_all_the_same():
+    drives = Drives(use_param_info_gain=False, use_states_info_gain=False)
+
+    def made(world_model, preferences):
+        return ActiveInference(world_model, preferences, drives=drives)
+
+    agent, done, _ = played("DoorsAndDrawers", 20_002, made, 500, fronts=1, kinds=("drawer",))
+    assert done
+    assert agent.questions == 0
+
+
+def test_what_is_carried_goes_where_the_own_body_goes():
+    own = OwnBody((1.0, 2.0), math.pi / 2.0, 0.0, 0.0, (0.7, 0.5, 0.3))
+    nothing = Boxes(torch.zeros(1, 0, 2), torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(1, 0))
+    goal = {"goal": torch.tensor([[1.0, 2.6, 0.0]])}
+    scene = PlanarScene(0.0, own, (), {}, goal, nothing, nothing, carried={"object": (0.6, 0.0, 0.3)})
+    wanted = Preferences(outcomes=(PreferredOutcome("home", "object", "goal", scale_m=0.3),))
+    model = BeliefCost(scene, wanted, 0.25)
+    future = model.imagine(torch.cat([torch.zeros(1, 8, 2), torch.full((1, 8, 2), 0.5)]))
+    away = model.surprisal(wanted.outcomes[0], future)
+    assert float(away[0].max()) == pytest.approx(0.0, abs=1e-5)
+    assert float(away[1, -1]) > 1.0
+    assert "home_way_round" not in model.terms(future, torch.zeros(2, 8, 2))  # it needs no pushing
+
+
+def test_a_clamp_is_used_only_where_it_is_felt_and_something_is_wanted_somewhere():
+    brought = Preferences(outcomes=(PreferredOutcome("home", "object", "goal", scale_m=0.3),))
+    met = Preferences(outcomes=(PreferredOutcome("meet", "own_front", "object", scale_m=0.3),))
+    assert works_by_hand({"task_holding"}, brought)
+    assert not works_by_hand({"task_goal_position"}, brought)
+    assert not works_by_hand({"task_holding"}, met)
