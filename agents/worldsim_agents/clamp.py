@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from worldsim.planning.approach import Approach, find_approach
+from worldsim.planning.boxes import Boxes
 from worldsim.planning.planar import Believer, PlanarScene, Waypoints, find_objects
 from worldsim.planning.planar.joints import JointHypotheses, pull
 from worldsim.planning.situation import OwnBody, believed_own_body
@@ -25,9 +28,11 @@ from worldsim_agents.task_object import wrapped
 
 __all__ = ["NOISE_M", "Clamp", "Phase", "works_by_hand"]
 
+_TOOL = "task_tool_extent_m"
 _GAP_M = 0.08  # between the front and the thing, when the clamp is closed
 _ZONE_M = (-0.04, 0.17, 0.14)  # least and largest gap, and largest offset beside the middle, at which it is closed
 _STRETCH_M, _STAGED_M = 0.5, 0.3  # of the straight way up to the thing, and how near its start is near enough
+_TOOL_STRETCH_M, _TOOL_STAGED_M = 0.5, 0.2  # the same of a tool, which is taken at one place alone
 _SAME_PLACE_M = 0.4  # a thing is where the task says that it is
 _AGAIN_S, _GIVE_UP_S = 2.0, 9.0
 _HELD_S, _STILL_M = 0.5, 0.008  # after closing; what rises less in that time has been lifted
@@ -60,6 +65,11 @@ class _Thing:
     z_m: float
     extent_m: tuple[float, float, float]
 
+    @property
+    def stem_rad(self) -> float:
+        """Heading from the end of a T's stem to its bar."""
+        return self.pose[2] + math.pi / 2.0
+
     def half_along(self, heading_rad: float) -> float:
         """Return half its length along a heading."""
         turn = self.pose[2] - heading_rad
@@ -72,10 +82,13 @@ def works_by_hand(task: Collection[str], preferences: Preferences) -> bool:
 
 
 class Clamp:
-    """Fetches the task's object, and lets it go where it is wanted.
+    """Fetches the task's object, and lets it go where it is wanted; or a tool that the object can be pushed with.
+
+    A tool is taken by the end of its stem, so that its head is ahead.
 
     Attributes:
         phase: what it is at.
+        object_id: of what is fetched; is_tool: whether that is a tool.
         joints: what the object may hang on, None where it stands free.
         hold: command for the clamp: 1 closes, -1 opens, 0 leaves it as it is.
         gentle: whether something loose is on top of what is held.
@@ -87,6 +100,8 @@ class Clamp:
         self.phase, self.hold, self.gentle = Phase.REACH, 0.0, False
         self.joints: JointHypotheses | None = None
         self.object_id: int | None = None
+        self.is_tool = False
+        self._outline = np.zeros((0, 4))
         self._ways = Waypoints()
         self._since_s = 0.0
         self._approach: Approach | None = None
@@ -103,6 +118,9 @@ class Clamp:
     def step(self, world_model: Believer, observation: Observation) -> tuple[float, float] | None:
         """Take in a frame; return speed (m/s) and yaw rate (rad/s) where there is nothing to plan, else None."""
         task, belief, now = dict(observation.task or {}), world_model.belief, observation.time_s
+        self.is_tool = _TOOL in task
+        if self.is_tool:
+            self._outline = np.asarray(task["task_tool_outline_m"], dtype=np.float64).reshape(-1, 4)
         self._own = believed_own_body(belief, world_model.own_id, observation.ego)
         self._find(belief, world_model.own_id, task)
         if self._own is None or self._thing is None:
@@ -129,19 +147,25 @@ class Clamp:
         front_m, half_m = scene.own.extent_m[0] / 2.0, self._thing.half_along(heading)
         if self.phase is Phase.REACH:
             standoff_m = front_m + half_m + _GAP_M
-            if self._approach is None or scene.time_s - self._approached_s > _AGAIN_S:
+            if self.is_tool:
+                self._approach = _from_the_stem(self._thing, front_m)
+            elif self._approach is None or scene.time_s - self._approached_s > _AGAIN_S:
                 self._approach = find_approach(scene.own, scene.standing, (x, y), standoff_m, _STRETCH_M)
                 self._approached_s = scene.time_s
             place = (x, y) if self._approach is None else self._approach.staging
             goal = torch.tensor([[*place, 0.0]])
+            if self.is_tool:  # it is not to be run into on the way
+                scene = replace(scene, standing=_with(scene.standing, self._thing))
             scene = self._ways.subgoal(replace(scene, paths={**scene.paths, "goal": goal}))
             reach = PreferredOutcome("reach", "own", "goal", scale_m=0.2)
             return scene, replace(self.preferences, outcomes=(reach,))
-        scene = replace(scene, paths={**scene.paths, "object": torch.tensor([[x, y, yaw]])})
+        turn, scale_rad = (self._thing.stem_rad, 0.1) if self.is_tool else (yaw, None)
+        taken = torch.tensor([[x, y, turn]])
+        scene = replace(scene, paths={**scene.paths, "taken": taken}, pushables=(), pushed_roles={})
         near, face = half_m + _GAP_M + front_m, half_m + _GAP_M
         outcomes = (
-            PreferredOutcome("take", "own", "object", scale_m=0.1, distance_m=near),
-            PreferredOutcome("face", "own_front", "object", scale_m=0.05, distance_m=face),
+            PreferredOutcome("take", "own", "taken", scale_m=0.1, scale_rad=scale_rad, distance_m=near),
+            PreferredOutcome("face", "own_front", "taken", scale_m=0.05, distance_m=face),
         )
         return scene, replace(self.preferences, outcomes=outcomes)
 
@@ -149,6 +173,8 @@ class Clamp:
         assert self._thing is not None
         if self.joints is not None:
             return scene, self.preferences
+        if self.is_tool:
+            return replace(scene, held=_held(self._outline, self._grip)), self.preferences
         scene = replace(scene, carried={"object": self._grip})
         if self._is_gentle:  # the own body answers as slowly as it is told to
             answers = [slew / limit for slew, limit in zip(_SLEW, _GENTLE, strict=True)]
@@ -234,7 +260,8 @@ class Clamp:
             self._enter(Phase.REACH, now_s)
         self.hold = -1.0
         if self.phase is Phase.REACH and self._approach is not None:
-            if math.dist(own.position, self._approach.staging) < _STAGED_M:
+            near_m = _TOOL_STAGED_M if self.is_tool else _STAGED_M
+            if math.dist(own.position, self._approach.staging) < near_m:
                 self._enter(Phase.TAKE, now_s)
         elif self.phase is Phase.TAKE:
             self.hold = 1.0 if _in_reach(own, thing) else -1.0
@@ -257,7 +284,7 @@ class Clamp:
     def _is_there(self, task: Mapping[str, np.ndarray], share: float = 1.0) -> bool:
         """Return whether the object is where it is wanted, to within a share of the tolerance."""
         assert self._thing is not None
-        if self.joints is not None:
+        if self.joints is not None or self.is_tool:
             return False
         place, tolerance_m = self._wanted_at(task)
         return place is not None and math.dist(self._thing.pose[:2], place) < share * tolerance_m
@@ -293,9 +320,44 @@ class Clamp:
         self._told = []
 
 
+def _from_the_stem(tool: _Thing, front_m: float) -> Approach:
+    """Return where to stand before the end of a tool's stem."""
+    heading = tool.stem_rad
+    c, s = math.cos(heading), math.sin(heading)
+    near = front_m + tool.half_along(heading) + _GAP_M
+    x, y, _ = tool.pose
+    far = near + _TOOL_STRETCH_M
+    return Approach((x - near * c, y - near * s), wrapped(heading), (x - far * c, y - far * s))
+
+
+def _held(outline: Float[np.ndarray, "H 4"], grip: tuple[float, float, float]) -> Float[Tensor, "H 4"]:
+    """Return the rectangles (x, y, length, width) of what is held at a pose, as middles and half edges ahead of it.
+
+    It is held square: what it is askew is left out of its edges, and not of its places.
+    """
+    c, s = math.cos(grip[2]), math.sin(grip[2])
+    x, y = grip[0] + c * outline[:, 0] - s * outline[:, 1], grip[1] + s * outline[:, 0] + c * outline[:, 1]
+    across = abs(s) > abs(c)
+    edges = outline[:, 3:1:-1] if across else outline[:, 2:]
+    return torch.from_numpy(np.column_stack([x, y, edges / 2.0])).float()
+
+
+def _with(boxes: Boxes, thing: _Thing) -> Boxes:
+    """Return the boxes and a thing that stands."""
+    x, y, yaw = thing.pose
+    here, direction = torch.tensor([[[x, y]]]), torch.tensor([[math.cos(yaw), math.sin(yaw)]])
+    half, std = torch.tensor([thing.extent_m[:2]]) / 2.0, torch.full((1, 1), 0.02)
+    parts = ((boxes.centre[:1], here, 1), (boxes.direction, direction, 0), (boxes.half_m, half, 0))
+    centre, turned, halves = (torch.cat([some.float(), one], dim=dim) for some, one, dim in parts)
+    return Boxes(centre, turned, halves, torch.cat([boxes.std_m[:1].float(), std], dim=1))
+
+
 def _object_id(belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray]) -> int | None:
     """Return who the task's object is: by its size, by its place, or by both; None while it is not in the belief."""
     named = [name for name in ("task_pickup_position", "task_shut_position") if name in task]
+    if _TOOL in task:
+        found = find_objects(belief, own_id, task, _TOOL)
+        return found[0] if found else None
     if "task_object_extent_m" in task:
         found = find_objects(belief, own_id, task)
     else:

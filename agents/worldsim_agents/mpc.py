@@ -125,9 +125,9 @@ class MPC(Agent):
         if clamp.phase is not phase:  # the plan was for something else
             self._planned_s, self._actions = -math.inf, torch.zeros(self.steps, 2)
         if given is None and now - self._planned_s > self.replan_s - 1e-6:
-            ids = () if clamp.object_id is None else (clamp.object_id,)
+            ids = () if clamp.is_tool or clamp.object_id is None else (clamp.object_id,)
             self.scene = read_scene(
-                self.world_model, observation, self.preferences, self.steps, self.dt_s, ids, by_hand=True
+                self.world_model, observation, self.preferences, self.steps, self.dt_s, ids, by_hand=clamp.object_id
             )
             if self.scene is not None:
                 clamp.note(self.scene)

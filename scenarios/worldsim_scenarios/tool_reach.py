@@ -15,8 +15,9 @@ from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.goal_task import GoalTask
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector, yaw_quaternion
 from worldsim.simulation.task import REWARDS, TaskStep
-from worldsim.types.planning import Preferences
+from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_assets import appearance
+from worldsim_scenarios.push_t import OUTLINE
 from worldsim_scenarios.stock import MAST_M, bulk_of, drawn, fence, floor, furnish, plain, tinted, worn
 
 if TYPE_CHECKING:
@@ -146,8 +147,9 @@ class ToolReach(Scenario):
     # ------------------------------------------------------------------ preferences
 
     def preferences(self) -> Preferences:
-        """Return what is asked of the robot beside fetching: nothing; to touch is allowed."""
-        return Preferences(goal_position=None, goal_tolerance_m=0.1, clearance_m=0.0)
+        """Return what is asked of the robot: the thing on the near side of the line; to touch is allowed."""
+        fetch = PreferredOutcome("fetch", "object", "line", scale_m=0.2, weight=3.0)
+        return Preferences(goal_position=None, goal_tolerance_m=0.1, clearance_m=0.0, outcomes=(fetch,))
 
     # ------------------------------------------------------------------ is over
 
@@ -191,10 +193,11 @@ class FetchingTask(GoalTask):
         return {"beyond_m": self._beyond_m(view)}
 
     def observation(self) -> dict[str, np.ndarray]:
-        """Return where the line is, the sizes of thing and hook, and whether the clamp holds anything."""
+        """Return where the line is, the sizes of thing and hook, the outline of the hook, and what the clamp feels."""
         return {
             "task_line_x_m": np.array([LINE_X_M]),
             "task_object_extent_m": np.array(self.extent_m),
             "task_tool_extent_m": np.array(self.hook_extent_m),
+            "task_tool_outline_m": HOOK_SCALE * np.array(OUTLINE).reshape(-1),
             "task_holding": np.array([float(self.holding)]),
         }

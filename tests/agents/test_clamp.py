@@ -59,6 +59,15 @@ def test_a_front_is_opened_and_what_it_hangs_on_is_believed_by_how_it_gave_way(k
     assert agent.questions > 0
 
 
+def test_what_is_out_of_reach_is_fetched_with_a_hook_that_is_taken_by_its_stem():
+    agent, done, phases = played("ToolReach", 20_002, ActiveInference, 400)
+    assert done
+    assert agent.clamp.is_tool
+    assert phases[-2:] == [Phase.LIFT, Phase.MOVE]
+    assert agent.scene.held[:, 0].min() > 0.35  # stem and bar are ahead of the front
+    assert "fetch_way_round" in agent.last_plan.terms
+
+
 def test_without_the_drive_it_asks_nothing_of_a_front_and_pulls_all_the_same():
     drives = Drives(use_param_info_gain=False, use_states_info_gain=False)
 

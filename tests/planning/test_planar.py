@@ -20,6 +20,7 @@ from worldsim.types.planning import PreferredOutcome
 
 LIMITS = (1.2, 1.5)
 HALF = torch.tensor([0.35, 0.25])
+SMALL = Outline.of(torch.tensor([[0.0, 0.0, 0.14, 0.14]]))
 SQUARE = Outline.of(torch.tensor([[0.0, 0.0, 0.4, 0.4]]))
 T = Outline.of(torch.tensor([[0.0, 0.45, 1.2, 0.3], [0.0, -0.15, 0.3, 0.9]]))
 NOTHING = Boxes(torch.zeros(1, 0, 2), torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(1, 0))
@@ -89,7 +90,11 @@ def test_what_is_not_touched_stays_and_the_own_body_drives_as_without_it():
     assert torch.allclose(roll_out(ROBOT, (), command, LIMITS, 0.2).own[..., :2], alone.position)
 
 
-def test_machine_code_imagines_what_the_rollout_does_that_has_gradients():
+HOOK = torch.tensor([[0.75, 0.0, 0.34, 0.11], [1.2, 0.0, 0.11, 0.45]])
+
+
+@pytest.mark.parametrize("held", [None, HOOK])
+def test_machine_code_imagines_what_the_rollout_does_that_has_gradients(held):
     command = torch.rand(64, 16, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2.0 - 1.0
     command[..., 0] = command[..., 0].abs()
     exact = [
@@ -97,14 +102,24 @@ def test_machine_code_imagines_what_the_rollout_does_that_has_gradients():
         for outline in (T, SQUARE)
     ]
     things = (Pushable(7, (0.9, 0.1, 0.3), exact[0], 0.05), Pushable(8, (1.8, -0.3, 1.0), exact[1], 0.1))
-    on_host = roll_out(ROBOT, things, command, LIMITS, 0.25)
-    with_gradients = roll_out(ROBOT, things, command.clone().requires_grad_(), LIMITS, 0.25)
+    on_host = roll_out(ROBOT, things, command, LIMITS, 0.25, held)
+    with_gradients = roll_out(ROBOT, things, command.clone().requires_grad_(), LIMITS, 0.25, held)
     assert 0.2 < float(on_host.pushing.mean()) < 0.8
     for name in ("own", "speed", "pushed", "pushing"):
         ours, reference = getattr(on_host, name), getattr(with_gradients, name)
         assert not ours.requires_grad
         assert ours.dtype == reference.dtype
         assert torch.allclose(ours, reference, rtol=0.0, atol=1e-12)
+
+
+def test_a_held_hook_draws_along_what_is_between_its_bar_and_the_own_body():
+    back = torch.ones(1, 8, 2) * torch.tensor([-0.5, 0.0])
+    within, beyond = (Pushable(7, (x, 0.3, 0.0), SMALL) for x in (0.95, 1.45))
+    for thing, held, comes in ((within, HOOK, True), (within, None, False), (beyond, HOOK, False)):
+        future = roll_out(ROBOT, (thing,), back, LIMITS, 0.25, held)
+        went, gone = float(future.pushed[0, -1, 0, 0]) - thing.pose[0], float(future.own[0, -1, 0])
+        assert gone < -0.8
+        assert went == pytest.approx(gone + 0.07 if comes else 0.0, abs=0.02)  # the bar is 7 cm behind it at first
 
 
 def test_resistance_slows_the_own_body_while_it_pushes():

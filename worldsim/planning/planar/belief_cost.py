@@ -18,6 +18,7 @@ from worldsim.types.planning import OWN_ROLES, Preferences, PreferredOutcome
 
 WAY_ROUND = "_way_round"
 """How the name of an outcome's second term ends."""
+_ARM = 0.6  # of the way from the middle of a tool's head to its end
 _WAY_ROUND_PER_M = 0.5  # cost of a metre that is left to drive round a thing before it can be pushed on
 
 
@@ -72,7 +73,7 @@ class BeliefCost:
 
     def imagine(self, command: Float[Tensor, "S T U"]) -> PlanarFuture:
         """Return what is expected to come of S command sequences."""
-        return roll_out(self.scene.own, self.scene.pushables, command, self.scene.limits, self.dt_s)
+        return roll_out(self.scene.own, self.scene.pushables, command, self.scene.limits, self.dt_s, self.scene.held)
 
     def terms(self, future: PlanarFuture, command: Float[Tensor, "S T U"]) -> dict[str, Float[Tensor, " S"]]:
         """Return the cost of each future by named term, weights applied: outcomes first, then the objective's."""
@@ -82,7 +83,7 @@ class BeliefCost:
         }
         for wanted in self.preferences.outcomes:
             pushed = wanted.subject not in OWN_ROLES and wanted.subject not in self.scene.carried
-            if wanted.reference in ("goal", "base") and pushed and wanted.scale_rad is None:
+            if wanted.reference in ("goal", "base", "line") and pushed and wanted.scale_rad is None:
                 price = _WAY_ROUND_PER_M * wanted.weight * self.preferences.weight(wanted.name)
                 priced[wanted.name + WAY_ROUND] = price * self.way_round(wanted, future)
         own = OwnTrajectories(
@@ -121,14 +122,22 @@ class BeliefCost:
     def way_round_under(
         self, players: Mapping[str, int], outcome: PreferredOutcome, future: PlanarFuture
     ) -> Float[Tensor, " S"]:
-        """Return the same where `players` tells of some roles which pushable plays them: the arc about the thing."""
+        """Return the same where `players` tells of some roles which pushable plays them: the arc about the thing.
+
+        It is that of the own middle, or of the nearer arm of what is held.
+        """
         thing = self._pose(outcome.subject, future, players)[:, -1, :2]
         goal = self._pose(outcome.reference, future, players)[:, -1, :2]
-        away, beside = goal - thing, thing - future.own[:, -1, :2]
-        far, near = away.norm(dim=-1).clamp(min=1e-3), beside.norm(dim=-1).clamp(min=1e-3)
-        cosine = (away * beside).sum(dim=-1) / (far * near)
-        turn = torch.acos(cosine.clamp(-0.999, 0.999))  # 0 where the thing is between the own body and its goal
-        return near * turn * torch.tanh(far / outcome.scale_m)  # at home there is nothing to push on
+        away, own = goal - thing, future.own[:, -1]
+        far = away.norm(dim=-1).clamp(min=1e-3)
+        arcs = []
+        for hand in _hands(self.scene.held):
+            beside = thing - _taken_along(own, (*hand, 0.0))[:, :2]
+            near = beside.norm(dim=-1).clamp(min=1e-3)
+            cosine = (away * beside).sum(dim=-1) / (far * near)
+            arcs.append(near * torch.acos(cosine.clamp(-0.999, 0.999)))  # 0 where the thing is between hand and goal
+        shortest = torch.stack(arcs).amin(dim=0)
+        return shortest * torch.tanh(far / outcome.scale_m)  # at home there is nothing to push on
 
     def _pose(self, role: str, future: PlanarFuture, players: Mapping[str, int]) -> Float[Tensor, "S T 3"]:
         pushed = {**self.scene.pushed_roles, **players}
@@ -146,6 +155,17 @@ class BeliefCost:
             return self.scene.paths[role][None].to(future.own.dtype)
         known = [*OWN_ROLES, *pushed, *self.scene.carried, *self.scene.paths]
         raise ConfigurationError(f"BeliefCost: nobody plays the role {role!r}; known here are {known}.")
+
+
+def _hands(held: Float[Tensor, "H 4"] | None) -> list[tuple[float, float]]:
+    """Return the places in the own body's frame that a thing is pushed with: its middle, or the arms of a tool's head.
+
+    The head is the part of it that is farthest ahead; its arms are what reaches out to both sides.
+    """
+    if held is None:
+        return [(0.0, 0.0)]
+    x, y, _, half_y = held[int(held[:, 0].argmax())].tolist()
+    return [(x, y + side * _ARM * half_y) for side in (-1.0, 1.0)]
 
 
 def _taken_along(own: Float[Tensor, "S T 3"], held: tuple[float, float, float]) -> Float[Tensor, "S T 3"]:

@@ -88,7 +88,11 @@ def to_body(points: Float[Tensor, "S P 2"], pose: Float[Tensor, "S 3"]) -> Float
 
 
 def push_out(
-    own: Float[Tensor, "S 3"], own_half_m: Float[Tensor, "2"], pose: Float[Tensor, "S 3"], outline: Outline
+    own: Float[Tensor, "S 3"],
+    own_half_m: Float[Tensor, "2"],
+    pose: Float[Tensor, "S 3"],
+    outline: Outline,
+    held: Float[Tensor, "H 4"] | None = None,
 ) -> tuple[Float[Tensor, "S 3"], Float[Tensor, " S"], Float[Tensor, "S 2"]]:
     """Return where the thing is once it no longer overlaps with the own body, how deep it did at first, and the push.
 
@@ -102,12 +106,17 @@ def push_out(
         own_half_m: half its length and width.
         pose: poses of the outline's middle before.
         outline: of the thing.
+        held: rectangles that the own body holds and pushes with, too (middle and half edges, in its frame).
     """
-    own_points = to_world(own_half_m.new_tensor(HULL) * own_half_m, own)
+    rectangles = torch.cat([own_half_m.new_zeros(2), own_half_m])[None]
+    if held is not None:
+        rectangles = torch.cat([rectangles, held.to(rectangles)])
+    hulls = rectangles[:, None, :2] + own_half_m.new_tensor(HULL) * rectangles[:, None, 2:]
+    own_points = to_world(hulls.flatten(0, 1), own)
     corners = outline.corners()
     first: tuple[Tensor, Tensor] | None = None
     for _ in range(_PROJECTIONS):
-        depth, point, normal, lever = _deepest(own, own_half_m, own_points, pose, outline, corners)
+        depth, point, normal, lever = _deepest(own, rectangles, own_points, pose, outline, corners)
         if first is None:
             ahead = torch.stack([torch.cos(own[:, 2]), torch.sin(own[:, 2])], dim=-1)
             first = depth, torch.stack([(normal * ahead).sum(dim=-1), lever], dim=-1)
@@ -122,7 +131,7 @@ def push_out(
 
 def _deepest(
     own: Float[Tensor, "S 3"],
-    own_half_m: Float[Tensor, "2"],
+    rectangles: Float[Tensor, "R 4"],
     own_points: Float[Tensor, "S Q 2"],
     pose: Float[Tensor, "S 3"],
     outline: Outline,
@@ -130,12 +139,15 @@ def _deepest(
 ) -> tuple[Float[Tensor, " S"], Float[Tensor, "S 2"], Float[Tensor, "S 2"], Float[Tensor, " S"]]:
     """Return depth (0 for none), place and direction (of giving way) of the worst overlap, and the lever of all."""
     seen = to_world(corners, pose)
-    depth_a, normal_a = _inside(to_body(seen, own), own_half_m)
+    depth_a, normal_a = _inside(
+        (to_body(seen, own)[:, :, None] - rectangles[:, :2]).flatten(1, 2), rectangles[:, 2:].repeat(seen.shape[1], 1)
+    )
     depth_b, normal_b = _inside(
         (to_body(own_points, pose)[:, :, None] - outline.centre).flatten(1, 2),
         outline.half_m.repeat(own_points.shape[1], 1),
     )
     depth = torch.cat([depth_a, depth_b], dim=1)
+    seen = seen.repeat_interleave(len(rectangles), dim=1)
     points = torch.cat([seen, own_points.repeat_interleave(outline.centre.shape[0], dim=1)], dim=1)
     normals = torch.cat([_turned(normal_a, own[:, 2:]), _turned(-normal_b, pose[:, 2:])], dim=1)
     arms, borne = points - own[:, None, :2], depth.detach().clamp(min=0.0)

@@ -75,8 +75,8 @@ def _deeper(
 @_jit
 def _pushed_out(
     own: tuple[float, float, float],
-    own_points: Float[np.ndarray, "8 2"],
-    own_rectangle: Float[np.ndarray, "1 4"],
+    own_points: Float[np.ndarray, "Q 2"],
+    own_rectangles: Float[np.ndarray, "B 4"],
     thing: tuple[float, float, float],
     corners: Float[np.ndarray, "P 2"],
     rectangles: Float[np.ndarray, "R 4"],
@@ -89,7 +89,7 @@ def _pushed_out(
     touched, along, lever, found = False, 0.0, 0.0, np.zeros(7)
     for k in range(_PROJECTIONS):
         found[:] = 0.0  # no depth of less than nothing
-        _deeper(corners, thing, own_rectangle, own, found, 1.0)
+        _deeper(corners, thing, own_rectangles, own, found, 1.0)
         _deeper(own_points, own, rectangles, thing, found, -1.0)
         if found[0] <= 0.0:
             break
@@ -129,8 +129,8 @@ def _driven(
 def futures(
     command: Float[np.ndarray, "S T 2"],
     start: Float[np.ndarray, "S 5"],
-    body: tuple[float, float, float, float, float, float],
-    pieces: int,
+    own_rectangles: Float[np.ndarray, "B 4"],
+    body: tuple[float, float, float, float, int],
     placed: Float[np.ndarray, "S N 3"],
     things: Float[np.ndarray, "N 3"],
     first: Int[np.ndarray, " N1"],
@@ -147,9 +147,9 @@ def futures(
     Args:
         command: forward speed (m/s) and yaw rate (rad/s) that are asked for.
         start: the own body's x, y, yaw, speed and yaw rate at first.
-        body: half its length and width (m), how fast its speed and its yaw rate answer (1/s), the length of a piece of
-            a step (s), and `rollout.turn_per_lever`.
-        pieces: to a step.
+        own_rectangles: of the own body and of what it holds, in its frame: middle, half length and half width.
+        body: how fast its speed and its yaw rate answer (1/s), the length of a piece of a step (s),
+            `rollout.turn_per_lever`, and how many pieces there are to a step.
         placed: poses of the things at first.
         things: reach (m; farther away nothing touches), squared characteristic length (m^2), resistance (m/s).
         first: rectangle that is each thing's first, and how many there are.
@@ -158,9 +158,11 @@ def futures(
     samples, steps, count = command.shape[0], command.shape[1], len(things)
     own_path, thing_path = np.empty((samples, steps, 5)), np.empty((samples, steps, count, 3))
     pushing, lost = np.zeros((samples, steps, count)), np.zeros((count, 2))
-    answer, own_rectangle = (body[2], body[3], body[4]), np.array([[0.0, 0.0, body[0], body[1]]])
-    signs = np.array(_HULL)
-    own_points, now = signs * np.array([body[0], body[1]]), np.empty((count, 3))
+    answer, signs, now = (body[0], body[1], body[2]), np.array(_HULL), np.empty((count, 3))
+    own_points = np.empty((len(signs) * len(own_rectangles), 2))
+    for r in range(len(own_rectangles)):
+        first_point = len(signs) * r
+        own_points[first_point : first_point + len(signs)] = own_rectangles[r, :2] + signs * own_rectangles[r, 2:]
     corners = np.empty((4 * len(rectangles), 2))
     for r in range(len(rectangles)):
         corners[4 * r : 4 * r + 4] = rectangles[r, :2] + signs[:4] * rectangles[r, 2:]
@@ -169,7 +171,7 @@ def futures(
         now[:], lost[:] = placed[s], 0.0
         for t in range(steps):
             wanted = (command[s, t, 0], command[s, t, 1])
-            for _ in range(pieces):
+            for _ in range(body[4]):
                 pose, speed, rate = _driven(pose, speed, rate, wanted, (lost[:, 0].sum(), lost[:, 1].sum()), answer)
                 for n in range(count):
                     thing, lost[n] = (now[n, 0], now[n, 1], now[n, 2]), 0.0
@@ -177,12 +179,12 @@ def futures(
                         continue
                     a, b = first[n], first[n + 1]
                     thing, met, along, lever = _pushed_out(
-                        pose, own_points, own_rectangle, thing, corners[4 * a : 4 * b], rectangles[a:b], things[n, 1]
+                        pose, own_points, own_rectangles, thing, corners[4 * a : 4 * b], rectangles[a:b], things[n, 1]
                     )
                     now[n, 0], now[n, 1], now[n, 2] = thing
                     if met:
                         pushing[s, t, n] = 1.0
-                        lost[n, 0], lost[n, 1] = things[n, 2] * along, things[n, 2] * lever * body[5]
+                        lost[n, 0], lost[n, 1] = things[n, 2] * along, things[n, 2] * lever * body[3]
             own_path[s, t, 0], own_path[s, t, 1], own_path[s, t, 2] = pose
             own_path[s, t, 3], own_path[s, t, 4], thing_path[s, t] = speed, rate, now
     return own_path, thing_path, pushing

@@ -59,6 +59,7 @@ def roll_out(
     command: Float[Tensor, "S T U"],
     limits: tuple[float, float],
     dt_s: float,
+    held: Float[Tensor, "H 4"] | None = None,
 ) -> PlanarFuture:
     """Return what comes of S command sequences; differentiable in them.
 
@@ -70,6 +71,7 @@ def roll_out(
         command: forward speed and yaw rate, each in [-1, 1] of `limits`, held over each step; more columns are unread.
         limits: highest speed (m/s) and yaw rate (rad/s).
         dt_s: length of a step, s.
+        held: rectangles that the own body holds and pushes with, too (middle and half edges, in its frame).
     """
     samples, steps = command.shape[:2]
     if not pushables:  # nothing to touch: all steps at once
@@ -80,14 +82,14 @@ def roll_out(
     pieces = max(1, math.ceil(limits[0] * dt_s / _SUBSTEP_M))
     piece_s = dt_s / pieces
     if type(command) is Tensor and command.device.type == "cpu" and not command.requires_grad:
-        return _rolled_on_host(own, pushables, command[..., :2] * command.new_tensor(limits), pieces, piece_s)
+        return _rolled_on_host(own, pushables, command[..., :2] * command.new_tensor(limits), pieces, piece_s, held)
     half = command.new_tensor(own.extent_m[:2]) / 2.0
     pose = command.new_tensor([*own.position, own.heading_rad]).expand(samples, 3)
     speed = command.new_full((samples,), own.speed_m_s)
     rate = command.new_full((samples,), own.yaw_rate_rad_s)
     things = [command.new_tensor(thing.pose).expand(samples, 3) for thing in pushables]
     pushing = [command.new_zeros(samples, 2) for _ in pushables]
-    reach = [float(half.norm()) + thing.outline.radius_m + _ENOUGH_GAP_M for thing in pushables]
+    reach = [_radius_m(own, held) + thing.outline.radius_m + _ENOUGH_GAP_M for thing in pushables]
     rows: list[tuple[Tensor, Tensor, list[Tensor], list[Tensor]]] = []
     for t in range(steps):
         wanted = command[:, t, :2] * command.new_tensor(limits)
@@ -102,7 +104,7 @@ def roll_out(
                 if float(near.detach()) > reach[n]:  # no sample can touch it: most steps cost nothing
                     pushing[n] = torch.zeros_like(pushing[n])
                     continue
-                things[n], depth, push = push_out(pose, half, things[n], thing.outline)
+                things[n], depth, push = push_out(pose, half, things[n], thing.outline, held)
                 now = (depth.detach() > 0.0).to(speed.dtype)
                 pushing[n] = push.detach() * now[:, None]
                 touched[n] = torch.maximum(touched[n], now)
@@ -116,14 +118,19 @@ def roll_out(
 
 
 def _rolled_on_host(
-    own: OwnBody, pushables: tuple[Pushable, ...], wanted: Float[Tensor, "S T 2"], pieces: int, piece_s: float
+    own: OwnBody,
+    pushables: tuple[Pushable, ...],
+    wanted: Float[Tensor, "S T 2"],
+    pieces: int,
+    piece_s: float,
+    held: Float[Tensor, "H 4"] | None,
 ) -> PlanarFuture:
     samples = len(wanted)
     start = np.array([*own.position, own.heading_rad, own.speed_m_s, own.yaw_rate_rad_s])
     placed = np.array([thing.pose for thing in pushables])
     path, things, pushing = (
         torch.from_numpy(part).to(wanted.dtype)
-        for part in HostPlane(own, pushables, pieces, piece_s)(
+        for part in HostPlane(own, pushables, pieces, piece_s, held)(
             wanted.double().contiguous().numpy(),
             np.broadcast_to(start, (samples, 5)).copy(),
             np.broadcast_to(placed, (samples, *placed.shape)).copy(),
@@ -135,16 +142,24 @@ def _rolled_on_host(
 class HostPlane:
     """The own body and what it may push, in machine code on the host; the compiler is imported when one is made."""
 
-    def __init__(self, own: OwnBody, pushables: tuple[Pushable, ...], pieces: int, piece_s: float) -> None:
-        """Lay out what does not change: `pieces` to a step, each of `piece_s` s."""
+    def __init__(
+        self,
+        own: OwnBody,
+        pushables: tuple[Pushable, ...],
+        pieces: int,
+        piece_s: float,
+        held: Float[Tensor, "H 4"] | None = None,
+    ) -> None:
+        """Lay out what does not change: `pieces` to a step, each of `piece_s` s, and what is `held` (`roll_out`)."""
         from worldsim.planning.planar.pushing_kernel import futures
 
         outlines = [thing.outline for thing in pushables]
-        self._futures, self._pieces = futures, pieces
-        half = (float(own.extent_m[0]) / 2.0, float(own.extent_m[1]) / 2.0)
+        self._futures = futures
+        parts = _own_rectangles(own, held)
+        self._own_rectangles = parts.numpy()
         answers = (float(own.speed_response_per_s), float(own.yaw_response_per_s))
-        self._body = (*half, *answers, piece_s, turn_per_lever(own))
-        far = math.hypot(*half) + _ENOUGH_GAP_M
+        self._body = (*answers, piece_s, turn_per_lever(own), pieces)
+        far = _radius_m(own, held) + _ENOUGH_GAP_M
         rows = [(far + o.radius_m, o.characteristic_m**2, t.resistance_m_s) for o, t in zip(outlines, pushables)]
         self._things = np.array(rows, dtype=np.float64).reshape(-1, 3)
         self._first = np.cumsum([0, *(len(outline.centre) for outline in outlines)])
@@ -165,8 +180,27 @@ class HostPlane:
             placed: poses (x, y, yaw) of the N pushables at first.
         """
         return self._futures(
-            wanted, start, self._body, self._pieces, placed, self._things, self._first, self._rectangles
+            wanted,
+            start,
+            self._own_rectangles,
+            self._body,
+            placed,
+            self._things,
+            self._first,
+            self._rectangles,
         )
+
+
+def _own_rectangles(own: OwnBody, held: Float[Tensor, "H 4"] | None) -> Float[Tensor, "B 4"]:
+    """Return middles and half edges of the own body and of what it holds, in its frame."""
+    body = torch.tensor([[0.0, 0.0, own.extent_m[0] / 2.0, own.extent_m[1] / 2.0]], dtype=torch.float64)
+    return body if held is None else torch.cat([body, held.to(body)])
+
+
+def _radius_m(own: OwnBody, held: Float[Tensor, "H 4"] | None) -> float:
+    """Return the distance of the farthest corner from the own middle."""
+    parts = _own_rectangles(own, held)
+    return float((parts[:, :2].abs() + parts[:, 2:]).norm(dim=1).max())
 
 
 def turn_per_lever(own: OwnBody) -> float:

@@ -26,6 +26,7 @@ LIMITS = (1.2, 1.5)
 _SAME_SIZE = 0.25  # relative error of an edge: what is believed of a size wanders by a few percent
 _EXISTS = 0.5
 _HEADROOM_M = 0.25
+_BEHIND_M = 0.15
 _PLACES = {"goal": ("task_dropoff_position", "task_goal_position"), "shut": ("task_shut_position",)}
 """Roles that a place plays, and what the task calls it: the first name that it has."""
 
@@ -58,6 +59,7 @@ class PlanarScene:
         standing, moving: outlines of everything else, in whose way the own body may get.
         carried: role -> pose (x, y, yaw) in the own body's frame of what the own body holds, and takes along.
         limits: speed (m/s) and yaw rate (rad/s) that a candidate's action of 1 stands for.
+        held: rectangles that the own body holds and pushes with, too (middle and half edges, in its frame).
     """
 
     time_s: float
@@ -69,6 +71,7 @@ class PlanarScene:
     moving: Boxes
     carried: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     limits: tuple[float, float] = LIMITS
+    held: Float[Tensor, "H 4"] | None = None
 
     def with_resistance(self, resistance_m_s: tuple[float, ...]) -> PlanarScene:
         """Return the scene under a hypothesis of how much each of the N pushables resists."""
@@ -84,7 +87,7 @@ def read_scene(
     dt_s: float,
     object_ids: tuple[int, ...] = (),
     hidden: frozenset[str] = frozenset(),
-    by_hand: bool = False,
+    by_hand: int | None = None,
 ) -> PlanarScene | None:
     """Return the scene of a task as it is believed; None while own body or task object are not in the belief.
 
@@ -92,7 +95,7 @@ def read_scene(
     near goes where the world model forecasts it. Where the outcomes speak of roles that nobody is known to play
     (``heaviest``), everything of the size that the task names can be pushed, in the order of the ids. The role ``base``
     is played by what has the size that the task names of what the object is to stand on, ``shut`` by where the task
-    says that the object is when shut.
+    says that the object is when shut, ``line`` by the place nearest to the object that is well behind the task's line.
 
     Args:
         world_model: gives belief and forecast.
@@ -101,7 +104,7 @@ def read_scene(
         steps, dt_s: of the horizon.
         object_ids: the task's objects, where they are known already.
         hidden: roles whose players' places are hypotheses: the scene does without them.
-        by_hand: the object is moved by the clamp and not by pushing.
+        by_hand: id of what is moved by the clamp and not by pushing.
 
     Raises:
         ConfigurationError: the preferences speak of nothing that the task describes.
@@ -130,12 +133,12 @@ def read_scene(
         if row is None:
             return None
         spoken_of.append(row)
-        if not by_hand and any(o.subject == "object" for o in preferences.outcomes):
+        if found[0] != by_hand and any(o.subject == "object" for o in preferences.outcomes):
             pushed["object"] = len(pushables)
             pushables.append(_pushable(forecast, row, task))
         else:
             paths["object"] = _path(forecast, row)
-    if roles - {"object", "base", *_PLACES}:
+    if roles - {"object", "base", "line", *_PLACES}:
         rows = [_row_of(forecast, i) for i in object_ids or sorted(find_objects(belief, world_model.own_id, task))]
         known = [row for row in rows if row is not None]
         if not known or len(known) < len(rows):
@@ -144,6 +147,10 @@ def read_scene(
         pushables += [_pushable(forecast, row, task) for row in known]
     for role in roles & set(_PLACES):
         paths[role] = _goal(task, role, pushables[0].outline if pushables else None)
+    if "line" in roles:
+        paths["line"] = _behind_the_line(task, pushables[0].pose[1] if pushables else own.position[1])
+    if by_hand is not None:
+        spoken_of += [row for row in [_row_of(forecast, by_hand)] if row is not None]
     if "base" in roles:  # what the object is to stand on is in the own body's way like anything else
         row = _row_of_size(belief, world_model.own_id, forecast, task, "task_base_extent_m")
         if row is None:
@@ -226,6 +233,14 @@ def _goal(task: Mapping[str, np.ndarray], role: str, outline: Outline | None) ->
     if outline is not None:
         x, y = _middle((x, y, yaw), outline)
     return torch.tensor([[x, y, yaw]])
+
+
+def _behind_the_line(task: Mapping[str, np.ndarray], y_m: float) -> Float[Tensor, "1 3"]:
+    if "task_line_x_m" not in task:
+        raise ConfigurationError(
+            f"planar planning: the task has no line; it has {sorted(task)}, expected 'task_line_x_m'."
+        )
+    return torch.tensor([[float(np.asarray(task["task_line_x_m"]).reshape(-1)[0]) - _BEHIND_M, y_m, 0.0]])
 
 
 def _others(own: OwnBody, forecast: Forecast, spoken_of: list[int]) -> tuple[Boxes, Boxes]:
