@@ -1,7 +1,4 @@
-"""What is moved by hand: from which side to come, when to close the clamp and when to open it.
-
-The upper level of a plan. The lower one searches speeds and yaw rates alone, for what this one asks of it next.
-"""
+"""What is moved by hand: from which side to come, when to close the clamp and when to open it."""
 
 from __future__ import annotations
 
@@ -18,13 +15,14 @@ from torch import Tensor
 
 from worldsim.planning.approach import Approach, find_approach
 from worldsim.planning.boxes import Boxes
-from worldsim.planning.planar import Believer, PlanarScene, Waypoints, find_objects
+from worldsim.planning.planar import Believer, PlanarScene, Waypoints, find_objects, read_scene
 from worldsim.planning.planar.joints import JointHypotheses, pull
 from worldsim.planning.situation import OwnBody, believed_own_body
 from worldsim.types.belief import WorldBelief
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_agents.task_object import wrapped
+from worldsim_agents.upper_level import UpperLevel
 
 __all__ = ["NOISE_M", "Clamp", "Phase", "works_by_hand"]
 
@@ -81,7 +79,7 @@ def works_by_hand(task: Collection[str], preferences: Preferences) -> bool:
     return "task_holding" in task and any(o.subject == "object" for o in preferences.outcomes)
 
 
-class Clamp:
+class Clamp(UpperLevel):
     """Fetches the task's object, and lets it go where it is wanted; or a tool that the object can be pushed with.
 
     A tool is taken by the end of its stem, so that its head is ahead.
@@ -90,14 +88,13 @@ class Clamp:
         phase: what it is at.
         object_id: of what is fetched; is_tool: whether that is a tool.
         joints: what the object may hang on, None where it stands free.
-        hold: command for the clamp: 1 closes, -1 opens, 0 leaves it as it is.
         gentle: whether something loose is on top of what is held.
     """
 
     def __init__(self, preferences: Preferences) -> None:
         """Serve `preferences`, which want an ``object`` somewhere."""
         self.preferences = preferences
-        self.phase, self.hold, self.gentle = Phase.REACH, 0.0, False
+        self.phase, self.gentle = Phase.REACH, False
         self.joints: JointHypotheses | None = None
         self.object_id: int | None = None
         self.is_tool = False
@@ -133,6 +130,15 @@ class Clamp:
         if self.phase is Phase.MOVE and self.joints is not None:
             self._feel(now)
         return None
+
+    def read(self, world_model: Believer, observation: Observation, steps: int, dt_s: float) -> PlanarScene | None:
+        """Return the scene of the task; what is moved by hand is in nobody's way."""
+        ids = () if self.is_tool or self.object_id is None else (self.object_id,)
+        scene = read_scene(world_model, observation, self.preferences, steps, dt_s, ids, by_hand=self.object_id)
+        if scene is not None and "base" in scene.paths:
+            x, y, _ = scene.paths["base"][0].tolist()
+            self._base = (x, y)
+        return scene
 
     def arranged(self, scene: PlanarScene) -> tuple[PlanarScene, Preferences]:
         """Return the scene and the preferences that the lower level is to plan with now."""
@@ -297,12 +303,6 @@ class Clamp:
             x, y = (float(v) for v in np.asarray(task["task_dropoff_position"])[:2])
             return (x, y), tolerance_m
         return self._base, tolerance_m
-
-    def note(self, scene: PlanarScene) -> None:
-        """Keep where the thing is that the object is to stand on."""
-        if "base" in scene.paths:
-            x, y, _ = scene.paths["base"][0].tolist()
-            self._base = (x, y)
 
     def _feel(self, now_s: float) -> None:
         """Believe in the joints by where the front went that was pulled."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from worldsim.types.observation import Observation
 from worldsim.types.planning import Plan, Preferences
 from worldsim.types.record import StepRecord
 from worldsim_agents.clamp import NOISE_M, Clamp, Phase, works_by_hand
+from worldsim_agents.cue import Cue
+from worldsim_agents.upper_level import UpperLevel
 
 OPTIMISERS: dict[str, type[ShootingOptimiser]] = {
     "cem": CEM,
@@ -39,7 +42,7 @@ class MPC(Agent):
 
     Attributes:
         wanted: what is planned for now: the preferences, or on the way to them a thing to be taken hold of.
-        clamp: the level above the plan, where a thing is moved by hand.
+        above: the level above the plan, where a task needs one.
     """
 
     def __init__(
@@ -87,7 +90,7 @@ class MPC(Agent):
         self._planned_s = -math.inf
         self._object_ids: tuple[int, ...] = ()
         self.wanted = self.preferences
-        self.clamp: Clamp | None = None
+        self.above: UpperLevel | None = None
         self._frame_s, self._seen_s = 0.0, math.nan
 
     def act(
@@ -100,10 +103,10 @@ class MPC(Agent):
         """
         now = observation.time_s
         self.look(observation, record)
-        if self.clamp is None and works_by_hand(observation.task or {}, self.preferences):
-            self.clamp = Clamp(self.preferences)
-        if self.clamp is not None:
-            return self._by_hand(self.clamp, observation, rng)
+        if self.above is None:
+            self.above = self._level_above(observation.task or {})
+        if self.above is not None:
+            return self._led(self.above, observation, rng)
         if now - self._planned_s > self.replan_s - 1e-6:
             self.scene = self._read(observation)
             if self.scene is None:  # the task's object is not in the belief yet
@@ -116,28 +119,35 @@ class MPC(Agent):
         speed, turn = self._actions[min(int((now_s - self._planned_s) / self.dt_s), self.steps - 1)].tolist()
         return speed, turn
 
-    def _by_hand(self, clamp: Clamp, observation: Observation, rng: np.random.Generator) -> Float[np.ndarray, "3"]:
-        """Return the action where a thing is moved by the clamp: what it does by itself, or a plan for its next aim."""
-        now, phase = observation.time_s, clamp.phase
+    def _level_above(self, task: Collection[str]) -> UpperLevel | None:
+        """Return what leads the plans in a task of these fields, None where its preferences are planned for at once."""
+        if works_by_hand(task, self.preferences):
+            return Clamp(self.preferences)
+        return Cue(self.preferences) if "task_pockets_m" in task and self.preferences.outcomes else None
+
+    @property
+    def clamp(self) -> Clamp | None:
+        """The level above where a thing is moved by hand, else None."""
+        return self.above if isinstance(self.above, Clamp) else None
+
+    def _led(self, above: UpperLevel, observation: Observation, rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+        """Return what the level above does by itself, or the beginning of a plan for what it asks for next."""
+        now, phase = observation.time_s, above.phase
         self._frame_s = now - self._seen_s if now > self._seen_s else self._frame_s
         self._seen_s = now
-        given = clamp.step(self.world_model, observation)
-        if clamp.phase is not phase:  # the plan was for something else
+        given = above.step(self.world_model, observation)
+        if above.phase is not phase:  # the plan was for something else
             self._planned_s, self._actions = -math.inf, torch.zeros(self.steps, 2)
         if given is None and now - self._planned_s > self.replan_s - 1e-6:
-            ids = () if clamp.is_tool or clamp.object_id is None else (clamp.object_id,)
-            self.scene = read_scene(
-                self.world_model, observation, self.preferences, self.steps, self.dt_s, ids, by_hand=clamp.object_id
-            )
+            self.scene = above.read(self.world_model, observation, self.steps, self.dt_s)
             if self.scene is not None:
-                clamp.note(self.scene)
-                self.scene, self.wanted = clamp.arranged(self.scene)
+                self.scene, self.wanted = above.arranged(self.scene)
                 self._plan(self.scene, now, rng)
         speed, turn = (0.0, 0.0) if self.scene is None else self._now(now) if given is None else (0.0, 0.0)
         limits = LIMITS if self.scene is None else self.scene.limits
         wanted = (speed * limits[0], turn * limits[1]) if given is None else given
-        told = clamp.gently(*wanted, self._frame_s)
-        return np.array([told[0] / LIMITS[0], told[1] / LIMITS[1], clamp.hold], dtype=np.float32).clip(-1.0, 1.0)
+        told = above.gently(*wanted, self._frame_s)
+        return np.array([told[0] / LIMITS[0], told[1] / LIMITS[1], above.hold], dtype=np.float32).clip(-1.0, 1.0)
 
     def look(self, observation: Observation, record: StepRecord | None) -> None:
         """Take in a frame beyond what the world model does; this agent has nothing to add."""

@@ -17,9 +17,9 @@ from worldsim.simulation.drivers import Launch
 from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.simulation.task import REWARDS
-from worldsim.types.planning import Preferences
+from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_assets import appearance
-from worldsim_scenarios.potting import MOST_OBJECT_BALLS, build_game
+from worldsim_scenarios.potting import MOST_OBJECT_BALLS, POCKET_M, build_game
 from worldsim_scenarios.stock import fence, floor, let_watch, onlooker, places_apart, tinted, worn
 
 if TYPE_CHECKING:
@@ -174,8 +174,11 @@ class Billiards(Scenario):
     # ------------------------------------------------------------------ preferences
 
     def preferences(self) -> Preferences:
-        """Return what is asked of the robot beside potting: to keep clear where it watches, nothing in the game."""
-        return Preferences(None, goal_tolerance_m=0.25, clearance_m=0.5 if self.reward == "none" else 0.0)
+        """Return what is asked of the robot: to keep clear where it watches; a ball in a pocket in the game."""
+        if self.reward == "none":
+            return Preferences(None, goal_tolerance_m=0.25, clearance_m=0.5)
+        pot = PreferredOutcome("pot", "ball", "pocket", scale_m=0.2)
+        return Preferences(None, goal_tolerance_m=POCKET_M, clearance_m=0.0, outcomes=(pot,))
 
     # ------------------------------------------------------------------ is over
 
