@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ __all__ = ["information_figures", "scenarios_with_outcomes"]
 
 QUICK = ("Intercept",)
 BETTER_BAR = 3
+_REWARD = (("reward", "dense"),)
 ON, OFF = Drives(), Drives(use_states_info_gain=False, use_param_info_gain=False)
 
 
@@ -27,8 +29,8 @@ def scenarios_with_outcomes() -> dict[str, type[Scenario]]:
     """Return name -> class of the scenarios whose preferences name outcomes, and that have a reward."""
     found: dict[str, type[Scenario]] = {}
     for name in sorted(plugin_names("worldsim.scenarios")):
-        made = load_plugin("worldsim.scenarios", name, Scenario)  # type: ignore[type-abstract]
-        if getattr(made, "expert", None) is not None and made().preferences().outcomes:
+        made: Any = load_plugin("worldsim.scenarios", name, Scenario)
+        if getattr(made, "expert", None) is not None and made(**dict(_REWARD)).preferences().outcomes:
             found[name] = made
     return found
 
@@ -94,6 +96,4 @@ def _played(name: str, drives: Drives, seeds: Sequence[int], folder: Path | None
 
 def _job(name: str, drives: Drives, seed: int) -> EpisodeJob:
     """Return the episode of `seed` with those drives; the world model starts as it is installed."""
-    return EpisodeJob(
-        name, "active_inference", seed, (("reward", "dense"),), agent_arguments={"drives": drives}, world_model=True
-    )
+    return EpisodeJob(name, "active_inference", seed, _REWARD, agent_arguments={"drives": drives}, world_model=True)
