@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -30,7 +31,9 @@ from worldsim.planning.situation import OwnBody, believed_own_body
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Preferences
 from worldsim.types.record import StepRecord
+from worldsim_agents.behind import Behind
 from worldsim_agents.mpc import MPC
+from worldsim_agents.upper_level import UpperLevel
 
 _SPEED_M_S = 1.2  # of a full command
 _BUMPER_M = 0.04  # nearer than this is taken for touching: what is believed of sizes is off by a centimetre or two
@@ -46,6 +49,8 @@ _SHOWS_AFTER_S = (
 )
 _MAPPED_S = 1.0  # a search is mapped anew at most so often
 _HIDDEN = "object"  # the role of a hidden thing
+_LOSSES, _HEAVIEST = "task_push_loss_m_s", "heaviest"
+_AS_LIKELY = 0.1  # hypotheses whose probabilities differ by less are told apart by the way to their thing
 _NOISE_M_S = 0.10  # of a look: odometry, and 15 % each that mass and friction vary between instances
 
 
@@ -182,32 +187,47 @@ class ActiveInference(MPC):
             pull = self._priced_pull(scene, self.drives)
             self.questions += pull.asks
             return pull
-        if self.hypotheses is not None:
-            scene = scene.with_resistance(self.hypotheses.expected_resistance_m_s)
+        hypotheses = self.hypotheses if scene.pushables else None  # on the way to a thing nothing is pushed
+        if hypotheses is not None:
+            scene = scene.with_resistance(hypotheses.expected_resistance_m_s)
         unseen = None
         if self.drives.use_states_info_gain:
             unseen = read_unseen(self.world_model, self._observation, scene, self.steps, self.dt_s)
         search = None
         if self.whereabouts is not None and self.search_map is not None:
             search = Search(self.whereabouts, self.search_map)
-        priced = ExpectedFreeEnergy(
-            scene, self.wanted, self.dt_s, self.drives, self.hypotheses, unseen, search, _NOISE_M_S
-        )
+        priced = ExpectedFreeEnergy(scene, self.wanted, self.dt_s, self.drives, hypotheses, unseen, search, _NOISE_M_S)
         self.questions += priced.asks
         return priced
+
+    def _level_above(self, task: Collection[str]) -> UpperLevel | None:
+        weigh, outcomes = self.preferences.weight, self.preferences.outcomes
+        minds = any(o.subject == _HEAVIEST and o.weight * weigh(o.name) > 0.0 for o in outcomes)
+        if _LOSSES in task and minds and self.drives.use_utility:
+            return Behind(self.preferences, self._read, self._likeliest)
+        return super()._level_above(task)
+
+    def _likeliest(self, scene: PlanarScene) -> int:
+        """Return which of the scene's pushables is to be pushed: the likeliest one, the nearest of equals."""
+        assert self.hypotheses is not None
+        shares = self.hypotheses.posterior.tolist()
+        who = self.hypotheses.roles[_HEAVIEST]
+        away = [math.dist(scene.own.position, scene.pushables[n].pose[:2]) for n in who]
+        best = max(shares) - _AS_LIKELY
+        return min((away[k], who[k]) for k in range(len(who)) if shares[k] >= best)[1]
 
     def _read(self, observation: Observation) -> PlanarScene | None:
         task = dict(observation.task or {})
         if "task_place_positions" in task:
             return self._read_search(observation, task)
-        if "task_push_loss_m_s" not in task:
+        if _LOSSES not in task:
             return super()._read(observation)
         belief = self.world_model.belief
         if observation.time_s < _SETTLED_S:
             return None
         if not self._object_ids or any(belief.slot_of(i) is None for i in self._object_ids):
             self._object_ids = tuple(sorted(find_objects(belief, self.world_model.own_id, task)))
-            light, heavy = (float(v) for v in np.asarray(task["task_push_loss_m_s"]).reshape(-1)[:2])
+            light, heavy = (float(v) for v in np.asarray(task[_LOSSES]).reshape(-1)[:2])
             self.hypotheses = Hypotheses.one_is_heaviest(len(self._object_ids), light, heavy)
         return read_scene(self.world_model, observation, self.preferences, self.steps, self.dt_s, self._object_ids)
 
