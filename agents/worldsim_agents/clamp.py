@@ -26,7 +26,7 @@ from worldsim_agents.upper_level import UpperLevel
 
 __all__ = ["NOISE_M", "Clamp", "Phase", "works_by_hand"]
 
-_TOOL = "task_tool_extent_m"
+_TOOL, _PICKUP = "task_tool_extent_m", "task_pickup_position"
 _GAP_M = 0.08  # between the front and the thing, when the clamp is closed
 _ZONE_M = (-0.04, 0.17, 0.14)  # least and largest gap, and largest offset beside the middle, at which it is closed
 _STRETCH_M, _STAGED_M = 0.5, 0.3  # of the straight way up to the thing, and how near its start is near enough
@@ -210,12 +210,20 @@ class Clamp(UpperLevel):
             slew = np.array(_SLEW) * frame_s
             wanted = self._last + np.clip(wanted - self._last, -slew, slew)
         self._last = wanted
-        self._told.append((float(wanted[0]), float(wanted[1])))
+        if self._look is not None:
+            self._told.append((float(wanted[0]), float(wanted[1])))
         return float(wanted[0]), float(wanted[1])
 
     def _find(self, belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray]) -> None:
-        """Keep the task's object in view: the one of its size, or where the task says that it is."""
+        """Keep the task's object in view: the one of its size, or where the task says that it is.
+
+        Where the task says that it is elsewhere, it is another one that is asked for now.
+        """
         slot = None if self.object_id is None else belief.slot_of(self.object_id)
+        if slot is not None and _PICKUP in task:
+            told = torch.as_tensor(np.asarray(task[_PICKUP], dtype=np.float64))
+            if float((belief.position[slot].double() - told).norm()) > 2.0 * _SAME_PLACE_M:
+                slot = None
         if slot is None:
             self.object_id = _object_id(belief, own_id, task)
             slot = None if self.object_id is None else belief.slot_of(self.object_id)
@@ -354,7 +362,7 @@ def _with(boxes: Boxes, thing: _Thing) -> Boxes:
 
 def _object_id(belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray]) -> int | None:
     """Return who the task's object is: by its size, by its place, or by both; None while it is not in the belief."""
-    named = [name for name in ("task_pickup_position", "task_shut_position") if name in task]
+    named = [name for name in (_PICKUP, "task_shut_position") if name in task]
     if _TOOL in task:
         found = find_objects(belief, own_id, task, _TOOL)
         return found[0] if found else None

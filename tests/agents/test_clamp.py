@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.types import Observation
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_agents.active_inference import ActiveInference
-from worldsim_agents.clamp import Phase, works_by_hand
+from worldsim_agents.clamp import Clamp, Phase, works_by_hand
 from worldsim_agents.mpc import MPC
 
 
@@ -91,6 +92,26 @@ def test_what_is_carried_goes_where_the_own_body_goes():
     assert float(away[0].max()) == pytest.approx(0.0, abs=1e-5)
     assert float(away[1, -1]) > 1.0
     assert "home_way_round" not in model.terms(future, torch.zeros(2, 8, 2))  # it needs no pushing
+
+
+def test_the_next_parcel_is_fetched_once_the_task_says_that_another_one_is_asked_for():
+    ids = torch.tensor([4, 7])
+    belief = SimpleNamespace(
+        alive=torch.ones(2, dtype=torch.bool), existence=torch.ones(2), object_id=ids,
+        position=torch.tensor([[1.0, 0.0, 0.15], [5.0, 0.0, 0.15]]), linear_velocity=torch.zeros(2, 3),
+        orientation_xyzw=torch.tensor([[0.0, 0.0, 0.0, 1.0]] * 2), extent_m=torch.full((2, 3), 0.3),
+        slot_of=lambda i: ids.tolist().index(i) if i in ids.tolist() else None,
+    )  # fmt: skip
+    ego = SimpleNamespace(
+        position=np.zeros(3), orientation_xyzw=np.array([0.0, 0.0, 0.0, 1.0]), linear_velocity=np.zeros(3),
+        angular_velocity=np.zeros(3), extent_m=np.array([0.7, 0.5, 0.3]),
+    )  # fmt: skip
+    clamp, found = Clamp(Preferences(outcomes=(PreferredOutcome("deliver", "object", "goal", scale_m=0.3),))), []
+    for now, x in enumerate((1.0, 1.3, 5.0)):  # where the task says that the parcel is; a little off at first
+        task = {"task_holding": np.zeros(1), "task_pickup_position": np.array([x, 0.0, 0.15])}
+        clamp.step(SimpleNamespace(belief=belief, own_id=None), SimpleNamespace(task=task, time_s=0.05 * now, ego=ego))
+        found.append(clamp.object_id)
+    assert found == [4, 4, 7]
 
 
 def test_a_clamp_is_used_only_where_it_is_felt_and_something_is_wanted_somewhere():
