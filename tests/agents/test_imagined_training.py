@@ -137,7 +137,7 @@ def test_equal_seeds_learn_the_same_and_a_second_environment_is_refused(monkeypa
     with pytest.raises(ConfigurationError, match="done by the clamp"):
         ImaginedPPOAgent.learner(lambda: WorldsimEnv("Warehouse"), 1, 100, 0)
     with pytest.raises(ConfigurationError, match="speak of nobody"):
-        ImaginedPPOAgent.learner(lambda: WorldsimEnv("ToolReach"), 1, 100, 0)
+        ImaginedPPOAgent.learner(lambda: WorldsimEnv("Billiards"), 1, 100, 0)  # the watch, in which nothing is asked
     with pytest.raises(ConfigurationError, match="one world model follows one environment"):
         ImaginedPPOAgent.learner(lambda: WorldsimEnv("PushT"), 2, 100, 0)
 
