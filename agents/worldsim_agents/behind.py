@@ -11,7 +11,6 @@ import torch
 
 from worldsim.planning.boxes import Boxes
 from worldsim.planning.planar import Believer, PlanarScene, Waypoints
-from worldsim.planning.situation import believed_own_body
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_agents.upper_level import UpperLevel
@@ -55,17 +54,16 @@ class Behind(UpperLevel):
 
     def read(self, world_model: Believer, observation: Observation, steps: int, dt_s: float) -> PlanarScene | None:
         """Return the whole scene, and see what is next."""
-        del steps, dt_s
+        del world_model, steps, dt_s
         scene = self._read(observation)
-        own = believed_own_body(world_model.belief, world_model.own_id, observation.ego)
-        if scene is None or own is None:
+        if scene is None:
             return None
         target = self._choose(scene)
         if target != self._target:
             self._target, self.phase = target, PushPhase.GO
         (x, y), off_rad = self._start(scene)
         if self.phase is PushPhase.GO:
-            if math.dist(own.position, (x, y)) < _ARRIVED_M or off_rad < _BEHIND_RAD:
+            if math.dist(scene.own.position, (x, y)) < _ARRIVED_M or off_rad < _BEHIND_RAD:
                 self.phase = PushPhase.PUSH
         elif off_rad > _BESIDE_RAD:
             self.phase = PushPhase.GO
@@ -87,20 +85,16 @@ class Behind(UpperLevel):
             return scene, self.preferences
         (x, y), _ = self._start(scene)
         paths = {"goal": torch.tensor([[x, y, 0.0]])}
-        there = replace(scene, pushables=(), pushed_roles={}, paths=paths, standing=_with_things(scene))
+        there = replace(
+            scene, pushables=(), pushed_roles={}, paths=paths, standing=scene.standing.also(_outlines(scene))
+        )
         reach = PreferredOutcome("reach", "own", "goal", scale_m=0.2)
         return self._ways.subgoal(there), replace(self.preferences, outcomes=(reach,))
 
 
-def _with_things(scene: PlanarScene) -> Boxes:
-    """Return what stands, and the outlines of what could be pushed with it."""
-    poses = torch.tensor([thing.pose for thing in scene.pushables]).reshape(-1, 3)
-    half = torch.stack([thing.outline.corners().abs().amax(dim=0) for thing in scene.pushables])
+def _outlines(scene: PlanarScene) -> Boxes:
+    """Return what could be pushed, as outlines of things that stand."""
+    poses = torch.tensor([thing.pose for thing in scene.pushables])
+    half_m = torch.stack([thing.outline.corners().abs().amax(dim=0) for thing in scene.pushables])
     direction = torch.stack([torch.cos(poses[:, 2]), torch.sin(poses[:, 2])], dim=-1)
-    standing, count = scene.standing.at_once(), len(scene.pushables)
-    return Boxes(
-        torch.cat([standing.centre, poses[None, :, :2]], dim=1),
-        torch.cat([standing.direction, direction]),
-        torch.cat([standing.half_m, half.float()]),
-        torch.cat([standing.std_m, torch.full((1, count), 0.02)], dim=1),
-    )
+    return Boxes(poses[None, :, :2], direction, half_m, torch.full((1, len(poses)), 0.02))

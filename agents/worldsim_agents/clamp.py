@@ -21,7 +21,7 @@ from worldsim.planning.situation import OwnBody, believed_own_body
 from worldsim.types.belief import WorldBelief
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Preferences, PreferredOutcome
-from worldsim_agents.task_object import wrapped
+from worldsim_agents.task_object import wrapped, yaw_of
 from worldsim_agents.upper_level import UpperLevel
 
 __all__ = ["NOISE_M", "Clamp", "Phase", "works_by_hand"]
@@ -161,7 +161,7 @@ class Clamp(UpperLevel):
             place = (x, y) if self._approach is None else self._approach.staging
             goal = torch.tensor([[*place, 0.0]])
             if self.is_tool:  # it is not to be run into on the way
-                scene = replace(scene, standing=_with(scene.standing, self._thing))
+                scene = replace(scene, standing=scene.standing.also(_outline_of(self._thing)))
             scene = self._ways.subgoal(replace(scene, paths={**scene.paths, "goal": goal}))
             reach = PreferredOutcome("reach", "own", "goal", scale_m=0.2)
             return scene, replace(self.preferences, outcomes=(reach,))
@@ -231,8 +231,7 @@ class Clamp(UpperLevel):
             self._thing = None
             return
         x, y, z = belief.position[slot].tolist()
-        qx, qy, qz, qw = belief.orientation_xyzw[slot].tolist()
-        yaw = math.atan2(2.0 * (qw * qz + qx * qy), 1.0 - 2.0 * (qy * qy + qz * qz))
+        yaw = yaw_of(belief.orientation_xyzw[slot].cpu().numpy())
         length, width, height = belief.extent_m[slot].tolist()
         self._thing = _Thing((x, y, yaw), z, (length, width, height))
         if "task_shut_position" in task and self.joints is None and self._own is not None:
@@ -350,14 +349,12 @@ def _held(outline: Float[np.ndarray, "H 4"], grip: tuple[float, float, float]) -
     return torch.from_numpy(np.column_stack([x, y, edges / 2.0])).float()
 
 
-def _with(boxes: Boxes, thing: _Thing) -> Boxes:
-    """Return the boxes and a thing that stands."""
+def _outline_of(thing: _Thing) -> Boxes:
+    """Return a thing that stands, as an outline."""
     x, y, yaw = thing.pose
-    here, direction = torch.tensor([[[x, y]]]), torch.tensor([[math.cos(yaw), math.sin(yaw)]])
-    half, std = torch.tensor([thing.extent_m[:2]]) / 2.0, torch.full((1, 1), 0.02)
-    parts = ((boxes.centre[:1], here, 1), (boxes.direction, direction, 0), (boxes.half_m, half, 0))
-    centre, turned, halves = (torch.cat([some.float(), one], dim=dim) for some, one, dim in parts)
-    return Boxes(centre, turned, halves, torch.cat([boxes.std_m[:1].float(), std], dim=1))
+    direction = torch.tensor([[math.cos(yaw), math.sin(yaw)]])
+    half_m = torch.tensor([thing.extent_m[:2]]) / 2.0
+    return Boxes(torch.tensor([[[x, y]]]), direction, half_m, torch.full((1, 1), 0.02))
 
 
 def _object_id(belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray]) -> int | None:

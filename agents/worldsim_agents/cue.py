@@ -15,7 +15,7 @@ from worldsim.types.belief import WorldBelief
 from worldsim.types.observation import Observation
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_agents.driving import facing, towards
-from worldsim_agents.shots import ROBOT_M, STAGE_M, STRIKE_M_S, Ball, Table, along_heading, choose_shot
+from worldsim_agents.shots import STAGE_M, STRIKE_M_S, Ball, Table, along_heading, choose_shot, kept_inside, strike
 from worldsim_agents.task_object import wrapped
 from worldsim_agents.upper_level import UpperLevel
 
@@ -51,26 +51,25 @@ class Cue(UpperLevel):
         self.preferences, self.phase = preferences, ShotPhase.WAIT
         self._since_s = 0.0
         self._cue: Ball | None = None
-        self._cue_id = -1
-        self._own: OwnBody | None = None
-        self._heading, self._strike_m_s, self._half_m = 0.0, STRIKE_M_S, np.zeros(2)
+        self._table: Table | None = None
+        self._heading, self._strike_m_s = 0.0, STRIKE_M_S
 
     def step(self, world_model: Believer, observation: Observation) -> tuple[float, float] | None:
         """Take in a frame; return speed (m/s) and yaw rate (rad/s) where there is nothing to plan, else None."""
         belief, now = world_model.belief, observation.time_s
-        self._own = believed_own_body(belief, world_model.own_id, observation.ego)
-        table = Table.of(dict(observation.task or {}))
+        own = believed_own_body(belief, world_model.own_id, observation.ego)
+        self._table = Table.of(dict(observation.task or {}))
         diameter_m = float(np.asarray((observation.task or {})["task_cue_extent_m"]).reshape(-1)[0])
-        balls, ids = _balls(belief, world_model.own_id, diameter_m, now)
+        balls = _balls(belief, world_model.own_id, diameter_m, now)
         self._cue = None
-        if self._own is None or not balls:
+        if own is None or not balls:
             return 0.0, 0.0
-        off = [float(np.abs(ball.colour - table.cue_colour).max()) for ball in balls]
+        off = [float(np.abs(ball.colour - self._table.cue_colour).max()) for ball in balls]
         at = int(np.argmin(off))
         if off[at] > _COLOUR:
             return 0.0, 0.0
-        self._cue, self._cue_id, self._half_m = balls[at], ids[at], table.half_m
-        return self._go(self._own, self._cue, balls, table, now)
+        self._cue = balls[at]
+        return self._go(own, self._cue, balls, self._table, now)
 
     def _enter(self, phase: ShotPhase, now_s: float) -> None:
         self.phase, self._since_s = phase, now_s
@@ -92,7 +91,7 @@ class Cue(UpperLevel):
             if gone or waited > _STRIKE_S:
                 self._enter(ShotPhase.BACK, now_s)
                 return 0.0, 0.0
-            return self._strike(own, cue)
+            return strike(here, own.extent_m[0] / 2.0, cue, self._heading, self._strike_m_s)
         self._heading, self._strike_m_s = choose_shot(here, cue, balls, table)
         away_m = float(np.linalg.norm(self._start - here[:2]))
         if self.phase is ShotPhase.GO:
@@ -105,15 +104,7 @@ class Cue(UpperLevel):
         if abs(wrapped(self._heading - here[2])) > _ALIGNED_RAD:
             return 0.0, facing(here, self._heading)
         self._enter(ShotPhase.STRIKE, now_s)
-        return self._strike(own, cue)
-
-    def _strike(self, own: OwnBody, cue: Ball) -> tuple[float, float]:
-        """Return what drives at the cue ball on the line of the shot, square to it at the end."""
-        along, offset = along_heading(self._heading), cue.place - np.array(own.position)
-        gap = float(offset @ along) - own.extent_m[0] / 2.0 - cue.radius_m
-        beside = float(along[0] * offset[1] - along[1] * offset[0])
-        steer = float(np.clip(1.5 * beside, -0.2, 0.2)) if gap > 0.25 else 0.0
-        return self._strike_m_s, 6.0 * wrapped(self._heading + steer - own.heading_rad)
+        return strike(here, own.extent_m[0] / 2.0, cue, self._heading, self._strike_m_s)
 
     @property
     def _start(self) -> np.ndarray:
@@ -127,27 +118,26 @@ class Cue(UpperLevel):
 
     def arranged(self, scene: PlanarScene) -> tuple[PlanarScene, Preferences]:
         """Return the scene with the place behind the cue ball in it, and the preference to be there."""
-        room = self._half_m - ROBOT_M + 0.05
-        x, y = (float(v) for v in np.clip(self._start, -room, room))
+        assert self._table is not None
+        x, y = (float(v) for v in kept_inside(self._start, self._table))
         reach = PreferredOutcome("reach", "own", "goal", scale_m=0.1)
         return replace(scene, paths={"goal": torch.tensor([[x, y, 0.0]])}), replace(self.preferences, outcomes=(reach,))
 
 
-def _balls(belief: WorldBelief, own_id: int | None, diameter_m: float, now_s: float) -> tuple[list[Ball], list[int]]:
-    """Return what is believed to be round and about as large as the cue ball, and its ids."""
+def _balls(belief: WorldBelief, own_id: int | None, diameter_m: float, now_s: float) -> list[Ball]:
+    """Return what is believed to be round and about as large as the cue ball."""
     size = belief.extent_m.mean(dim=-1)
     is_round = (belief.extent_m / size.clamp(min=1e-6)[:, None] - 1.0).abs().amax(dim=-1) < _ROUND
     found = belief.alive & (belief.existence > 0.5) & (belief.object_id != own_id) & is_round
     found &= (size / diameter_m - 1.0).abs() < _SIZE
     rows = torch.nonzero(found).reshape(-1).tolist()
-    balls = [
+    return [
         Ball(
-            belief.position[row, :2].double().numpy().copy(),
-            belief.linear_velocity[row, :2].double().numpy().copy(),
+            belief.position[row, :2].double().cpu().numpy().copy(),
+            belief.linear_velocity[row, :2].double().cpu().numpy().copy(),
             float(size[row]) / 2.0,
-            belief.colour[row].double().numpy().copy(),
+            belief.colour[row].double().cpu().numpy().copy(),
             now_s,
         )
         for row in rows
     ]
-    return balls, [int(belief.object_id[row]) for row in rows]

@@ -143,10 +143,10 @@ class MPC(Agent):
             if self.scene is not None:
                 self.scene, self.wanted = above.arranged(self.scene)
                 self._plan(self.scene, now, rng)
-        speed, turn = (0.0, 0.0) if self.scene is None else self._now(now) if given is None else (0.0, 0.0)
-        limits = LIMITS if self.scene is None else self.scene.limits
-        wanted = (speed * limits[0], turn * limits[1]) if given is None else given
-        told = above.gently(*wanted, self._frame_s)
+        if given is None:
+            (speed, turn), limits = (self._now(now), self.scene.limits) if self.scene else ((0.0, 0.0), LIMITS)
+            given = speed * limits[0], turn * limits[1]
+        told = above.gently(*given, self._frame_s)
         return np.array([told[0] / LIMITS[0], told[1] / LIMITS[1], above.hold], dtype=np.float32).clip(-1.0, 1.0)
 
     def look(self, observation: Observation, record: StepRecord | None) -> None:

@@ -9,6 +9,8 @@ from typing import Self
 
 import numpy as np
 
+from worldsim_agents.task_object import wrapped
+
 STAGE_M = 0.95
 """From the cue ball's middle: from here it is driven at."""
 KEPT_M = 0.62
@@ -125,3 +127,26 @@ def _clear(start: np.ndarray, end: np.ndarray, moving: Ball, others: list[Ball])
 def along_heading(heading_rad: float) -> np.ndarray:
     """Return the unit vector of a heading."""
     return np.array([math.cos(heading_rad), math.sin(heading_rad)])
+
+
+def strike(here: np.ndarray, front_m: float, cue: Ball, heading_rad: float, speed_m_s: float) -> tuple[float, float]:
+    """Return speed (m/s) and yaw rate (rad/s) at the cue ball on the line of a shot, square to it at the end.
+
+    Args:
+        here: x, y and heading of the own body.
+        front_m: from its middle to its front.
+        cue: what is struck.
+        heading_rad: of the shot.
+        speed_m_s: of the strike.
+    """
+    along, offset = along_heading(heading_rad), cue.place - here[:2]
+    gap = float(offset @ along) - front_m - cue.radius_m
+    beside = float(along[0] * offset[1] - along[1] * offset[0])
+    steer = float(np.clip(1.5 * beside, -0.2, 0.2)) if gap > 0.25 else 0.0
+    return speed_m_s, 6.0 * wrapped(heading_rad + steer - here[2])
+
+
+def kept_inside(place: np.ndarray, table: Table) -> np.ndarray:
+    """Return the place, far enough from the cushions for the robot to turn."""
+    room = table.half_m - ROBOT_M + 0.05
+    return np.clip(place, -room, room)

@@ -12,7 +12,17 @@ from worldsim.errors import ConfigurationError
 from worldsim.types.observation import Observation
 from worldsim.types.record import StepRecord
 from worldsim_agents.driving import around, command, facing, pose_of, towards
-from worldsim_agents.shots import KEPT_M, ROBOT_M, STAGE_M, STRIKE_M_S, Ball, Table, along_heading, choose_shot
+from worldsim_agents.shots import (
+    KEPT_M,
+    STAGE_M,
+    STRIKE_M_S,
+    Ball,
+    Table,
+    along_heading,
+    choose_shot,
+    kept_inside,
+    strike,
+)
 from worldsim_agents.task_object import wrapped
 
 _ARRIVED_M, _ALIGNED_RAD = 0.06, 0.012
@@ -112,15 +122,13 @@ class Striker(Agent):
             if now_s < 0.5 or (moving and waited < _WAIT_S):
                 return 0.0, 0.0
             self.stage = Stage.GO
-        along = along_heading(self._heading)
         if self.stage is not Stage.STRIKE:
             self._heading, self._strike_m_s = choose_shot(here, cue, self.balls, table)
-            along = along_heading(self._heading)
-        start = cue.place - STAGE_M * along
+        start = cue.place - STAGE_M * along_heading(self._heading)
         if self.stage is Stage.GO:
             if float(np.linalg.norm(start - here[:2])) > _ARRIVED_M:
                 places = [ball.place for ball in self.balls]
-                return towards(here, _kept_inside(around(here[:2], start, places, KEPT_M), table))
+                return towards(here, kept_inside(around(here[:2], start, places, KEPT_M), table))
             self.stage = Stage.FACE
         if self.stage is Stage.FACE:
             if float(np.linalg.norm(start - here[:2])) > 3.0 * _ARRIVED_M:
@@ -129,21 +137,15 @@ class Striker(Agent):
             if abs(wrapped(self._heading - here[2])) > _ALIGNED_RAD:
                 return 0.0, facing(here, self._heading)
             self.stage, self._since_s = Stage.STRIKE, now_s
-        return self._strike(here, front_m, cue, along, now_s)
+        return self._strike(here, front_m, cue, now_s)
 
-    def _strike(
-        self, here: np.ndarray, front_m: float, cue: Ball, along: np.ndarray, now_s: float
-    ) -> tuple[float, float]:
+    def _strike(self, here: np.ndarray, front_m: float, cue: Ball, now_s: float) -> tuple[float, float]:
         """Drive at the cue ball on the line of the shot, square to it at the end; brake once it is on its way."""
         gone = float(np.linalg.norm(cue.velocity)) > 0.35 * self._strike_m_s
         if gone or now_s - self._since_s > _STRIKE_S:
             self.stage = Stage.BACK
             return 0.0, 0.0
-        offset = cue.place - here[:2]
-        gap = float(offset @ along) - front_m - cue.radius_m
-        beside = float(along[0] * offset[1] - along[1] * offset[0])
-        steer = float(np.clip(1.5 * beside, -0.2, 0.2)) if gap > 0.25 else 0.0
-        return self._strike_m_s, 6.0 * wrapped(self._heading + steer - here[2])
+        return strike(here, front_m, cue, self._heading, self._strike_m_s)
 
 
 def _follow(ball: Ball, place: np.ndarray, radius_m: float, now_s: float) -> None:
@@ -158,9 +160,3 @@ def _follow(ball: Ball, place: np.ndarray, radius_m: float, now_s: float) -> Non
         ball.velocity = ball.velocity + _RATE_GAIN / dt * off
     ball.radius_m += 0.05 * (radius_m - ball.radius_m)
     ball.seen_s = now_s
-
-
-def _kept_inside(place: np.ndarray, table: Table) -> np.ndarray:
-    """Return the place, far enough from the cushions for the robot to turn."""
-    room = table.half_m - ROBOT_M + 0.05
-    return np.clip(place, -room, room)

@@ -9,37 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.loop import WorldModel
+from tests.agents.playing import played
 from worldsim.planning import OwnBody
 from worldsim.planning.boxes import Boxes
 from worldsim.planning.planar import BeliefCost, Drives, PlanarScene
-from worldsim.registry import open_registry
-from worldsim.simulation.gym_env import WorldsimEnv
-from worldsim.types import Observation
 from worldsim.types.planning import Preferences, PreferredOutcome
 from worldsim_agents.active_inference import ActiveInference
 from worldsim_agents.clamp import Clamp, Phase, works_by_hand
 from worldsim_agents.mpc import MPC
-
-
-def played(scenario, seed, made, frames, **arguments):
-    """Return the agent, whether it succeeded, and its phases in order."""
-    env = WorldsimEnv(scenario, **arguments)
-    world_model = WorldModel(registry=open_registry("builtin"), device="cpu")
-    agent, rng, phases, info = made(world_model, env.scenario.preferences()), np.random.default_rng(seed), [], {}
-    observation = Observation.from_gym(env.reset(seed=seed)[0])
-    record = world_model.reset(observation)
-    for _ in range(frames):
-        action = agent.act(observation, record, rng)
-        raw, _, terminated, truncated, info = env.step(action)
-        observation = Observation.from_gym(raw)
-        record = world_model.step(observation, action)
-        if agent.clamp is not None and (not phases or phases[-1] is not agent.clamp.phase):
-            phases.append(agent.clamp.phase)
-        if terminated or truncated:
-            break
-    env.close()
-    return agent, bool(info["is_success"]), phases
 
 
 def test_a_box_with_something_loose_on_it_is_lifted_onto_a_crate_and_let_go():

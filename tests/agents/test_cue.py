@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldsim.loop import WorldModel
-from worldsim.registry import open_registry
-from worldsim.simulation.gym_env import WorldsimEnv
-from worldsim.types import Observation
+from tests.agents.playing import played
 from worldsim_agents.active_inference import ActiveInference
 from worldsim_agents.cue import Cue, ShotPhase
 from worldsim_agents.shots import Ball, Table, choose_shot
@@ -21,23 +18,9 @@ def ball(x, y):
 
 
 def test_it_goes_behind_the_cue_ball_and_pots_another_one():
-    env = WorldsimEnv("Billiards", reward="dense")
-    world_model = WorldModel(registry=open_registry("builtin"), device="cpu")
-    agent, rng, phases = ActiveInference(world_model, env.scenario.preferences()), np.random.default_rng(1), []
-    observation = Observation.from_gym(env.reset(seed=20_001)[0])
-    record = world_model.reset(observation)
-    over, info = False, {}
-    while not over:
-        action = agent.act(observation, record, rng)
-        raw, _, terminated, truncated, info = env.step(action)
-        observation = Observation.from_gym(raw)
-        record = world_model.step(observation, action)
-        assert isinstance(agent.above, Cue)
-        if not phases or phases[-1] is not agent.above.phase:
-            phases.append(agent.above.phase)
-        over = terminated or truncated
-    env.close()
-    assert info["is_success"]
+    agent, done, phases = played("Billiards", 20_001, ActiveInference, reward="dense")
+    assert isinstance(agent.above, Cue)
+    assert done
     assert phases[:4] == [ShotPhase.WAIT, ShotPhase.GO, ShotPhase.FACE, ShotPhase.STRIKE]
 
 

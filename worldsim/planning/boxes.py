@@ -38,6 +38,12 @@ class Boxes:
         """Return the boxes at `index` ([n] int64 or [N] bool)."""
         return Boxes(self.centre[:, index], self.direction[index], self.half_m[index], self.std_m[:, index])
 
+    def also(self, other: Boxes) -> Boxes:
+        """Return these boxes and the `other` ones, all where they are at the first of their times."""
+        one, two = self.at_once(), other.at_once()
+        centre, std_m = torch.cat([one.centre, two.centre], dim=1), torch.cat([one.std_m, two.std_m], dim=1)
+        return Boxes(centre, torch.cat([one.direction, two.direction]), torch.cat([one.half_m, two.half_m]), std_m)
+
     def at_once(self) -> Boxes:
         """Return the boxes where they are at the first of their times."""
         return Boxes(self.centre[:1].float(), self.direction.float(), self.half_m.float(), self.std_m[:1].float())

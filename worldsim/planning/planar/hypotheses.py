@@ -16,8 +16,25 @@ LIVE = 0.02
 """A hypothesis less probable than this is dead: nothing is done to refute it any further."""
 
 
+class Exclusive:
+    """K mutually exclusive hypotheses, by the logarithms of their probabilities (up to a constant)."""
+
+    __slots__ = ()
+    log_weight: Float[Tensor, " K"]
+
+    @property
+    def posterior(self) -> Float[Tensor, " K"]:
+        """Probabilities."""
+        return torch.softmax(self.log_weight, dim=0)
+
+    @property
+    def live(self) -> Bool[Tensor, " K"]:
+        """Which hypotheses are still worth a question."""
+        return self.posterior >= LIVE
+
+
 @dataclass(frozen=True, slots=True)
-class Hypotheses:
+class Hypotheses(Exclusive):
     """K mutually exclusive hypotheses about N things that can be pushed.
 
     Attributes:
@@ -53,16 +70,6 @@ class Hypotheses:
         resistance = torch.full((things, things), light_m_s)
         resistance.fill_diagonal_(heavy_m_s)
         return cls(torch.zeros(things), resistance, {"heaviest": tuple(range(things))})
-
-    @property
-    def posterior(self) -> Float[Tensor, " K"]:
-        """Probabilities."""
-        return torch.softmax(self.log_weight, dim=0)
-
-    @property
-    def live(self) -> Bool[Tensor, " K"]:
-        """Which hypotheses are still worth a question."""
-        return self.posterior >= LIVE
 
     @property
     def expected_resistance_m_s(self) -> tuple[float, ...]:

@@ -16,12 +16,12 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.errors import ConfigurationError
 from worldsim.planning.planar.free_energy import Drives, ExpectedFreeEnergy
-from worldsim.planning.planar.hypotheses import LIVE, told_apart
+from worldsim.planning.planar.hypotheses import Exclusive, told_apart
 from worldsim.planning.planar.rollout import PlanarFuture
 from worldsim.planning.planar.scene import PlanarScene
 from worldsim.planning.situation import OwnBody
@@ -33,7 +33,7 @@ _OUTLIERS, _OUTLIER_WIDTH = 0.05, 5.0  # share of looks that are off by so many 
 
 
 @dataclass(frozen=True, slots=True)
-class JointHypotheses:
+class JointHypotheses(Exclusive):
     """K joints that a front may hang on, of which it hangs on one.
 
     Along each of them the front's middle has a way from where it is when shut, of which it may be anywhere from 0 on.
@@ -92,24 +92,14 @@ class JointHypotheses:
         )
 
     @property
-    def posterior(self) -> Float[Tensor, " K"]:
-        """Probabilities."""
-        return torch.softmax(self.log_weight, dim=0)
-
-    @property
-    def live(self) -> Bool[Tensor, " K"]:
-        """Which hypotheses are still worth a question."""
-        return self.posterior >= LIVE
-
-    @property
-    def roles(self) -> dict[str, tuple[int, ...]]:
-        """The front is the task's object, and has another future under each hypothesis."""
-        return {"object": tuple(range(len(self.names)))}
+    def _lever(self) -> tuple[Float[Tensor, "K 2"], Float[Tensor, " K"]]:
+        """From each arc's centre to the front's middle when shut, and the sense of turning (1 to the left)."""
+        lever = self.shut - self.centre
+        return lever, torch.sign(lever[:, 0] * self.axis[:, 1] - lever[:, 1] * self.axis[:, 0])
 
     def place(self, way_m: Float[Tensor, "*B K"]) -> tuple[Float[Tensor, "*B K 2"], Float[Tensor, "*B K 2"]]:
         """Return the front's middle so far along each way, and the unit direction of the way there."""
-        lever = self.shut - self.centre
-        sense = torch.sign(lever[:, 0] * self.axis[:, 1] - lever[:, 1] * self.axis[:, 0])
+        lever, sense = self._lever
         turn = sense * way_m / self.radius_m  # 0 on a straight way
         c, s = torch.cos(turn)[..., None], torch.sin(turn)[..., None]
 
@@ -125,9 +115,8 @@ class JointHypotheses:
     def along(self, place: Float[Tensor, "2"]) -> Float[Tensor, " K"]:
         """Return how far along each way a front is whose middle is at `place`, m, at least 0."""
         straight = ((place - self.shut) * self.axis).sum(dim=-1)
-        lever, arm = self.shut - self.centre, place - self.centre
+        (lever, sense), arm = self._lever, place - self.centre
         turn = torch.atan2(lever[:, 0] * arm[:, 1] - lever[:, 1] * arm[:, 0], (lever * arm).sum(dim=-1))
-        sense = torch.sign(lever[:, 0] * self.axis[:, 1] - lever[:, 1] * self.axis[:, 0])
         is_straight = torch.isinf(self.radius_m)
         bent = sense * turn * torch.where(is_straight, 0.0, self.radius_m)
         return torch.where(is_straight, straight, bent).clamp(min=0.0)

@@ -160,23 +160,19 @@ def read_scene(
     return PlanarScene(observation.time_s, own, tuple(pushables), pushed, paths, standing, moving)
 
 
-def read_surroundings(
-    world_model: Believer, observation: Observation, steps: int, dt_s: float, left_out: tuple[int, ...] = ()
-) -> PlanarScene | None:
+def read_surroundings(world_model: Believer, observation: Observation, steps: int, dt_s: float) -> PlanarScene | None:
     """Return the own body and what is in its way, where nobody plays a role yet; None without an own body.
 
     Args:
         world_model: gives belief and forecast.
         observation: of this frame.
         steps, dt_s: of the horizon.
-        left_out: ids of what is not in the way.
     """
     own = believed_own_body(world_model.belief, world_model.own_id, observation.ego)
     if own is None:
         return None
     forecast = world_model.forecast(steps * dt_s, dt_s)
-    rows = [row for i in left_out if (row := _row_of(forecast, i)) is not None]
-    standing, moving = _others(own, forecast, rows)
+    standing, moving = _others(own, forecast, [])
     return PlanarScene(observation.time_s, own, (), {}, {}, standing, moving)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldsim.errors import ConfigurationError
-from worldsim.planning.planar.hypotheses import LIVE
+from worldsim.planning.planar.hypotheses import Exclusive
 
 FOUND = 0.5
 """Probability that one look at a place shows a thing that is there: what stands in the way is believed, not known."""
@@ -18,7 +18,7 @@ _MADE_UP = 0.003  # and that it shows one where there is none
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class Whereabouts(Exclusive):
     """K mutually exclusive hypotheses: the thing that plays a role is at one of K places.
 
     Attributes:
@@ -51,16 +51,6 @@ class Whereabouts:
         tensor([0.2500, 0.2500, 0.2500, 0.2500])
         """
         return cls(torch.zeros(len(place)), place, role)
-
-    @property
-    def posterior(self) -> Float[Tensor, " K"]:
-        """Probabilities."""
-        return torch.softmax(self.log_weight, dim=0)
-
-    @property
-    def live(self) -> Bool[Tensor, " K"]:
-        """Which hypotheses are still worth a question."""
-        return self.posterior >= LIVE
 
     def observe(self, looked: Bool[Tensor, " K"], shown: Float[Tensor, "D 2"], near_m: float) -> Whereabouts:
         """Return what is believed after one look round.
