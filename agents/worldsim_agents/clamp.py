@@ -39,6 +39,8 @@ _THERE = 0.6  # of the tolerance: so near, what was carried is let go
 _SLOW = (0.15, 0.25)  # m/s and rad/s: what is slower than that can be let go
 _GENTLE = (0.35, 0.5)  # speed (m/s) and yaw rate (rad/s) with something loose on top
 _SLEW = (0.8, 1.6)  # m/s^2 and rad/s^2 that this bears
+_BESIDE = (0.5, 0.8)  # speed (m/s) and yaw rate (rad/s) of a tool near what it is for: a push has no momentum in plans
+_BESIDE_M = 0.5  # between the two
 _LOOK_S = 0.4  # between two looks at a front that is pulled
 NOISE_M = 0.04
 """What a look at a front that is pulled is off by, m."""
@@ -148,31 +150,41 @@ class Clamp(UpperLevel):
             return self._moving(scene)
         if self.phase is Phase.DONE:  # nothing is left to want but to be in nobody's way
             return scene, replace(self.preferences, outcomes=())
-        x, y, yaw = self._thing.pose
-        heading = scene.own.heading_rad
-        front_m, half_m = scene.own.extent_m[0] / 2.0, self._thing.half_along(heading)
-        if self.phase is Phase.REACH:
-            standoff_m = front_m + half_m + _GAP_M
-            if self.is_tool:
-                self._approach = _from_the_stem(self._thing, front_m)
-            elif self._approach is None or scene.time_s - self._approached_s > _AGAIN_S:
-                self._approach = find_approach(scene.own, scene.standing, (x, y), standoff_m, _STRETCH_M)
-                self._approached_s = scene.time_s
-            place = (x, y) if self._approach is None else self._approach.staging
-            goal = torch.tensor([[*place, 0.0]])
-            if self.is_tool:  # it is not to be run into on the way
-                scene = replace(scene, standing=scene.standing.also(_outline_of(self._thing)))
-            scene = self._ways.subgoal(replace(scene, paths={**scene.paths, "goal": goal}))
-            reach = PreferredOutcome("reach", "own", "goal", scale_m=0.2)
-            return scene, replace(self.preferences, outcomes=(reach,))
-        turn, scale_rad = (self._thing.stem_rad, 0.1) if self.is_tool else (yaw, None)
-        taken = torch.tensor([[x, y, turn]])
-        scene = replace(scene, paths={**scene.paths, "taken": taken}, pushables=(), pushed_roles={})
-        near, face = half_m + _GAP_M + front_m, half_m + _GAP_M
-        outcomes = (
-            PreferredOutcome("take", "own", "taken", scale_m=0.1, scale_rad=scale_rad, distance_m=near),
-            PreferredOutcome("face", "own_front", "taken", scale_m=0.05, distance_m=face),
-        )
+        front_m = scene.own.extent_m[0] / 2.0
+        if self.is_tool:
+            self._approach = _from_the_stem(self._thing, front_m)
+        return self._reaching(scene, front_m) if self.phase is Phase.REACH else self._taking(scene, front_m)
+
+    def _reaching(self, scene: PlanarScene, front_m: float) -> tuple[PlanarScene, Preferences]:
+        assert self._thing is not None
+        x, y, _ = self._thing.pose
+        outdated = self._approach is None or scene.time_s - self._approached_s > _AGAIN_S
+        if not self.is_tool and outdated:
+            standoff_m = front_m + self._thing.half_along(scene.own.heading_rad) + _GAP_M
+            self._approach = find_approach(scene.own, scene.standing, (x, y), standoff_m, _STRETCH_M)
+            self._approached_s = scene.time_s
+        place = (x, y) if self._approach is None else self._approach.staging
+        goal = torch.tensor([[*place, 0.0]])
+        if self.is_tool:  # it is not to be run into on the way
+            scene = replace(scene, standing=scene.standing.also(_outline_of(self._thing)))
+        scene = self._ways.subgoal(replace(scene, paths={**scene.paths, "goal": goal}))
+        reach = PreferredOutcome("reach", "own", "goal", scale_m=0.2)
+        return scene, replace(self.preferences, outcomes=(reach,))
+
+    def _taking(self, scene: PlanarScene, front_m: float) -> tuple[PlanarScene, Preferences]:
+        assert self._thing is not None
+        outcomes: tuple[PreferredOutcome, ...]
+        if self.is_tool and self._approach is not None:  # as far from it on another side is not near its stem's end
+            pose = (*self._approach.position, self._approach.heading_rad)
+            outcomes = (PreferredOutcome("take", "own", "taken", scale_m=0.05, scale_rad=0.1),)
+        else:
+            pose, face_m = self._thing.pose, self._thing.half_along(scene.own.heading_rad) + _GAP_M
+            outcomes = (
+                PreferredOutcome("take", "own", "taken", scale_m=0.1, distance_m=face_m + front_m),
+                PreferredOutcome("face", "own_front", "taken", scale_m=0.05, distance_m=face_m),
+            )
+        paths = {**scene.paths, "taken": torch.tensor([pose])}
+        scene = replace(scene, paths=paths, pushables=(), pushed_roles={})
         return scene, replace(self.preferences, outcomes=outcomes)
 
     def _moving(self, scene: PlanarScene) -> tuple[PlanarScene, Preferences]:
@@ -180,7 +192,11 @@ class Clamp(UpperLevel):
         if self.joints is not None:
             return scene, self.preferences
         if self.is_tool:
-            return replace(scene, held=_held(self._outline, self._grip)), self.preferences
+            top_m = self._thing.z_m + self._thing.extent_m[2] / 2.0
+            assert scene.bottom_m is not None
+            among = scene.standing.select(scene.bottom_m < top_m)
+            scene = replace(scene, held=_held(self._outline, self._grip), held_among=among)
+            return (replace(scene, limits=_BESIDE) if self._is_beside(scene) else scene), self.preferences
         scene = replace(scene, carried={"object": self._grip})
         if self._is_gentle:  # the own body answers as slowly as it is told to
             answers = [slew / limit for slew, limit in zip(_SLEW, _GENTLE, strict=True)]
@@ -192,6 +208,13 @@ class Clamp(UpperLevel):
             scene = self._ways.subgoal(replace(scene, own=own))
         wanted = tuple(o for o in self.preferences.outcomes if o.subject == "object")
         return scene, replace(self.preferences, outcomes=wanted)
+
+    def _is_beside(self, scene: PlanarScene) -> bool:
+        """Return whether the tool that is held could soon touch something that can be pushed."""
+        assert scene.held is not None
+        tip_m = float((scene.held[:, :2].abs() + scene.held[:, 2:]).norm(dim=1).max())
+        away = [math.dist(scene.own.position, t.pose[:2]) - t.outline.radius_m for t in scene.pushables]
+        return bool(away) and min(away) < tip_m + _BESIDE_M
 
     @property
     def front(self) -> tuple[float, float]:

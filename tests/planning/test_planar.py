@@ -158,6 +158,25 @@ def test_the_cost_of_commands_can_be_differentiated_through_the_push():
     assert float(slope[0, 0, :, 0].sum()) < 0.0  # faster brings it nearer
 
 
+def test_a_held_hook_is_kept_off_what_it_cannot_pass_and_only_that():
+    wall = Boxes(
+        torch.tensor([[[2.0, 0.0]]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[0.1, 2.0]]), torch.zeros(1, 1)
+    )
+    command = torch.zeros(2, 4, 2)
+    command[1, :, 0] = 1.0  # the bar, 1.3 m ahead, comes to the wall; the own body does not
+    among, nothing = (
+        BeliefCost(dataclasses.replace(scene(thing=(9.0, 9.0, 0.0)), held=HOOK, held_among=walls), Preferences(), 0.25)
+        for walls in (wall, NOTHING)
+    )
+    stays, drives = among.terms(among.imagine(command), command)["obstacles"].tolist()
+    assert stays == 0.0
+    assert drives > 60.0 * 0.25  # deep in it at the last step of four
+    assert nothing.terms(nothing.imagine(command), command)["obstacles"].tolist() == [0.0, 0.0]
+    command = (0.8 * command[1:]).requires_grad_()  # just into it
+    (slope,) = torch.autograd.grad(among.terms(among.imagine(command), command)["obstacles"].sum(), command)
+    assert float(slope[0, 0, 0]) > 0.0
+
+
 def test_an_outcome_as_preferred_costs_nothing_and_preferences_change_no_future():
     at_goal = scene(goal=(0.8, 0.0, 0.0))
     command = torch.zeros(1, 4, 2)

@@ -115,8 +115,12 @@ class Objective:
             return own.speed.new_zeros(own.speed.shape[0])
         gap = around.gaps(own, around.standing).amin(dim=2)
         near = (1.0 - gap / self.standing_margin_m).clamp(min=0.0)
-        touching = (self.contact_margin_m - gap).clamp(min=0.0) / self.contact_margin_m
-        return 0.5 * near.mean(dim=1) + 60.0 * touching.clamp(max=3.0).mean(dim=1)
+        return 0.5 * near.mean(dim=1) + self.touching(gap).mean(dim=1)
+
+    def touching(self, gap: Float[Tensor, "S T"]) -> Float[Tensor, "S T"]:
+        """Return what it costs to be so near (m) to what stands: nothing beyond the contact margin."""
+        depth = (self.contact_margin_m - gap).clamp(min=0.0) / self.contact_margin_m
+        return 60.0 * depth.clamp(max=3.0)
 
 
 def _goal(

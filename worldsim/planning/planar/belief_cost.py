@@ -91,11 +91,21 @@ class BeliefCost:
         )
         offsets, radii = self.scene.own.discs()
         around = Surroundings(offsets, radii, self.scene.standing, self.scene.moving, None)
-        return priced | {
-            name: cost
-            for name, cost in self.objective.terms(own, around, self.preferences).items()
-            if name in ("clearance", "collision", "obstacles", "effort", "smoothness")
-        }
+        usual = self.objective.terms(own, around, self.preferences)
+        usual["obstacles"] = usual["obstacles"] + self.preferences.weight("obstacles") * self._held_stuck(future)
+        names = ("clearance", "collision", "obstacles", "effort", "smoothness")
+        return priced | {name: usual[name] for name in names}
+
+    def _held_stuck(self, future: PlanarFuture) -> Float[Tensor, " S"] | float:
+        """Return what it costs that a held tool touches what it cannot pass; a tool may work close beside a wall."""
+        held, among = self.scene.held, self.scene.held_among
+        if held is None or among is None or len(among) == 0:
+            return 0.0
+        x, y, half_x, half_y = held.to(future.own.dtype).unbind(-1)
+        corners = [torch.stack([x + i * half_x, y + j * half_y], dim=-1) for i in (-1, 1) for j in (-1, 1)]
+        points = torch.cat([_taken_along(future.own, (u, v, 0.0))[..., :2] for u, v in torch.cat(corners).tolist()], 1)
+        gaps = among.differentiable_distance(points) if points.requires_grad else among.signed_distance(points)
+        return self.objective.touching(gaps.amin(dim=2)).mean(dim=1)
 
     def surprisal(self, outcome: PreferredOutcome, future: PlanarFuture) -> Float[Tensor, "S T"]:
         """Return -log p of an outcome at every step, 0 where it is as preferred (nats, up to the constant)."""

@@ -60,6 +60,8 @@ class PlanarScene:
         carried: role -> pose (x, y, yaw) in the own body's frame of what the own body holds, and takes along.
         limits: speed (m/s) and yaw rate (rad/s) that a candidate's action of 1 stands for.
         held: rectangles that the own body holds and pushes with, too (middle and half edges, in its frame).
+        bottom_m: [N] height over the floor at which each outline of `standing` begins, as the scene was read.
+        held_among: outlines that what is held cannot pass above or below.
     """
 
     time_s: float
@@ -72,6 +74,8 @@ class PlanarScene:
     carried: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     limits: tuple[float, float] = LIMITS
     held: Float[Tensor, "H 4"] | None = None
+    bottom_m: Float[Tensor, " N"] | None = None
+    held_among: Boxes | None = None
 
     def with_resistance(self, resistance_m_s: tuple[float, ...]) -> PlanarScene:
         """Return the scene under a hypothesis of how much each of the N pushables resists."""
@@ -156,8 +160,8 @@ def read_scene(
         if row is None:
             return None
         paths["base"] = _path(forecast, row)
-    standing, moving = _others(own, forecast, spoken_of)
-    return PlanarScene(observation.time_s, own, tuple(pushables), pushed, paths, standing, moving)
+    standing, moving, bottom_m = _others(own, forecast, spoken_of)
+    return PlanarScene(observation.time_s, own, tuple(pushables), pushed, paths, standing, moving, bottom_m=bottom_m)
 
 
 def read_surroundings(world_model: Believer, observation: Observation, steps: int, dt_s: float) -> PlanarScene | None:
@@ -172,8 +176,8 @@ def read_surroundings(world_model: Believer, observation: Observation, steps: in
     if own is None:
         return None
     forecast = world_model.forecast(steps * dt_s, dt_s)
-    standing, moving = _others(own, forecast, [])
-    return PlanarScene(observation.time_s, own, (), {}, {}, standing, moving)
+    standing, moving, bottom_m = _others(own, forecast, [])
+    return PlanarScene(observation.time_s, own, (), {}, {}, standing, moving, bottom_m=bottom_m)
 
 
 def find_objects(
@@ -259,8 +263,11 @@ def _behind_the_line(task: Mapping[str, np.ndarray], y_m: float) -> Float[Tensor
     return torch.tensor([[float(np.asarray(task["task_line_x_m"]).reshape(-1)[0]) - _BEHIND_M, y_m, 0.0]])
 
 
-def _others(own: OwnBody, forecast: Forecast, spoken_of: list[int]) -> tuple[Boxes, Boxes]:
-    """Return the outlines of what stands and of what moves, as far as it is low enough to be touched."""
+def _others(own: OwnBody, forecast: Forecast, spoken_of: list[int]) -> tuple[Boxes, Boxes, Float[Tensor, " N"]]:
+    """Return the outlines of what stands and of what moves, as far as it is low enough to be touched.
+
+    With them come the heights at which those that stand begin, m.
+    """
     top, bottom = top_and_bottom(forecast.position[0], forecast.orientation_xyzw, forecast.extent_m)
     low: Bool[Tensor, " N"] = (bottom < own.extent_m[2] + _HEADROOM_M) & (top > 0.02)
     low[spoken_of] = False
@@ -268,4 +275,5 @@ def _others(own: OwnBody, forecast: Forecast, spoken_of: list[int]) -> tuple[Box
     shift = (forecast.position[-1, :, :2] - forecast.position[0, :, :2]).norm(dim=-1)
     restless = forecast.moves & (shift > 0.08)
     still = boxes.select(low & ~restless)
-    return Boxes(still.centre[:1], still.direction, still.half_m, still.std_m[:1]), boxes.select(low & restless)
+    standing = Boxes(still.centre[:1], still.direction, still.half_m, still.std_m[:1])
+    return standing, boxes.select(low & restless), bottom[low & ~restless]
