@@ -73,7 +73,7 @@ def coast(density: Density, slots: Int[torch.Tensor, " n"], dt_s: float) -> None
 def _urgent(state: EngineState, slots: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     busy = [*state.trials, *state.waiting, *(() if state.own_id is None else (state.own_id,))]
     alarming = state.on_host("log_e_value")[0][slots] > state.settings.loop.alarm_threshold_nats
-    return np.asarray(~state.ledger.settled[slots] | alarming | np.isin(state.ids[slots], busy))
+    return np.asarray(~state.ledger.settled[slots] | alarming | state.holding(busy)[slots])
 
 
 def _expected_gain_nats(state: EngineState, slots: Int[np.ndarray, " n"], frame: Frame) -> Float[np.ndarray, " n"]:

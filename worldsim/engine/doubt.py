@@ -79,7 +79,7 @@ def _alarming(state: EngineState, now_s: float) -> Bool[np.ndarray, " C"]:
     if state.own_id is not None:
         busy.add(state.own_id)
     recent = {i for i, t in state.verdict_s.items() if now_s - t < loop.retest_s} - state.lawless
-    return up & ~np.isin(state.ids, list(busy | recent))
+    return up & ~state.holding(busy | recent)
 
 
 def _strange(state: EngineState) -> Bool[np.ndarray, " C"]:
@@ -93,7 +93,7 @@ def _strange(state: EngineState) -> Bool[np.ndarray, " C"]:
     asked = {*state.trials, *state.waiting, *state.verdict_s}
     if state.own_id is not None:
         asked.add(state.own_id)
-    return found & ~np.isin(state.ids, list(asked))
+    return found & ~state.holding(asked)
 
 
 def _alarm(state: EngineState, slot: int, now_s: float) -> None:

@@ -39,7 +39,7 @@ def round_bodies(state: EngineState) -> Bool[np.ndarray, " C"]:
     """Return who is believed to be a round body with a mass, asleep or awake: by the law of impact it gives way."""
     models = np.where(state.alive, state.model_index, 0)
     real = state.alive & (state.belief.existence.cpu().numpy() > _EXISTS) & state.ledger.settled
-    return real & state.library.is_round[models] & ~np.isin(state.ids, [*state.trials, *state.waiting])
+    return real & state.library.is_round[models] & ~state.holding([*state.trials, *state.waiting])
 
 
 def may_be_struck(state: EngineState, movers: Int[np.ndarray, " n"], horizon_s: float) -> Int[np.ndarray, " m"]:
@@ -64,7 +64,7 @@ def forecast(state: EngineState, horizon_s: float, dt_s: float, only: tuple[int,
     if state.own_slot is not None:
         known[state.own_slot] = False
     if only is not None:
-        known &= np.isin(state.ids, list(only))
+        known &= state.holding(only)
     slots = np.flatnonzero(known)
     row = state.index(slots)
     belief = state.belief
@@ -109,7 +109,7 @@ def _far_away(state: EngineState, movers: Int[np.ndarray, " n"]) -> Bool[np.ndar
         return np.zeros(len(movers), dtype=bool)
     here = state.belief.position.cpu().numpy()
     familiar = np.array([STARTER_TAG in m.card.tags for m in state.library.models], dtype=bool)
-    under_test = np.isin(state.ids[movers], list(state.trials))
+    under_test = state.holding(state.trials)[movers]
     far = np.linalg.norm(here[movers] - here[own], axis=1) > _FAR_M
     return far & ~under_test & familiar[state.model_index[movers]]
 
@@ -174,7 +174,8 @@ def _with_neighbours(
     state: EngineState, wanted: Int[np.ndarray, " m"], movers: Int[np.ndarray, " n"]
 ) -> Int[np.ndarray, " k"]:
     """Return the wanted movers and those that they respond to, directly or through others."""
-    mask = np.isin(np.arange(state.belief.capacity), movers)
+    mask = np.zeros(state.belief.capacity, dtype=bool)
+    mask[movers] = True
     nearest, known = stimuli.nearest_mover(state.belief.position, mask, state.belief.alive)
     near, ok = nearest.cpu().numpy(), known.cpu().numpy()
     chosen = set(wanted.tolist())
@@ -191,7 +192,8 @@ def _sample(
     state: EngineState, movers: Int[np.ndarray, " n"], commands: Float[Tensor, "T n U"], samples: int, dt_s: float
 ) -> Futures:
     density = density_of(state.belief)
-    mask = np.isin(np.arange(state.belief.capacity), movers)
+    mask = np.zeros(state.belief.capacity, dtype=bool)
+    mask[movers] = True
     nearest, known = stimuli.nearest_mover(state.belief.position, mask, state.belief.alive)
     rows = state.index(movers)
     place = np.zeros(state.belief.capacity, dtype=np.int64)

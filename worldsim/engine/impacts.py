@@ -93,7 +93,7 @@ def may_meet(
 def follows_the_law(state: EngineState) -> Bool[np.ndarray, " C"]:
     """Return who is awake and believed to be a round body with a mass: whose impacts the law of impact foretells."""
     models = np.where(state.alive, state.model_index, 0)
-    trusted = state.ledger.settled & ~np.isin(state.ids, [*state.trials, *state.waiting])
+    trusted = state.ledger.settled & ~state.holding([*state.trials, *state.waiting])
     return state.awake & ~state.deferred & trusted & state.library.is_round[models]
 
 
@@ -317,7 +317,7 @@ def weigh(state: EngineState, detection: Int[np.ndarray, " C"], frame: Frame) ->
     if found.any():
         lawless = np.unique(tests.pair[found])
         state.lawless = frozenset(lawless.tolist())
-        _blame(state, np.flatnonzero(np.isin(state.ids, lawless) & state.alive))
+        _blame(state, np.flatnonzero(state.holding(state.lawless) & state.alive))
 
 
 def _blame(state: EngineState, slots: Int[np.ndarray, " n"]) -> None:

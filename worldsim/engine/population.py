@@ -197,7 +197,7 @@ def _lay_down(state: EngineState, slots: Int[np.ndarray, " n"]) -> None:
 def fall_asleep(state: EngineState) -> None:
     """Let passive objects sleep that have been at rest for a while and are not held."""
     tired = state.awake & state.ledger.settled & (state.ledger.quiet >= state.settings.loop.quiet_frames)
-    tired &= state.passive[state.model_index] & ~np.isin(state.ids, list(state.trials))
+    tired &= state.passive[state.model_index] & ~state.holding(state.trials)
     state.belief = lifecycle.to_sleep(state.belief, state.index(np.flatnonzero(tired)))
 
 

@@ -143,7 +143,7 @@ def _undoubted(state: EngineState) -> Bool[np.ndarray, " C"]:
     loop, belief, ledger = state.settings.loop, state.belief, state.ledger
     sure = belief.existence.cpu().numpy() > loop.confirm_existence
     sure &= (belief.log_e_value.cpu().numpy() < _CALM_NATS) & (ledger.hits >= _SEEN_FRAMES)
-    sure &= np.isnan(ledger.learning_since_s) & ~np.isin(state.ids, [*state.trials, *state.waiting])
+    sure &= np.isnan(ledger.learning_since_s) & ~state.holding([*state.trials, *state.waiting])
     sure[[target for _, target in carried(state)]] = False
     if state.own_slot is not None:
         sure[state.own_slot] = False

@@ -102,8 +102,7 @@ def accumulate_surprise(
 ) -> None:
     """Feed the e-detectors of the recognised objects that are not under test, and blame the channels."""
     slots, pose = matched.rows_on_host, surprised.pose
-    ids = state.ids[slots]
-    counts = state.ledger.settled[slots] & ~np.isin(ids, list(state.trials)) & ~state.broad[state.model_index[slots]]
+    counts = state.ledger.settled[slots] & ~state.holding(state.trials)[slots] & ~state.broad[state.model_index[slots]]
     value = accumulate(
         state.belief.log_e_value[matched.slots], pose.log_e, torch.as_tensor(counts, device=state.device)
     )

@@ -68,7 +68,7 @@ def predict_all(state: EngineState, time_s: float) -> Predicted:
     lawful = impacts.follows_the_law(state)
     colliding[standing] = stimuli.may_bump(belief, standing, dt_s, lawful)
     # hypotheses about an object need the contacts that any of them may have
-    colliding[np.isin(ids, list(state.trials))] = True
+    colliding[state.holding(state.trials)] = True
     around = stimuli.surroundings(belief, moving, colliding, state.own_slot, state.command, lawful)
     meeting = impacts.may_meet(state, dt_s)
     impacts.begin(state, *(side[meeting[2] == 0] for side in meeting[:2]))

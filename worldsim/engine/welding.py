@@ -93,7 +93,7 @@ def _bonds(state: EngineState, kind: int, log_odds: float) -> Int[np.ndarray, " 
     if len(rows) == 0:
         return np.zeros(0, dtype=np.int64)
     able = state.awake & state.passive[state.model_index] & state.library.moves[state.model_index]
-    able &= ~np.isin(state.ids, list(state.trials))
+    able &= ~state.holding(state.trials)
     ends = [slots_of(state, ids) for ids in (table.source[rows], table.target[rows])]
     fit = (ends[0] >= 0) & (ends[1] >= 0) & able[ends[0]] & able[ends[1]]
     rows = rows[fit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,6 +34,17 @@ def clusters(
     if len(first) == 0:
         return np.arange(count)
     both = movable[first] & movable[second]
-    first, second = first[both], second[both]
-    graph = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
+    return _components(count, first[both].tobytes(), second[both].tobytes()).copy()
+
+
+@functools.lru_cache(maxsize=8)
+def _components(count: int, first: bytes, second: bytes) -> Int[np.ndarray, " N"]:
+    """Return the component of each of so many things; kept, since what hangs together seldom changes from step to step.
+
+    Args:
+        count: N.
+        first, second: int64 rows of the things that each link joins.
+    """
+    ends = np.frombuffer(first, dtype=np.int64), np.frombuffer(second, dtype=np.int64)
+    graph = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -25,7 +25,7 @@ def fetched(*tensors: Tensor) -> tuple[Shaped[np.ndarray, "..."], ...]:
         [[1.0, 1.0], True]
     """
     if not tensors or tensors[0].device.type == "cpu":
-        return tuple(tensor.detach().numpy() for tensor in tensors)
+        return tuple([(t.detach() if t.requires_grad else t).numpy() for t in tensors])  # detaching is an operation
     order = sorted(range(len(tensors)), key=lambda i: -tensors[i].itemsize)  # wide ones first: none lies askew
     raw = [tensors[i].detach().contiguous().reshape(-1).view(torch.uint8) for i in order]
     bounds = list(itertools.accumulate((len(part) for part in raw), initial=0))
@@ -42,9 +42,14 @@ def sent(device: torch.device, dtype: torch.dtype, *arrays: Shaped[np.ndarray, "
 
     On a CPU they may share the arrays' memory.
     """
-    on_host = [torch.as_tensor(np.asarray(array, order="C")).to(dtype) for array in arrays]
+    on_host = [_tensor(np.asarray(array, order="C"), dtype) for array in arrays]
     if device.type == "cpu" or not arrays:
         return tuple(on_host)
     packed = torch.cat([tensor.reshape(-1) for tensor in on_host]).to(device)
     parts = packed.split([tensor.numel() for tensor in on_host])
     return tuple(part.reshape(tensor.shape) for part, tensor in zip(parts, on_host, strict=True))
+
+
+def _tensor(array: Shaped[np.ndarray, "..."], dtype: torch.dtype) -> Tensor:
+    tensor = torch.from_numpy(array) if array.flags.writeable else torch.as_tensor(array)
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
