@@ -106,6 +106,9 @@ def test_where_nothing_was_recorded_the_bar_does_not_hold_and_the_command_is_tol
     (figure,) = efficiency_figures(BenchOptions(quick=True, data=tmp_path, tell=told.append))
     assert not figure.holds
     assert "--record" in told[0]
+    recorded(tmp_path, agent="ppo", level=1.0)  # of Intercept, and nothing else was asked for
+    (figure,) = efficiency_figures(BenchOptions(quick=True, data=tmp_path, tell=told.append, scenarios=("PushT",)))
+    assert (figure.holds, figure.n) == (False, 0)
 
 
 @pytest.mark.slow

@@ -28,11 +28,13 @@ def efficiency_figures(options: BenchOptions) -> list[Figure]:
     """Return the agent's return on held-out episodes after 10,000 frames, from the generic start, scenario by scenario.
 
     The scenarios are those of which a baseline was recorded (`worldsim.evaluation.baselines`); the baselines were
-    evaluated on the same held-out episodes. With ``--data FOLDER`` the records of that folder are taken instead. Where
-    nothing was recorded the figure is NaN, which does not hold. With ``--out`` every run is kept in that folder, so
-    that an interrupted measurement goes on, and ``learning-curves.html`` draws the curves together.
+    evaluated on the same held-out episodes. With ``--data FOLDER`` the records of that folder are taken instead, with
+    ``--scenarios`` those of some scenarios alone. Where nothing was recorded the figure is NaN, which does not hold.
+    With ``--out`` every run is kept in that folder, so that an interrupted measurement goes on, and
+    ``learning-curves.html`` draws the curves together.
     """
-    baselines = recorded_baselines(options.data)
+    recorded, asked_for = recorded_baselines(options.data), options.scenarios
+    baselines = {name: found for name, found in recorded.items() if asked_for is None or name in asked_for}
     reaching = "efficiency: scenarios on which the agent reaches the better baseline"
     if not baselines:
         options.tell(f"agents: efficiency: no baseline was recorded; `{RECORD}` records one")
@@ -41,7 +43,7 @@ def efficiency_figures(options: BenchOptions) -> list[Figure]:
     frames, episodes = (_QUICK_FRAMES, _QUICK_EPISODES) if options.quick else (FRAMES, _EPISODES)
     folder = None if options.out is None else options.out / "episodes"
     figures, sides = [], {}
-    for scenario, recorded in baselines.items():
+    for scenario, methods in baselines.items():
         jobs = [
             LearningJob(scenario, AGENT, seed, frames, episodes, scenario_arguments=(("reward", "dense"),))
             for seed in seeds
@@ -49,10 +51,10 @@ def efficiency_figures(options: BenchOptions) -> list[Figure]:
         with job_map(options.ray) as play_all:
             runs: list[Learned] = kept_jobs(play_all, folder, Learned.from_json)(learn_job, jobs)
         ours = bootstrap([np.array([s.total for s in run.scores]) for run in runs], interquartile_mean, rng)
-        best, theirs = _better(recorded, rng)
-        curves = {_named(b): training_curve(b, rng) for b in recorded}
+        best, theirs = _better(methods, rng)
+        curves = {_named(b): training_curve(b, rng) for b in methods}
         sides[scenario] = Side(acting_curve(runs, frames, rng), curves, reaches(ours, theirs))
-        beside = {_named(b): bootstrap(b.returns, interquartile_mean, rng).value for b in recorded}
+        beside = {_named(b): bootstrap(b.returns, interquartile_mean, rng).value for b in methods}
         options.tell(f"agents: efficiency, {scenario}: {ours.value:.2f}, {best}: {theirs.value:.2f}")
         name = f"{scenario}: dense return after {frames} frames from the generic start (IQM)"
         figures.append(Figure.told(name, ours.value, interval=ours.interval, n=ours.n, baselines=beside))
