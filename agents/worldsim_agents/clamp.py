@@ -185,7 +185,7 @@ class Clamp(UpperLevel):
             )
         paths = {**scene.paths, "taken": torch.tensor([pose])}
         scene = replace(scene, paths=paths, pushables=(), pushed_roles={})
-        return scene, replace(self.preferences, outcomes=outcomes)
+        return self._slowed(scene), replace(self.preferences, outcomes=outcomes)
 
     def _moving(self, scene: PlanarScene) -> tuple[PlanarScene, Preferences]:
         assert self._thing is not None
@@ -198,16 +198,21 @@ class Clamp(UpperLevel):
             scene = replace(scene, held=_held(self._outline, self._grip), held_among=among)
             return (replace(scene, limits=_BESIDE) if self._is_beside(scene) else scene), self.preferences
         scene = replace(scene, carried={"object": self._grip})
-        if self._is_gentle:  # the own body answers as slowly as it is told to
-            answers = [slew / limit for slew, limit in zip(_SLEW, _GENTLE, strict=True)]
-            own = replace(scene.own, speed_response_per_s=answers[0], yaw_response_per_s=answers[1])
-            scene = replace(scene, own=own, limits=_GENTLE)
+        scene = self._slowed(scene)
         if "base" not in scene.paths:  # what is carried low is in the way; what is lifted over a thing is not
             ahead_m = math.hypot(*self._grip[:2])
             own = replace(scene.own, load_extent_m=self._thing.extent_m, load_ahead_m=ahead_m)
             scene = self._ways.subgoal(replace(scene, own=own))
         wanted = tuple(o for o in self.preferences.outcomes if o.subject == "object")
         return scene, replace(self.preferences, outcomes=wanted)
+
+    def _slowed(self, scene: PlanarScene) -> PlanarScene:
+        """Return the scene for one who goes gently, where something loose is on top: it answers as it is told to."""
+        if not self._is_gentle:
+            return scene
+        answers = [slew / limit for slew, limit in zip(_SLEW, _GENTLE, strict=True)]
+        own = replace(scene.own, speed_response_per_s=answers[0], yaw_response_per_s=answers[1])
+        return replace(scene, own=own, limits=_GENTLE)
 
     def _is_beside(self, scene: PlanarScene) -> bool:
         """Return whether the tool that is held could soon touch something that can be pushed."""
@@ -224,7 +229,7 @@ class Clamp(UpperLevel):
 
     @property
     def _is_gentle(self) -> bool:
-        return self.gentle and self.phase in (Phase.LIFT, Phase.MOVE)
+        return self.gentle and self.phase in (Phase.TAKE, Phase.LIFT, Phase.MOVE)
 
     def gently(self, speed_m_s: float, yaw_rate_rad_s: float, frame_s: float) -> tuple[float, float]:
         """Return the command, changed by no more than what is loose on top bears; the same where nothing is."""
@@ -299,8 +304,9 @@ class Clamp(UpperLevel):
             near_m = _TOOL_STAGED_M if self.is_tool else _STAGED_M
             if math.dist(own.position, self._approach.staging) < near_m:
                 self._enter(Phase.TAKE, now_s)
-        elif self.phase is Phase.TAKE:
-            self.hold = 1.0 if _in_reach(own, thing) else -1.0
+                self.gentle = _laden(belief, self.object_id, thing)
+        elif self.phase is Phase.TAKE:  # what is gripped on the way by is jerked from under what is loose on it
+            self.hold = 1.0 if _in_reach(own, thing) and (self._is_slow(own) or not self.gentle) else -1.0
             if waited > _GIVE_UP_S or math.dist(own.position, thing.pose[:2]) > 2.5 * _STRETCH_M + 1.0:
                 self._enter(Phase.REACH, now_s)
 
