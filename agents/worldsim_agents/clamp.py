@@ -17,6 +17,7 @@ from worldsim.planning.approach import Approach, find_approach
 from worldsim.planning.boxes import Boxes
 from worldsim.planning.planar import Believer, PlanarScene, Waypoints, find_objects, read_scene
 from worldsim.planning.planar.joints import JointHypotheses, pull
+from worldsim.planning.planar.rollout import reach_m
 from worldsim.planning.situation import OwnBody, believed_own_body
 from worldsim.types.belief import WorldBelief
 from worldsim.types.observation import Observation
@@ -174,7 +175,8 @@ class Clamp(UpperLevel):
     def _taking(self, scene: PlanarScene, front_m: float) -> tuple[PlanarScene, Preferences]:
         assert self._thing is not None
         outcomes: tuple[PreferredOutcome, ...]
-        if self.is_tool and self._approach is not None:  # as far from it on another side is not near its stem's end
+        if self.is_tool:  # as far from it on another side is not near its stem's end
+            assert self._approach is not None
             pose = (*self._approach.position, self._approach.heading_rad)
             outcomes = (PreferredOutcome("take", "own", "taken", scale_m=0.05, scale_rad=0.1),)
         else:
@@ -216,10 +218,8 @@ class Clamp(UpperLevel):
 
     def _is_beside(self, scene: PlanarScene) -> bool:
         """Return whether the tool that is held could soon touch something that can be pushed."""
-        assert scene.held is not None
-        tip_m = float((scene.held[:, :2].abs() + scene.held[:, 2:]).norm(dim=1).max())
-        away = [math.dist(scene.own.position, t.pose[:2]) - t.outline.radius_m for t in scene.pushables]
-        return bool(away) and min(away) < tip_m + _BESIDE_M
+        far_m = reach_m(scene.own, scene.held) + _BESIDE_M
+        return any(math.dist(scene.own.position, t.pose[:2]) < far_m + t.outline.radius_m for t in scene.pushables)
 
     @property
     def front(self) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from worldsim.hypotheses.trial import Trial
 from worldsim.inference import slots as slot_table
 from worldsim.inference.ledger import Ledger
 from worldsim.types.belief import WorldBelief
+from worldsim.types.membership import among
 from worldsim.types.record import Event, EventKind
 from worldsim.types.states import ObjectStates
 from worldsim.types.transfer import fetched, sent
@@ -34,7 +35,6 @@ GENERIC_MODEL = "generic/unknown"
 STARTER_TAG = "starter"
 """Cards with this tag are what a new world model loads."""
 _MODEL_COLUMN = "belief.model_index"  # of the store of sleepers
-_FEW = 8  # of more ids, numpy knows sooner which are there
 _PASSIVE = ("static", "rigid_body", "hinge")
 
 
@@ -72,7 +72,6 @@ class EngineState:
         composites: what is welded together, None where nothing is; bonds: what may be soon.
         deferred: [C] whom the step under way leaves for later.
         mirrors: fields of the belief that were read on the host, and the tensors that they were read from.
-        own_at: slot in which the own body was found last.
     """
 
     settings: WorldModelSettings
@@ -105,7 +104,6 @@ class EngineState:
     bonds: CertainBonds = field(default_factory=CertainBonds.none)
     deferred: Bool[np.ndarray, " C"] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     mirrors: dict[str, tuple[Tensor, np.ndarray]] = field(default_factory=dict)
-    own_at: int = 0
 
     def __post_init__(self) -> None:
         """Ask a registry that is far away in the background."""
@@ -144,21 +142,12 @@ class EngineState:
 
     def on_host(self, *names: str) -> tuple[np.ndarray, ...]:
         """Return fields of the belief on the host, to be read: each is fetched once for each value that it takes."""
-        found = []
-        for name in names:
-            now, kept = getattr(self.belief, name), self.mirrors.get(name)
-            if kept is None or kept[0] is not now:
-                return self._mirrored(names)
-            found.append(kept[1])
-        return tuple(found)
-
-    def _mirrored(self, names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-        """Return the same, once what has changed was fetched in one transfer."""
-        now: dict[str, Tensor] = {name: getattr(self.belief, name) for name in names}
-        stale = [name for name in names if name not in self.mirrors or self.mirrors[name][0] is not now[name]]
-        for name, array in zip(stale, fetched(*(now[name] for name in stale)), strict=True):
-            self.mirrors[name] = now[name], array
-        return tuple(self.mirrors[name][1] for name in names)
+        belief, mirrors = self.belief, self.mirrors
+        stale = [name for name in names if name not in mirrors or mirrors[name][0] is not getattr(belief, name)]
+        if stale:
+            now: list[Tensor] = [getattr(belief, name) for name in stale]
+            mirrors.update(zip(stale, zip(now, fetched(*now), strict=True), strict=True))
+        return tuple([mirrors[name][1] for name in names])
 
     @property
     def alive(self) -> Bool[np.ndarray, " C"]:
@@ -182,14 +171,8 @@ class EngineState:
         return self.on_host("model_index")[0]
 
     def holding(self, ids: Collection[int]) -> Bool[np.ndarray, " C"]:
-        """Return which slots hold one of these objects; asked a dozen times a step, and mostly of none or a few."""
-        here = self.ids
-        if len(ids) > _FEW:
-            return np.isin(here, list(ids))
-        held = np.zeros(len(here), dtype=bool)
-        for one in ids:
-            held |= here == one
-        return held
+        """Return which slots hold one of these objects."""
+        return among(self.ids, ids)
 
     @property
     def own_slot(self) -> int | None:
@@ -197,13 +180,8 @@ class EngineState:
         if self.own_id is None:
             return None
         ids, alive = self.on_host("object_id", "alive")
-        if self.own_at < len(ids) and ids[self.own_at] == self.own_id and alive[self.own_at]:
-            return self.own_at  # where it was when it was looked for last: asked for a dozen times a step
         hits = np.flatnonzero((ids == self.own_id) & alive)
-        if not len(hits):
-            return None
-        self.own_at = int(hits[0])
-        return self.own_at
+        return int(hits[0]) if len(hits) else None
 
     @property
     def broad(self) -> Bool[np.ndarray, " L"]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from worldsim.contracts.interaction import EdgePrior, Interaction, PairFrame
 from worldsim.types.graph import InteractionGraph
+from worldsim.types.membership import among
 from worldsim.types.transfer import fetched
 
 _LOG_ODDS_LIMIT = 9.0  # beyond one in ten thousand an edge could never be given up in time
@@ -66,7 +67,7 @@ def rows_linked(
         above: log-odds above which an edge counts.
     """
     likely = np.flatnonzero(table.log_odds > above)
-    linking = likely[_among(kinds, table.kind[likely])]
+    linking = likely[among(table.kind[likely], kinds)]
     if len(linking) == 0 or len(object_id) == 0:
         return linking[:0], linking[:0]
     order = np.argsort(object_id, kind="stable")
@@ -76,14 +77,6 @@ def rows_linked(
     )
     known = (object_id[source] == table.source[linking]) & (object_id[target] == table.target[linking])
     return source[known], target[known]
-
-
-def _among(kinds: Sequence[int], kind: Int[np.ndarray, " E"]) -> Bool[np.ndarray, " E"]:
-    """Return which edges are of these kinds, of which there are a handful: far sooner than `numpy.isin` tells."""
-    found = np.zeros(len(kind), dtype=bool)
-    for one in kinds:
-        found |= kind == one
-    return found
 
 
 def edge_keys(
@@ -128,7 +121,7 @@ def infer(table: EdgeTable, evidence: Sequence[Evidence]) -> EdgeTable:
     reach, where one of the two was searched around, and are dropped once they are unlikely; where neither was (two
     sleepers) they stay as they are. Kinds that were not looked at stay too.
     """
-    looked_at = _among([e.kind for e in evidence], table.kind)
+    looked_at = among(table.kind, [e.kind for e in evidence])
     nats = fetched(*(e.interaction.log_evidence(e.frame) if len(e.ids) else e.frame.source_std_m for e in evidence))
     found = [_updated(_rows(table, table.kind == e.kind), e, n) for e, n in zip(evidence, nats, strict=True)]
     parts = [_rows(table, ~looked_at), *found]

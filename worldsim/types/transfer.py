@@ -42,14 +42,9 @@ def sent(device: torch.device, dtype: torch.dtype, *arrays: Shaped[np.ndarray, "
 
     On a CPU they may share the arrays' memory.
     """
-    on_host = [_tensor(np.asarray(array, order="C"), dtype) for array in arrays]
+    on_host = [torch.from_numpy(np.asarray(array, order="C")).to(dtype) for array in arrays]
     if device.type == "cpu" or not arrays:
         return tuple(on_host)
     packed = torch.cat([tensor.reshape(-1) for tensor in on_host]).to(device)
     parts = packed.split([tensor.numel() for tensor in on_host])
     return tuple(part.reshape(tensor.shape) for part, tensor in zip(parts, on_host, strict=True))
-
-
-def _tensor(array: Shaped[np.ndarray, "..."], dtype: torch.dtype) -> Tensor:
-    tensor = torch.from_numpy(array) if array.flags.writeable else torch.as_tensor(array)
-    return tensor if tensor.dtype == dtype else tensor.to(dtype)

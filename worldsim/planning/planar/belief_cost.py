@@ -11,6 +11,7 @@ from torch import Tensor
 
 from worldsim.errors import ConfigurationError
 from worldsim.planning.objective import Objective, Surroundings
+from worldsim.planning.planar.pushing import corners_of, to_world
 from worldsim.planning.planar.rollout import PlanarFuture, roll_out
 from worldsim.planning.planar.scene import PlanarScene
 from worldsim.planning.situation import OwnTrajectories
@@ -96,14 +97,13 @@ class BeliefCost:
         names = ("clearance", "collision", "obstacles", "effort", "smoothness")
         return priced | {name: usual[name] for name in names}
 
-    def _held_stuck(self, future: PlanarFuture) -> Float[Tensor, " S"] | float:
+    def _held_stuck(self, future: PlanarFuture) -> Float[Tensor, " S"]:
         """Return what it costs that a held tool touches what it cannot pass; a tool may work close beside a wall."""
         held, among = self.scene.held, self.scene.held_among
         if held is None or among is None or len(among) == 0:
-            return 0.0
-        x, y, half_x, half_y = held.to(future.own.dtype).unbind(-1)
-        corners = [torch.stack([x + i * half_x, y + j * half_y], dim=-1) for i in (-1, 1) for j in (-1, 1)]
-        points = torch.cat([_taken_along(future.own, (u, v, 0.0))[..., :2] for u, v in torch.cat(corners).tolist()], 1)
+            return future.speed.new_zeros(len(future.speed))
+        hull = corners_of(held.to(future.own.dtype))
+        points = to_world(hull, future.own.flatten(0, 1)).unflatten(0, future.own.shape[:2]).flatten(1, 2)
         gaps = among.differentiable_distance(points) if points.requires_grad else among.signed_distance(points)
         return self.objective.touching(gaps.amin(dim=2)).mean(dim=1)
 

@@ -64,13 +64,18 @@ class Outline:
 
     def corners(self) -> Float[Tensor, "P 2"]:
         """Return the corners of all rectangles, P = 4 R."""
-        signs = self.half_m.new_tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0]])
-        return (self.centre[:, None] + signs * self.half_m[:, None]).reshape(-1, 2)
+        return corners_of(torch.cat([self.centre, self.half_m], dim=1))
 
     @property
     def radius_m(self) -> float:
         """Distance of the farthest corner from the middle."""
         return float(self.corners().norm(dim=-1).max())
+
+
+def corners_of(rectangles: Float[Tensor, "R 4"]) -> Float[Tensor, "P 2"]:
+    """Return the corners of rectangles that are given by middle and half edges, P = 4 R."""
+    signs = rectangles.new_tensor(HULL[:4])
+    return (rectangles[:, None, :2] + signs * rectangles[:, None, 2:]).reshape(-1, 2)
 
 
 def to_world(points: Float[Tensor, "P 2"], pose: Float[Tensor, "S 3"]) -> Float[Tensor, "S P 2"]:

@@ -89,7 +89,7 @@ def roll_out(
     rate = command.new_full((samples,), own.yaw_rate_rad_s)
     things = [command.new_tensor(thing.pose).expand(samples, 3) for thing in pushables]
     pushing = [command.new_zeros(samples, 2) for _ in pushables]
-    reach = [_radius_m(own, held) + thing.outline.radius_m + _ENOUGH_GAP_M for thing in pushables]
+    reach = [reach_m(own, held) + thing.outline.radius_m + _ENOUGH_GAP_M for thing in pushables]
     rows: list[tuple[Tensor, Tensor, list[Tensor], list[Tensor]]] = []
     for t in range(steps):
         wanted = command[:, t, :2] * command.new_tensor(limits)
@@ -159,7 +159,7 @@ class HostPlane:
         self._own_rectangles = parts.numpy()
         answers = (float(own.speed_response_per_s), float(own.yaw_response_per_s))
         self._body = (*answers, piece_s, turn_per_lever(own), pieces)
-        far = _radius_m(own, held) + _ENOUGH_GAP_M
+        far = reach_m(own, held) + _ENOUGH_GAP_M
         rows = [(far + o.radius_m, o.characteristic_m**2, t.resistance_m_s) for o, t in zip(outlines, pushables)]
         self._things = np.array(rows, dtype=np.float64).reshape(-1, 3)
         self._first = np.cumsum([0, *(len(outline.centre) for outline in outlines)])
@@ -197,8 +197,8 @@ def _own_rectangles(own: OwnBody, held: Float[Tensor, "H 4"] | None) -> Float[Te
     return body if held is None else torch.cat([body, held.to(body)])
 
 
-def _radius_m(own: OwnBody, held: Float[Tensor, "H 4"] | None) -> float:
-    """Return the distance of the farthest corner from the own middle."""
+def reach_m(own: OwnBody, held: Float[Tensor, "H 4"] | None) -> float:
+    """Return the distance of the farthest corner of the own body, and of what it holds, from its middle, m."""
     parts = _own_rectangles(own, held)
     return float((parts[:, :2].abs() + parts[:, 2:]).norm(dim=1).max())
 
