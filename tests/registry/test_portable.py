@@ -18,6 +18,7 @@ from worldsim.errors import ConfigurationError, IntegrityError, ModelNotFoundErr
 from worldsim.models.cat import Cat
 from worldsim.registry import StoredRegistry, from_pretrained, open_registry
 from worldsim.registry.builtin import shipped_models
+from worldsim.registry.interaction_artefact import MAX_INTERACTION_BYTES
 from worldsim.registry.maintenance import verify
 from worldsim.registry.portable import export_models, import_models
 from worldsim.types import Query
@@ -160,6 +161,7 @@ MODEL = "models/cat/test-cat/1"
         {"models/cat/../../outside/1/config.json": b"{}"},
         {"models/cat/test-cat/9/config.json": b"{}"},
         {"models/cat/test-cat/1/extra.py": b"print('pwned')"},
+        {"interactions/pairwise/huge/1/model.safetensors": bytes(MAX_INTERACTION_BYTES + 1)},
     ],
     ids=lambda change: next(f"{name[-20:]}: {data and data[:8]}" for name, data in change.items()),
 )

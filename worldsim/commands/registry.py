@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,10 +55,8 @@ def init(
 
     with _open_stored(url, existing=False) as registry:
         items = [] if empty else list(shipped_models())
-        missing = [item for item in items if not registry.versions(item[0].model_id)]
-        if missing:
-            registry.store_checked(missing)
-        added = len(missing) + (_grow(registry, synthetic, seed) if synthetic else 0)
+        added = registry.store_missing(items) if items else 0
+        added += _grow(registry, synthetic, seed) if synthetic else 0
         models = len(registry)
         registry.index.build_if_stale(tell)
         result = {"registry": registry.database.name, "added": added, "models": models}
@@ -360,9 +359,10 @@ def _query(
 
 def _split(model: str) -> tuple[str, int | None]:
     model_id, at, version = model.partition("@")
-    if at and not version.isdecimal():
+    if at and re.fullmatch(r"[0-9]{1,9}", version) is None:
         raise ConfigurationError(
-            f"model {model!r}: its version {version!r} is no number; expected for example {model_id}@1."
+            f"model {model[:120]!r}: its version {version[:40]!r} is no number of at most nine digits; expected for "
+            f"example {model_id[:80]}@1."
         )
     return model_id, int(version) if at else None
 

@@ -22,6 +22,7 @@ from typing import Protocol
 from worldsim.errors import ConfigurationError, IntegrityError, StorageError
 from worldsim.registry.artefact import MAX_MODEL_BYTES
 from worldsim.registry.cards import MAX_CARD_BYTES
+from worldsim.registry.interaction_artefact import MAX_INTERACTION_BYTES
 
 __all__ = ["INDEX", "INTERACTIONS", "MODEL_FILES", "SUMS", "Writer", "files_in", "write_archive"]
 
@@ -153,6 +154,8 @@ def _check_member(where: str, name: str, regular: bool, size: int) -> None:
     longest = _LISTS.get(name)
     if longest is None and _MODEL_FILE.fullmatch(name) is not None:
         longest = MODEL_FILES[name.rpartition("/")[2]]
+        if name.startswith(f"{INTERACTIONS}/"):  # which an import keeps in memory, all of them
+            longest = min(longest, MAX_INTERACTION_BYTES)
     if longest is None or not regular:
         raise IntegrityError(f"{where} holds {ascii(name)[:120]}, which no export holds. Nothing was imported.")
     if size > longest:

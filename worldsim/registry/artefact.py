@@ -21,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,9 +195,12 @@ def write_files(folder: str | Path, files: Mapping[str, bytes]) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            part = folder / f".{name}.part"
-            part.write_bytes(content)
-            os.replace(part, folder / name)
+            part = folder / f".{name}.{uuid.uuid4().hex[:8]}.part"
+            try:
+                part.write_bytes(content)
+                os.replace(part, folder / name)
+            finally:
+                part.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write the model into {folder}: {error.strerror or error}.") from error
     return folder

@@ -13,10 +13,11 @@ from sqlalchemy.engine import Connection
 from worldsim.errors import IntegrityError
 from worldsim.registry.artefact import sha256_of
 from worldsim.registry.blobs import BlobStore
+from worldsim.registry.cards import card_from_json
 from worldsim.registry.database import cards
 from worldsim.types.card import Descriptor, Evidence, ModelCard, ParameterPrior, Shape
 
-__all__ = ["CardReads", "StoredCard"]
+__all__ = ["CardReads", "StoredCard", "checked_card"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,7 @@ class CardReads:
         asked = connection.execute(self._statement(len(rows)), {f"row{i}": row for i, row in enumerate(rows)})
         found = {}
         for row, body, body_sha256, key, *where in asked:
-            if sha256_of(body.encode()) != body_sha256:
-                raise IntegrityError(
-                    f"a card of {self._name} (row {row}) is damaged; 'worldsim registry verify' lists what is lost."
-                )
+            _check_text(body, body_sha256, self._name)
             found[row] = StoredCard(row, body, None if key is None else (key, *where))
         return [found[row] for row in rows if row in found]
 
@@ -113,6 +111,27 @@ class CardReads:
                 .where(cards.c.row.in_([sa.bindparam(f"row{i}", type_=cards.c.row.type) for i in range(count)]))
             )
         return made
+
+
+def checked_card(body: str, body_sha256: str, name: str) -> ModelCard:
+    """Return the card that a row of the cards table holds.
+
+    Args:
+        body: its text.
+        body_sha256: what its text had when it was stored.
+        name: of the registry, for messages.
+
+    Raises:
+        IntegrityError: the text is not what was stored.
+        CardError: it breaks the schema.
+    """
+    _check_text(body, body_sha256, name)
+    return card_from_json(body)
+
+
+def _check_text(body: str, body_sha256: str, name: str) -> None:
+    if sha256_of(body.encode()) != body_sha256:
+        raise IntegrityError(f"a card of {name} is damaged; 'worldsim registry verify' says which, and what is lost.")
 
 
 def _numbers(values: list[float]) -> tuple[Any, ...]:

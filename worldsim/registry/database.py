@@ -171,6 +171,8 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """Give a connection that sees one consistent state."""
         with self._turn, self._translated("read"), self.engine.connect() as connection:
+            if connection.dialect.name == "postgresql":  # whose own choice is a new state for every statement
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     @contextmanager

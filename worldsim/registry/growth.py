@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 import sqlalchemy as sa
 from jaxtyping import Float
+from sqlalchemy.engine import Connection
 
 from worldsim.registry.artefact import TestStream, card_tensors, model_bytes, sha256_of
 from worldsim.registry.builtin import shipped_models
@@ -36,25 +37,32 @@ Progress = Callable[[int, int], None]
 def grow(registry: StoredRegistry, count: int, seed: int = 0, progress: Progress | None = None) -> int:
     """Fill `registry` until it holds the first `count` synthetic models of `seed`; return how many were added.
 
-    The same `seed` gives the same models, however often it was interrupted in between.
+    The same `seed` gives the same models, however often it was interrupted in between, or by how many at once.
     """
     key = f"{_DONE}-{seed}"
     with registry.database.reading() as connection:
-        done = int(connection.execute(sa.select(meta.c.value).where(meta.c.key == key)).scalar() or 0)
+        done = _grown(connection, key)
     archetypes = [card for card, _ in shipped_models() if card.family != "generic"]
-    before = done
+    added = 0
     while done < count:
         take = min(BATCH - done % BATCH, count - done)
         start = done % BATCH
         models = list(islice(synthetic_models(archetypes, done // BATCH, seed), start, start + take))
         with registry.database.writing() as connection:
-            registry.store_within(connection, models)
-            connection.execute(meta.delete().where(meta.c.key == key))
-            connection.execute(meta.insert(), {"key": key, "value": str(done + take)})
-        done += take
+            there = _grown(connection, key)
+            if there == done:  # else another process was here meanwhile
+                registry.store_within(connection, models)
+                connection.execute(meta.delete().where(meta.c.key == key))
+                connection.execute(meta.insert(), {"key": key, "value": str(done + take)})
+                there, added = done + take, added + take
+        done = there
         if progress is not None:
             progress(done, count)
-    return done - before
+    return added
+
+
+def _grown(connection: Connection, key: str) -> int:
+    return int(connection.execute(sa.select(meta.c.value).where(meta.c.key == key)).scalar() or 0)
 
 
 def synthetic_models(archetypes: list[ModelCard], batch: int, seed: int) -> Iterator[tuple[ModelCard, bytes]]:

@@ -25,10 +25,12 @@ from safetensors.numpy import save
 from worldsim.contracts.learned_interaction import LearnedInteraction
 from worldsim.errors import CardError
 from worldsim.registry.artefact import check_numbers, check_sum, read_files, read_tensors, sha256_of, write_files
+from worldsim.registry.cards import MAX_CARD_BYTES
 from worldsim.registry.interaction_cards import interaction_from_json, interaction_to_json, law_class
 from worldsim.types.interaction_card import InteractionCard
 
 __all__ = [
+    "MAX_INTERACTION_BYTES",
     "check_interaction_bytes",
     "interaction_bytes",
     "interaction_files",
@@ -36,6 +38,9 @@ __all__ = [
     "open_interaction",
     "save_interaction",
 ]
+
+MAX_INTERACTION_BYTES = MAX_CARD_BYTES
+"""A ``model.safetensors`` of an interaction is never longer: it is at most a few hundred numbers."""
 
 
 def interaction_bytes(card: InteractionCard) -> bytes:

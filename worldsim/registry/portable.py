@@ -24,7 +24,8 @@ from sqlalchemy.engine import Connection
 
 from worldsim.errors import ConfigurationError, IntegrityError, ModelNotFoundError
 from worldsim.registry.archive import INDEX, INTERACTIONS, MODEL_FILES, SUMS, files_in, write_archive
-from worldsim.registry.artefact import model_files, open_model, sha256_of
+from worldsim.registry.artefact import check_model_bytes, check_sum, model_files, open_model, sha256_of
+from worldsim.registry.card_reads import checked_card
 from worldsim.registry.cards import card_from_json, dump_card
 from worldsim.registry.database import aliases, cards
 from worldsim.registry.portable_interactions import (
@@ -283,11 +284,12 @@ def _aliases(connection: Connection, wanted: Collection[str]) -> dict[str, dict[
 
 
 def _versions(registry: StoredRegistry, connection: Connection, ids: Collection[str]) -> Iterator[_Model]:
-    query = sa.select(cards.c.body).where(cards.c.model_id.in_(ids)).order_by(cards.c.model_id, cards.c.version)
-    for body in connection.execute(query).scalars().all():
-        card = card_from_json(body)
+    query = sa.select(cards.c.body, cards.c.body_sha256).where(cards.c.model_id.in_(ids))
+    for text in connection.execute(query.order_by(cards.c.model_id, cards.c.version)).all():
+        card = checked_card(*text, registry.database.name)
         data = registry.blobs.get(connection, [card.sha256]).get(card.sha256, b"")
-        open_model(card, data, registry.class_of(card))  # what is damaged here must not travel
+        check_sum(card, data)  # what is damaged here must not travel
+        check_model_bytes(card, data)
         yield card, data
 
 

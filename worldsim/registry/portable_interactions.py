@@ -12,7 +12,7 @@ from worldsim.errors import ConfigurationError, IntegrityError
 from worldsim.registry.archive import INTERACTIONS, MODEL_FILES
 from worldsim.registry.artefact import check_sum, sha256_of
 from worldsim.registry.database import interactions
-from worldsim.registry.interaction_artefact import interaction_files, open_interaction
+from worldsim.registry.interaction_artefact import check_interaction_bytes, interaction_files
 from worldsim.registry.interaction_cards import dump_interaction, interaction_from_json
 from worldsim.registry.interaction_store import StoredInteractions
 from worldsim.types.interaction_card import InteractionCard
@@ -42,7 +42,8 @@ def exported_files(
         if only is not None and card.model_id not in only:
             continue
         data = kinds.bytes_within(connection, card)
-        open_interaction(card, data)  # what is damaged here must not travel
+        check_sum(card, data)  # what is damaged here must not travel
+        check_interaction_bytes(card, data)
         for name, content in interaction_files(card, data).items():
             yield f"{INTERACTIONS}/{card.model_id}/{card.version}/{name}", content
 

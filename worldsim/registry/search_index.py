@@ -36,12 +36,16 @@ class SearchIndex:
 
     Where more than `EXACT_BELOW` models are in the registry and no inverted file serves them, one is built in the
     background; until it is there, the search is exact and slower.
+
+    Attributes:
+        turn: held while the index follows a connection. Who reads by a connection before `nearest` takes it around
+            both: the index must not have followed another connection further than this one sees.
     """
 
     def __init__(self, database: Database, folder: Path | None) -> None:
         """Keep inverted files in `folder`; None searches exactly at any size."""
         self._database, self._folder = database, folder
-        self._turn = threading.Lock()
+        self.turn = threading.RLock()
         self._builder: threading.Thread | None = None
         self.reset()
 
@@ -72,13 +76,13 @@ class SearchIndex:
             raise RegistryError(f"registry {self._database.name} has no place for an index on disk.")
         with self._database.reading() as connection:
             made = build(connection, self._folder, self._database.registry_id, told)
-        with self._turn:
+        with self.turn:
             self.reset()
         return made
 
     def build_if_stale(self, told: Told | None = None) -> None:
         """Build an inverted file where the registry is large and has none that serves it. Raises as `build`."""
-        with self._database.reading() as connection, self._turn:
+        with self._database.reading() as connection, self.turn:
             self._follow(connection, background=False)
             stale = self._is_stale()
         if stale:
@@ -94,7 +98,7 @@ class SearchIndex:
         only: Int[np.ndarray, " m"] | None = None,
     ) -> Nearest:
         """Return the `n` nearest as `ExactIndex.nearest` does, near enough where the registry is large."""
-        with self._turn:
+        with self.turn:
             self._follow(connection)
             found = self._recent.nearest(query, n, kind, exclude, only)
             if self._file is not None:

@@ -15,9 +15,9 @@ from worldsim.contracts.registry import Registry
 from worldsim.errors import CardError, ConfigurationError, IntegrityError, ModelNotFoundError
 from worldsim.registry.artefact import TestStream, check_model_bytes, check_sum, model_bytes, open_model, sha256_of
 from worldsim.registry.blobs import BlobStore
-from worldsim.registry.card_reads import CardReads
+from worldsim.registry.card_reads import CardReads, checked_card
 from worldsim.registry.card_rows import insert_cards
-from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
+from worldsim.registry.cards import card_to_json, check_model_id, model_class
 from worldsim.registry.database import NEWEST, Database, aliases, cards, models, pairs, tags
 from worldsim.registry.descriptor import query_vector
 from worldsim.registry.filters import RowFilters
@@ -37,9 +37,10 @@ _POOL = 512  # nearest cards among which the diverse ones are chosen
 
 # built once: SQLAlchemy keeps what it works out about a statement with the statement
 _ID: sa.BindParameter[str] = sa.bindparam("id")
-_CARD_OF_VERSION = sa.select(cards.c.body).where(cards.c.model_id == _ID, cards.c.version == sa.bindparam("version"))
+_TEXT = (cards.c.body, cards.c.body_sha256)
+_CARD_OF_VERSION = sa.select(*_TEXT).where(cards.c.model_id == _ID, cards.c.version == sa.bindparam("version"))
 _NEWEST_CARD = (  # by the pointer's own key, which both databases find directly
-    sa.select(cards.c.body).join_from(models, cards, models.c.row == cards.c.row).where(models.c.model_id == _ID)
+    sa.select(*_TEXT).join_from(models, cards, models.c.row == cards.c.row).where(models.c.model_id == _ID)
 )
 
 
@@ -119,19 +120,18 @@ class StoredRegistry(Registry):
         """Return rows of the cards table and distances of what a search gives."""
         if not 1 <= k <= MAX_CANDIDATES:
             raise ConfigurationError(f"search: k = {k}, expected 1 to {MAX_CANDIDATES}.")
-        exclude = self._rows_of(connection, query.exclude)
-        only = self.filters.rows(connection, tag, licence)
-        found = self.index.nearest(connection, query_vector(query), _POOL, query.kind, exclude, only)
+        with (
+            self.index.turn
+        ):  # what `connection` sees is settled by its first look: in here, or the index is ahead of it
+            exclude = self._rows_of(connection, query.exclude)
+            only = self.filters.rows(connection, tag, licence)
+            found = self.index.nearest(connection, query_vector(query), _POOL, query.kind, exclude, only)
         chosen = select_diverse(found, k)
         return found.row[chosen].tolist(), tuple(found.distance[chosen].tolist())
 
     def cards(self, tag: str | None = None) -> list[ModelCard]:
         """Return the newest version of every card (with `tag`, where given), ordered by id."""
-        query = sa.select(cards.c.body).join(models, NEWEST).order_by(models.c.model_id)
-        if tag is not None:
-            query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
-        with self.database.reading() as connection:
-            return [card_from_json(body) for body in connection.execute(query).scalars()]
+        return self._newest(sa.select(*_TEXT).join(models, NEWEST), tag)
 
     def card(self, model_id: str, version: int | None = None) -> ModelCard:
         """Return one card (its newest version where `version` is None).
@@ -155,12 +155,8 @@ class StoredRegistry(Registry):
 
     def card_page(self, after: str = "", limit: int = 200, tag: str | None = None) -> list[ModelCard]:
         """Return at most `limit` newest cards with ids beyond `after`, ordered by id."""
-        query = sa.select(cards.c.body).join(models, NEWEST).order_by(models.c.model_id)
-        query = query.where(models.c.model_id > after).limit(limit)
-        if tag is not None:
-            query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
-        with self.database.reading() as connection:
-            return [card_from_json(body) for body in connection.execute(query).scalars()]
+        query = sa.select(*_TEXT).join(models, NEWEST).where(models.c.model_id > after).limit(limit)
+        return self._newest(query, tag)
 
     # -- names for versions -------------------------------------------------------------------------------------
 
@@ -269,6 +265,17 @@ class StoredRegistry(Registry):
         with self.database.writing() as connection:
             return self.store_within(connection, items)
 
+    def store_missing(self, items: Sequence[tuple[ModelCard, bytes]]) -> int:
+        """Store those of these cards whose id is not here yet, checked by the caller; return how many.
+
+        Several processes may do so at once. Raises as `store_checked` does.
+        """
+        with self.database.writing() as connection:
+            asked = cards.c.model_id.in_([card.model_id for card, _ in items])
+            here = set(connection.execute(sa.select(cards.c.model_id).where(asked)).scalars())
+            missing = [(card, data) for card, data in items if card.model_id not in here]
+            return len(self.store_within(connection, missing)) if missing else 0
+
     def store_within(
         self, connection: Connection, items: Sequence[tuple[ModelCard, bytes]], *, keep_versions: bool = False
     ) -> list[str]:
@@ -286,9 +293,13 @@ class StoredRegistry(Registry):
 
     def class_of(self, card: ModelCard) -> type[ObjectModel]:
         """Return the class that runs `card`; raises PluginError as `fetch` does."""
-        found = self._classes.get(card.family)
+        return self.class_of_family(card.family, card.model_id)
+
+    def class_of_family(self, family: str, model_id: str = "") -> type[ObjectModel]:
+        """Return the class of `family`; `model_id` is for the message of a PluginError."""
+        found = self._classes.get(family)
         if found is None:
-            found = self._classes[card.family] = model_class(card.family, card.model_id)
+            found = self._classes[family] = model_class(family, model_id)
         return found
 
     def _model(self, card: ModelCard, data: bytes) -> ObjectModel:
@@ -298,10 +309,10 @@ class StoredRegistry(Registry):
 
     def _card(self, connection: Connection, model_id: str, version: int | None) -> ModelCard:
         if version is None:
-            body = connection.execute(_NEWEST_CARD, {"id": model_id}).scalar()
+            text = connection.execute(_NEWEST_CARD, {"id": model_id}).first()
         else:
-            body = connection.execute(_CARD_OF_VERSION, {"id": model_id, "version": version}).scalar()
-        if body is None:
+            text = connection.execute(_CARD_OF_VERSION, {"id": model_id, "version": version}).first()
+        if text is None:
             wanted = model_id if version is None else f"{model_id}@{version}"
             there = list(connection.execute(sa.select(cards.c.version).where(cards.c.model_id == model_id)).scalars())
             known = f" There are versions {sorted(there)} of it." if there else ""
@@ -313,7 +324,14 @@ class StoredRegistry(Registry):
                 else "'worldsim registry search' finds models."
             )
             raise ModelNotFoundError(f"no model {ascii(wanted)[:140]} in registry {name}.{known} {hint}")
-        return card_from_json(body)
+        return checked_card(*text, self.database.name)
+
+    def _newest(self, query: sa.Select[tuple[str, str]], tag: str | None) -> list[ModelCard]:
+        if tag is not None:
+            query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
+        with self.database.reading() as connection:
+            texts = connection.execute(query.order_by(models.c.model_id)).all()
+        return [checked_card(*text, self.database.name) for text in texts]
 
     def _blobs_of(self, connection: Connection, wanted: Sequence[ModelCard]) -> dict[str, bytes]:
         found = self.blobs.get(connection, list(dict.fromkeys(card.sha256 for card in wanted)))
