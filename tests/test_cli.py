@@ -73,16 +73,20 @@ def test_help_imports_neither_torch_nor_an_engine_so_that_it_answers_at_once():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["planar-drop", "--seeds", "0:5"], "--seeds goes with agents, recovery, warehouse; the suite planar-drop"),
-        (["recovery", "--stages", "Park"], "--stages goes with agents; the suite recovery"),
-        (["warehouse", "--data", "setup.cfg"], "--data goes with cube-toss, double-pendulum, elbow-toss, planar-drop;"),
+        (["transfer", "planar-drop", "--seeds", "0:5"], "transfer-planar-drop does not heed --seeds, which goes with"),
+        (["transfer", "recovery", "--stages", "Park"], "transfer-recovery does not heed --stages"),
+        (["transfer", "warehouse", "--data", "setup.cfg"], "transfer-warehouse does not heed --data"),
+        (["bench", "joints", "--data", "setup.cfg"], "joints does not heed --data, which goes with agents, graph"),
+        (["bench", "joints", "--soak-minutes", "5"], "joints does not heed --soak-minutes, which goes with registry"),
+        (["bench", "cat", "--scenarios", "Park"], "cat does not heed --scenarios, which goes with agents"),
+        (["bench", "scale", "--steps", "20"], "scale does not heed --steps, which goes with soak"),
     ],
 )
-def test_an_option_that_a_transfer_suite_does_not_heed_is_refused(arguments, says, tmp_path, monkeypatch):
+def test_an_option_that_a_benchmark_does_not_heed_is_refused(arguments, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "setup.cfg").write_text("")
     with pytest.raises(ConfigurationError, match=says):
-        build().main(["transfer", *arguments], standalone_mode=False)
+        build().main(arguments, standalone_mode=False)
 
 
 def test_no_command_needs_torch_to_say_what_it_does():

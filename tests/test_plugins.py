@@ -180,3 +180,12 @@ def test_the_package_of_the_page_on_plugins_is_published_and_recognised_in_its_o
     lines = (tmp_path / "runs" / "party" / "events.jsonl").read_text(encoding="utf-8").splitlines()
     adopted = [e["detail"]["model_id"] for e in map(json.loads, lines) if e["kind"] == "adoption"]
     assert adopted == ["balloon/party"]
+
+
+def test_the_summary_of_a_plug_in_whose_package_fails_is_empty(tmp_path, monkeypatch):
+    folder = tmp_path / "worldsim_failing"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise RuntimeError('no display')")
+    (folder / "lamp.py").write_text('class Lamp:\n    """A lamp."""\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert plugin_summary(EntryPoint("lamp", "worldsim_failing.lamp:Lamp", "worldsim.object_models")) == ""

@@ -25,7 +25,9 @@ def bench(  # noqa: PLR0913 - the options of a command
         bool, typer.Option("--quick", help="A smaller version that ends within 60 s on two cores.")
     ] = False,
     seeds: Annotated[str | None, typer.Option("--seeds", metavar="A:B", help="Seeds A to B - 1.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Score this file instead of the shipped data.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", exists=True, help="Use this file or folder instead of the shipped data.")
+    ] = None,
     soak_minutes: Annotated[
         float | None, typer.Option("--soak-minutes", min=0.01, help="How long `bench registry` soaks its service.")
     ] = None,

@@ -48,6 +48,21 @@ BENCHMARKS: dict[str, str] = {
 }
 """Name -> ``module:function``, imported when it is run."""
 
+_RECORDINGS = tuple(f"transfer-{name}" for name in ("cube-toss", "double-pendulum", "elbow-toss", "planar-drop"))
+_HEEDED: dict[str, tuple[str, ...]] = {
+    "seeds": (
+        *("agents", "cat", "graph", "joints", "scenarios"),
+        *("transfer-agents", "transfer-recovery", "transfer-warehouse"),
+    ),
+    "data": ("agents", "graph", "registry", *_RECORDINGS),
+    "stages": ("agents", "graph", "registry", "scenarios", "transfer-agents"),
+    "soak_minutes": ("registry",),
+    "steps": ("soak",),
+    "scenarios": ("agents",),
+    "ray": ("agents",),
+}
+"""Option that not every benchmark heeds -> those that do."""
+
 Interval = tuple[float, float]
 
 
@@ -240,11 +255,15 @@ def run_bench(name: str, options: BenchOptions, benchmarks: Mapping[str, str] | 
 
     Raises:
         UnknownNameError: no benchmark of that name.
-        ConfigurationError: it returned no figure, or two of one name.
+        ConfigurationError: an option was given that it does not heed; it returned no figure, or two of one name.
     """
     table = BENCHMARKS if benchmarks is None else benchmarks
     if name not in table:
         raise UnknownNameError("benchmark", name, table)
+    for option, heeding in _HEEDED.items():
+        if getattr(options, option) is not None and name not in heeding and table[name].startswith("worldsim."):
+            flag = f"--{option.replace('_', '-')}"
+            raise ConfigurationError(f"{name} does not heed {flag}, which goes with {', '.join(heeding)}.")
     module, _, function = table[name].partition(":")
     bench: Callable[[BenchOptions], list[Figure]] = getattr(importlib.import_module(module), function)
     started = time.perf_counter()
