@@ -79,17 +79,18 @@ def frames(seconds: float, seed: int = 0, cat_from_s: float = 1e9, hover: bool =
                 [-3.0 + np.sin(0.8 * s) / 0.8, 2.0 - np.cos(0.8 * s) / 0.8, 1.4] if hover else [-3 + 0.8 * s, 2, 0.15]
             )
             things = [*things, ("cat", np.array(spot))]
-        yield _frame(t, [x for x in things if rng.random() > 0.03], rng)
+        yield frame(t, [x for x in things if rng.random() > 0.03], rng)
 
 
-def _frame(t: float, things: list[tuple[str, np.ndarray]], rng: np.random.Generator) -> Observation:
+def frame(t: float, things: list[tuple[str, np.ndarray]], rng: np.random.Generator) -> Observation:
+    """Return what is seen of (family, place) things at `t`, the robot among them."""
     n = len(things)
     order = rng.permutation(n)
-    position = np.array([x for _, x in things]) + rng.normal(0, 0.01, (n, 3))
+    position = np.array([x for _, x in things]).reshape(n, 3) + rng.normal(0, 0.01, (n, 3))
     orientation = np.concatenate([rng.normal(0, 0.008, (n, 3)), np.ones((n, 1))], axis=1)
     orientation /= np.linalg.norm(orientation, axis=1, keepdims=True)
-    extent = np.array([EXTENTS[k] for k, _ in things]) * np.exp(rng.normal(0, 0.02, (n, 3)))
-    look = np.array([LOOKS[k] for k, _ in things]) + rng.normal(0, 0.04, (n, 12))
+    extent = np.array([EXTENTS[k] for k, _ in things]).reshape(n, 3) * np.exp(rng.normal(0, 0.02, (n, 3)))
+    look = np.array([LOOKS[k] for k, _ in things]).reshape(n, 12) + rng.normal(0, 0.04, (n, 12))
     covariance = np.tile(np.diag([1e-4] * 3 + [2.56e-4] * 3), (n, 1, 1))
     detections = Detections(position, orientation, extent, np.full((n, 3), 0.5), look, covariance).select(order)
     upright, still = np.array([0.0, 0, 0, 1]), np.zeros(3)

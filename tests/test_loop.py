@@ -13,6 +13,8 @@ import torch
 
 from tests.small_world import Shelf, frames, model, spoilt, world_model
 from worldsim.errors import ConfigurationError, IntegrityError, ObservationError, StorageError
+from worldsim.interactions.push import Push
+from worldsim.interactions.support import Support
 from worldsim.loop import WorldModel
 from worldsim.types import Detections, Event, EventKind, Observation, Viewpoints
 
@@ -268,3 +270,22 @@ def test_clutter_seen_once_is_forgotten_before_it_can_become_something_else() ->
     born = int(wm.belief.alive.sum())
     run(wm, stream)
     assert int(wm.belief.alive.sum()) == born - 1
+
+
+def test_a_checkpoint_of_kinds_that_are_no_plug_ins_is_continued_with_the_same_kinds(tmp_path):
+    kinds, path = [Support(), Push()], tmp_path / "kept.safetensors"
+    wm = world_model(None, surprise=False, interactions=kinds)
+    seen = list(frames(0.6))
+    for k, observation in enumerate(seen[:8]):
+        _ = wm.step(observation) if k else wm.reset(observation)
+    wm.save(path)
+    with pytest.raises(ConfigurationError, match=r"with the interactions \['support', 'push'\], of which one cannot"):
+        WorldModel.load(path)
+    with pytest.raises(ConfigurationError, match="in this order; got"):
+        WorldModel.load(path, interactions=kinds[::-1])
+    again = WorldModel.load(path, interactions=kinds)
+    for observation in seen[8:]:
+        wm.step(observation)
+        again.step(observation)
+    assert torch.equal(wm.belief.position, again.belief.position)
+    assert np.array_equal(wm.graph.probability, again.graph.probability)

@@ -292,20 +292,32 @@ class WorldModel:
         checkpoint.save(self._state, self._record, Path(path))
 
     @classmethod
-    def load(cls, path: str | Path, registry: Registry | None = None, device: str | torch.device = "cpu") -> WorldModel:
+    def load(
+        cls,
+        path: str | Path,
+        registry: Registry | None = None,
+        device: str | torch.device = "cpu",
+        interactions: Sequence[Interaction] | None = None,
+    ) -> WorldModel:
         """Return a model that continues bit for bit where `save` left off.
+
+        With ``rollback_frames`` it does so but for one thing: the frames before `save` are not in the file, so that
+        nothing is done again from before it.
 
         Args:
             path: of the file.
             registry: whom to ask from now on (a registry is a connection, so it is not in the file).
             device: where the belief shall live.
+            interactions: the kinds that the model was made with, where they are no plug-ins or were made with arguments
+                (a kind is code, so its name alone is in the file).
 
         Raises:
             IntegrityError: the file is truncated or is no checkpoint.
+            ConfigurationError: `interactions` are not those of the file, or are needed and not given.
             PluginError: the class of a loaded model is not installed here.
         """
         model = cls.__new__(cls)
-        model._state, model._record = checkpoint.load(Path(path), registry, torch.device(device))
+        model._state, model._record = checkpoint.load(Path(path), registry, torch.device(device), interactions)
         model._whole = None
         model._rewind = _rewinding(model._state.settings)
         return model

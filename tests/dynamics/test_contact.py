@@ -144,6 +144,17 @@ def test_free_flight_is_exact_and_an_engine_step_displaces_it_as_the_engine_does
     assert engine.states.position[0, 2].item() == pytest.approx(z, abs=1e-12)
 
 
+def test_an_engine_step_displaces_a_turn_as_the_engine_does() -> None:
+    gain, dt_s = 4.0, 0.05  # rad/s within the step, about the axis of the body
+    state, end = body((0, 0, 5.0)), torch.tensor([[0.0, 0.0, gain]], dtype=DOUBLE)
+    still, floor = torch.zeros_like(end), Obstacles.only_floor(state.position)
+    for engine_step_s in (0.0, 1 / 240):
+        settings = ContactSettings(engine_step_s=engine_step_s)
+        turned = resolve_contacts(state, still, end, properties(), floor, dt_s, settings).states.orientation_xyzw
+        angle = 2.0 * float(torch.atan2(turned[0, 2], turned[0, 3]))
+        assert angle == pytest.approx(0.5 * gain * (dt_s + engine_step_s), abs=1e-12)  # sum of k h g, k = 1 ... dt / h
+
+
 @pytest.mark.parametrize(("friction", "restitution"), [(0.2, 0.0), (0.8, 0.0), (0.2, 0.5), (0.8, 0.5)])
 def test_a_tumbling_cube_never_gains_energy_nor_sinks(friction: float, restitution: float) -> None:
     n, g = 100, torch.Generator().manual_seed(0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +12,11 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.engine.weld_world import DT_S, frames, watcher
+from tests.engine.weld_world import DT_S, STD_M, STD_RAD, frames, watcher
+from tests.small_world import EXTENTS, LOOKS
 from worldsim.engine.settings import LoopSettings
 from worldsim.loop import WorldModel
-from worldsim.types import EventKind, StepRecord
+from worldsim.types import Detections, EventKind, Observation, StepRecord, Viewpoints
 
 BREAKS_S, SECONDS = 0.8, 1.15
 
@@ -117,3 +120,47 @@ def test_nothing_is_merged_unless_asked_for(apart):
     assert not LoopSettings().composites
     assert apart.frame_of(EventKind.MERGE) is None
     assert apart.model._state.composites is None
+
+
+@pytest.mark.parametrize("composites", [True, False])
+def test_a_size_is_learned_of_a_member_as_of_a_single_body(composites: bool) -> None:
+    model = watcher(composites)
+    for k, observation in enumerate(frames(1.0, 0)):
+        seen = observation.detections
+        size = seen.extent_m * (1.3 if k >= 25 else 1.0)  # from then on the sensors say: 30 % larger
+        told = dataclasses.replace(observation, detections=dataclasses.replace(seen, extent_m=size))
+        _ = model.step(told) if k else model.reset(told)
+    assert (model._state.composites is not None) == composites
+    assert model.belief.extent_m[0, 0].item() == pytest.approx(0.603, abs=0.005)
+
+
+def sliding(seconds: float, seed: int) -> Iterator[Observation]:
+    """Yield observations of two crates side by side that slide until friction has stopped them."""
+    rng = np.random.default_rng(seed)
+    size, until_s = EXTENTS["rigid_body"], 3.0 / 3.92
+    for k in range(round(seconds / DT_S)):
+        t = min(k * DT_S, until_s)
+        x = 3.0 * t - 0.5 * 3.92 * t**2
+        places = np.array([[x, 0.0, size[2] / 2], [x + 0.36, 0.0, size[2] / 2]])
+        turned = np.concatenate([0.5 * STD_RAD * rng.standard_normal((2, 3)), np.ones((2, 1))], axis=1)
+        seen = Detections(
+            places + 0.5 * STD_M * rng.standard_normal((2, 3)),
+            turned / np.linalg.norm(turned, axis=1, keepdims=True),
+            np.tile(size, (2, 1)),
+            np.full((2, 3), 0.5),
+            np.tile(LOOKS["rigid_body"], (2, 1)) + 0.03 * rng.standard_normal((2, 12)),
+            np.tile(np.diag([STD_M**2] * 3 + [STD_RAD**2] * 3), (2, 1, 1)),
+        )
+        yield Observation(k * DT_S, seen, Viewpoints.everywhere())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_weld_whose_parts_fall_asleep_was_not_broken_before(seed: int) -> None:
+    model, told = watcher(True, rollback_frames=24), []
+    for k, observation in enumerate(sliding(1.5, seed)):
+        record = model.step(observation) if k else model.reset(observation)
+        told += [
+            (e.kind, e.detail["frames_ago"]) for e in record.events if e.kind in (EventKind.MERGE, EventKind.SPLIT)
+        ]
+    assert told[-1] == (EventKind.SPLIT, 0)
+    assert model.graph.probability.max() > 0.99

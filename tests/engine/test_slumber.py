@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import small_world
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.evaluation.scale_worlds import Plain, known_models
 from worldsim.loop import WorldModel
@@ -164,3 +165,24 @@ def test_a_small_world_is_worked_on_whole(above: int | None) -> None:
     wm, _ = list(walked(above, 20))[-1]
     assert len(wm._state.dormant) == 0
     assert wm._everything() is wm._state
+
+
+def test_an_edge_of_what_is_gone_goes_with_it_though_its_other_end_sleeps():
+    rng = np.random.default_rng(0)
+    low = [("rigid_body", np.array([1.5 * i - 6.0, -4.0, 0.175])) for i in range(8)]
+    top = [("rigid_body", np.array([-6.0, -4.0, 0.525]))]
+    settings = WorldModelSettings(loop=LoopSettings(dormant_above=4))
+    wm = small_world.world_model(None, surprise=False, settings=settings)
+    graphs = []
+    for k in range(70):
+        seen = small_world.frame(k * small_world.DT_S, low + (top if k < 40 else []), rng)
+        seen = dataclasses.replace(seen, ego=None)
+        _ = wm.step(seen) if k else wm.reset(seen)
+        graphs.append(wm.graph)
+        if k == 39:
+            assert len(wm._state.dormant) > 4
+    before, after = ({*g.source.tolist(), *g.target.tolist()} for g in (graphs[39], graphs[-1]))
+    gone = set(graphs[39].object_ids) - set(graphs[-1].object_ids)
+    assert len(gone) == 1
+    assert gone <= before
+    assert not gone & after

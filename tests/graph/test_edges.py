@@ -111,9 +111,13 @@ def test_the_own_command_to_hold_and_to_release_counts() -> None:
 
 def test_an_edge_out_of_sight_returns_to_its_stationary_odds() -> None:
     prior = EdgePrior(log_odds=0.0, appear_per_s=1.0, vanish_per_s=3.0)
-    late = after_waiting(np.array([5.0, -5.0]), prior, 100.0)
-    # stationary odds of the two-state chain after one long look: 1 - exp(-100) each way lands on the flip
-    assert late[0] < 0.0 < late[1]
+    late = after_waiting(np.array([5.0, 0.0, -5.0]), prior, 100.0)
+    np.testing.assert_allclose(late, np.log(1.0 / 3.0))  # a quarter of the time it is there
+    many = odds = np.array([5.0, 0.0, -5.0])
+    for _ in range(100):
+        many = after_waiting(many, prior, 0.007)
+    np.testing.assert_allclose(after_waiting(odds, prior, 0.7), many)  # one long look or many short ones
+    np.testing.assert_array_equal(after_waiting(odds, EdgePrior(0.0, 0.0, 0.0), 5.0), odds)
     p = 1 / (1 + np.exp(-after_waiting(np.array([3.0]), prior, 1e-3)))
     assert float(p[0]) == pytest.approx(1 / (1 + np.exp(-3.0)), abs=4e-3)
 

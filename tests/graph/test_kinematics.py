@@ -141,3 +141,24 @@ def test_what_cannot_work_is_refused(posterior: JointPosterior) -> None:
     with pytest.raises(UnknownNameError, match="slider"):
         posterior.of("sliding")
     assert posterior.axis_row(FREE) is None
+
+
+def test_what_was_not_seen_says_nothing_and_must_not_be_the_reference() -> None:
+    poses, variances = scene()[:60], torch.tensor([P_STD**2] * 3 + [R_STD**2] * 3, dtype=torch.float64)
+    count = len(poses[0][0])
+    covariance = torch.diag(variances).expand(count, 6, 6)
+    seen = torch.ones(count, dtype=torch.bool)
+    seen[2] = False
+    found = []
+    for nothing in (0.0, math.nan):
+        graph = KinematicFilter([Weld(), Hinge(), Slider(), BallJoint()])
+        for frame, pose in enumerate(poses):
+            if frame == 40:
+                blank = tuple(torch.where(seen[:, None], p, torch.full_like(p, nothing)) for p in pose)
+                graph.observe(*blank, covariance, covariance, DT_S, seen)
+            else:
+                graph.observe(*pose, covariance, covariance, DT_S)
+        found.append(graph.posterior().probability)
+    assert torch.equal(*found)
+    with pytest.raises(ConfigurationError, match="not seen in frame 0; the first"):
+        KinematicFilter([Weld()]).observe(*poses[0], covariance, covariance, DT_S, seen)

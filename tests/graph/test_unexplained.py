@@ -68,3 +68,8 @@ def test_the_new_law_is_fitted_beside_what_the_known_ones_explain() -> None:
         )
         == 0
     )
+
+
+def test_a_library_of_many_laws_leaves_something_for_no_law_at_all() -> None:
+    found = explain(*_seen(PAIRS), [Spring() for _ in range(12)], DISTANCE_M)
+    assert (found.law[0].item(), found.law[5].item()) == (NONE, NONE)

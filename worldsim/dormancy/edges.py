@@ -65,6 +65,11 @@ class DormantEdges:
         self.here[row[free]] = False
         return row[free]
 
+    def forget(self, ids: Int[np.ndarray, " n"]) -> None:
+        """Drop the edges of objects that are gone."""
+        _, row = self.ends.find(ids)
+        self.here[row] = False
+
     def _keep(self, kept: Bool[np.ndarray, " E"]) -> None:
         self.source, self.target = self.source[kept], self.target[kept]
         self.kind, self.log_odds, self.here = self.kind[kept], self.log_odds[kept], self.here[kept]

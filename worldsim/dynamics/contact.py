@@ -178,7 +178,7 @@ def _fly(motion: _Motion, step: _Step) -> _Motion:
     spin = motion.spin + step.spin_gain
     engine = 0.5 * step.settings.engine_step_s
     centre = motion.centre + (0.5 * h) * (motion.velocity + velocity) + engine * step.velocity_gain
-    turned = quaternion.integrate(motion.orientation, motion.spin + (0.5 + 0.5 * engine / h) * step.spin_gain, h)
+    turned = quaternion.integrate(motion.orientation, motion.spin + (0.5 + engine / h) * step.spin_gain, h)
     return _Motion(centre, turned, velocity, spin)
 
 

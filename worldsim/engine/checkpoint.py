@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from worldsim.engine import reports
 from worldsim.engine.composites import CertainBonds, Composites
 from worldsim.engine.settings import EgoInterface, LoopSettings, WorldModelSettings
 from worldsim.engine.state import EngineState
-from worldsim.errors import IntegrityError, StorageError
+from worldsim.errors import ConfigurationError, IntegrityError, StorageError, UnknownNameError
 from worldsim.filtering.density import Density
 from worldsim.filtering.library import LoadedModels
 from worldsim.graph.edges import EdgeTable
@@ -108,7 +109,9 @@ def _write(path: Path, data: bytes) -> None:
         ) from refused
 
 
-def load(path: Path, registry: Registry | None, device: torch.device) -> tuple[EngineState, StepRecord | None]:
+def load(
+    path: Path, registry: Registry | None, device: torch.device, interactions: Sequence[Interaction] | None = None
+) -> tuple[EngineState, StepRecord | None]:
     """Read a state from `path`; see `worldsim.loop.WorldModel.load`."""
     try:
         with safe_open(str(path), framework="pt", device=str(device)) as file:
@@ -119,14 +122,35 @@ def load(path: Path, registry: Registry | None, device: torch.device) -> tuple[E
     if head.get("format") != FORMAT:
         raise IntegrityError(f"{path} has format {head.get('format')!r}, expected {FORMAT!r}.")
     try:
-        state = _restore(head, tensors, registry, device)
+        state = _restore(head, tensors, registry, device, _kinds(head["interactions"], interactions))
     except (KeyError, TypeError) as missing:
         raise IntegrityError(f"{path} lacks or misnames {missing}; it was not written by this version.") from missing
     return state, reports.first_record(state) if head["started"] else None
 
 
+def _kinds(written: list[str], given: Sequence[Interaction] | None) -> tuple[Interaction, ...]:
+    """Return the kinds of interaction that a file names: those `given`, else plug-ins made without arguments."""
+    if given is None:
+        try:
+            return tuple(load_plugin("worldsim.interactions", kind, Interaction)() for kind in written)  # type: ignore[type-abstract]
+        except (UnknownNameError, TypeError) as unknown:
+            raise ConfigurationError(
+                f"the checkpoint was written with the interactions {written}, of which one cannot be made by its name "
+                f"({unknown}). Give the ones that it ran with as `interactions`, in this order."
+            ) from unknown
+    if [kind.kind for kind in given] != written:
+        raise ConfigurationError(
+            f"the checkpoint was written with the interactions {written}, in this order; got {[k.kind for k in given]}."
+        )
+    return tuple(given)
+
+
 def _restore(
-    head: dict[str, Any], tensors: dict[str, torch.Tensor], registry: Registry | None, device: torch.device
+    head: dict[str, Any],
+    tensors: dict[str, torch.Tensor],
+    registry: Registry | None,
+    device: torch.device,
+    kinds: tuple[Interaction, ...],
 ) -> EngineState:
     dtype = tensors["belief.position"].dtype
     models = [_model(card) for card in head["cards"]]
@@ -138,11 +162,10 @@ def _restore(
     before = None
     if "before.position" in tensors:
         before = ObjectStates(**{name: tensors[f"before.{name}"] for name in _STATE_FIELDS})
-    kinds = [load_plugin("worldsim.interactions", k, Interaction)() for k in head["interactions"]]  # type: ignore[type-abstract]
     return EngineState(
         _settings(head["settings"]),
         registry,
-        tuple(kinds),
+        kinds,
         device,
         dtype,
         library,

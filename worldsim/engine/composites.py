@@ -241,7 +241,9 @@ def single_belief(state: EngineState) -> WorldBelief:
     slots = slots_of(state, held.member)
     there = state.index(np.flatnonzero(slots >= 0))
     mine = state.index(slots[slots >= 0])
-    rows = slot_table.density_of(belief).put(mine, held.alone.select(there))
+    alone = held.alone.select(there)  # but for their sizes, of which the belief itself keeps account
+    own = dataclasses.replace(alone, states=dataclasses.replace(alone.states, extent_m=belief.extent_m[mine]))
+    rows = slot_table.density_of(belief).put(mine, own)
     belief = slot_table.with_density(belief, rows)
     return slot_table.put(belief, mine, noise_scale=held.noise_scale[there])
 
@@ -258,15 +260,16 @@ def _bodies(
 
 
 def _write(density: Density, bound: Bound, states: ObjectStates, joint: Tensor, single: Density) -> None:
-    """Overwrite the members' rows by their part of the composites; parameters are those of the single bodies."""
+    """Overwrite the members' rows by their part of the composites, all but sizes; parameters are the single bodies'."""
     dtype, width = density.parameters.dtype, density.covariance.shape[-1]
     s = states.select(bound.order)
     covariance = single.covariance.new_zeros(len(s), width, width)
     own = rigid.marginals(joint).flatten(0, 1).index_select(0, bound.order)
     covariance[:, :TANGENT_DIM, :TANGENT_DIM] = own.to(dtype)
     covariance[:, TANGENT_DIM:, TANGENT_DIM:] = single.covariance[:, TANGENT_DIM:, TANGENT_DIM:]
-    parts = (s.position, s.orientation_xyzw, s.linear_velocity, s.angular_velocity, s.extent_m)
-    rows = Density(ObjectStates(*(part.to(dtype) for part in parts)), single.parameters, covariance)
+    parts = (s.position, s.orientation_xyzw, s.linear_velocity, s.angular_velocity)
+    size = density.states.extent_m.index_select(0, bound.index)
+    rows = Density(ObjectStates(*(part.to(dtype) for part in parts), size), single.parameters, covariance)
     density.write(bound.index, rows)
 
 

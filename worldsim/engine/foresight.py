@@ -155,7 +155,7 @@ def imagine(state: EngineState, actions: Float[np.ndarray, "T U"], samples: int,
         futures.position,
         futures.orientation_xyzw,
         futures.linear_velocity,
-        futures.position.std(0) if samples > 1 else torch.zeros_like(futures.position[0]),
+        futures.position.std(0) if samples > 1 and len(movers) else torch.zeros_like(futures.position[0]),
     )
 
 

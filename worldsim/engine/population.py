@@ -93,6 +93,7 @@ def bury(state: EngineState) -> Int[np.ndarray, " n"]:
     state.belief = lifecycle.buried(state.belief, state.index(slots))
     state.ledger.clear(slots)
     state.edges = without(state.edges, ids)
+    state.dormant_edges.forget(ids)
     return ids
 
 

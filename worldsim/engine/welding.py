@@ -52,14 +52,10 @@ def review(state: EngineState) -> None:
     before, after = {tuple(ids.tolist()) for ids in had}, {tuple(ids.tolist()) for ids in wanted}
     if before == after:
         return
-    suspect = (
-        {}
-        if state.composites is None
-        else dict(zip((tuple(ids.tolist()) for ids in had), state.composites.suspect.tolist(), strict=True))
-    )
+    suspect = _suspect(state, np.union1d(broken, _doubted(state, kind)))
     _regroup(state, wanted)
     for members in sorted(before - after):
-        state.tell(EventKind.SPLIT, members[0], members=list(members), frames_ago=suspect[members])
+        state.tell(EventKind.SPLIT, members[0], members=list(members), frames_ago=suspect.get(members, 0))
     for members in sorted(after - before):
         state.tell(EventKind.MERGE, members[0], members=list(members), frames_ago=CERTAIN_FRAMES - 1)
 
@@ -129,6 +125,27 @@ def _forget_broken(state: EngineState, kind: int) -> Int[np.ndarray, " n"]:
     if len(broken):
         _earn_anew(state, kind, broken)
     return broken
+
+
+def _doubted(state: EngineState, kind: int) -> Int[np.ndarray, " n"]:
+    """Return the keys of the pairs whose bond is less likely than not."""
+    table = state.edges
+    rows = (table.kind == kind) & (table.log_odds <= 0.0)
+    return np.unique(_keys(table.source[rows], table.target[rows]))
+
+
+def _suspect(state: EngineState, lost: Int[np.ndarray, " n"]) -> dict[tuple[int, ...], int]:
+    """Return for how many frames the composites of which a bond was lost may have been broken already.
+
+    Others end because a member fell asleep, or because another one joins: nothing speaks against what was.
+    """
+    held = state.composites
+    found: dict[tuple[int, ...], int] = {}
+    for ids, frames in zip([] if held is None else held.groups(), [] if held is None else held.suspect.tolist()):
+        first, second = np.triu_indices(len(ids), 1)
+        if np.isin(_keys(ids[first], ids[second]), lost).any():
+            found[tuple(ids.tolist())] = frames
+    return found
 
 
 def _earn_anew(state: EngineState, kind: int, broken: Int[np.ndarray, " n"]) -> None:

@@ -87,10 +87,16 @@ def edge_keys(
 
 
 def after_waiting(log_odds: Float[np.ndarray, " E"], prior: EdgePrior, dt_s: float) -> Float[np.ndarray, " E"]:
-    """Return log-odds after `dt_s` in which edges may have appeared and vanished (two-state Markov chain)."""
-    p = 1.0 / (1.0 + np.exp(-log_odds))
-    on, off = 1.0 - np.exp(-prior.appear_per_s * dt_s), 1.0 - np.exp(-prior.vanish_per_s * dt_s)
-    p = np.clip(p * (1.0 - off) + (1.0 - p) * on, 1e-9, 1.0 - 1e-9)
+    """Return log-odds after `dt_s` in which edges may have appeared and vanished, however often.
+
+    A two-state Markov chain in continuous time: what is known fades towards its stationary share (Norris 1997,
+    "Markov Chains", section 2.1).
+    """
+    change_per_s = prior.appear_per_s + prior.vanish_per_s
+    if change_per_s == 0.0:
+        return log_odds
+    p, rest = 1.0 / (1.0 + np.exp(-log_odds)), prior.appear_per_s / change_per_s
+    p = np.clip(rest + (p - rest) * np.exp(-change_per_s * dt_s), 1e-9, 1.0 - 1e-9)
     return np.log(p) - np.log1p(-p)
 
 

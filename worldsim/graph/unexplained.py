@@ -73,7 +73,8 @@ def explain(
     priors = [(zero, NULL_SHARE**2 * eye)]
     priors += [_prior(known, shape, eye) for known, shape in zip(laws, shapes, strict=True)]
     priors.append((zero, eye))
-    prior = [1.0 - NOVEL_SHARE * (1 + len(laws)), *([NOVEL_SHARE] * (1 + len(laws)))]
+    share = min(NOVEL_SHARE, 0.9 / (1 + len(laws)))  # of a long library a smaller one: something is left for "none"
+    prior = [1.0 - share * (1 + len(laws)), *([share] * (1 + len(laws)))]
     scores = torch.stack(
         [
             _log_normal(mean - centre, covariance + spread) + math.log(p)

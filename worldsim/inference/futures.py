@@ -81,6 +81,9 @@ def sample_futures(  # noqa: PLR0913 - the inputs of a simulation, named one by 
         is_ball: [n] who is a round body that gives way to others, and they to it; None for nobody.
     """
     n, steps = len(sources), commands.shape[0]
+    if n == 0:
+        like = library.prior_mean
+        return Futures(*(like.new_zeros(samples, steps, 0, width) for width in (3, 4, 3)))
     states, parameters, model_index, scale = _start(sources, samples, generator)
     # rows of one class lie together, so that a class takes its part as a view
     order = np.argsort(library.family_index[model_index], kind="stable")
@@ -227,11 +230,14 @@ def _start(
     n = len(sources)
     stacked = Density.cat([s.rows for s in sources])
     first = np.cumsum([0] + [len(s.model_index) for s in sources])[:n]
-    # systematic sampling of hypotheses: as many samples each as its weight says, to within one
+    # systematic sampling of hypotheses: as many samples each as its weight says, to within one; which samples, each
+    # object draws for itself
     points = (np.arange(samples) + 0.5) / samples
-    pick = np.stack(
-        [f + np.searchsorted(np.cumsum(s.weight)[:-1], points) for f, s in zip(first, sources, strict=True)], 1
-    )
+    pick = np.repeat(first[None], samples, axis=0)
+    for number, source in enumerate(sources):
+        if len(source.weight) > 1:
+            order = torch.randperm(samples, generator=generator, device=generator.device).cpu().numpy()
+            pick[:, number] += np.searchsorted(np.cumsum(source.weight)[:-1], points[order])
     row = torch.as_tensor(pick.reshape(-1), device=stacked.parameters.device)
     root = _root(stacked.covariance)
     white = _antithetic(samples, (n, root.shape[-1]), root, generator)

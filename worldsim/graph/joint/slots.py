@@ -124,6 +124,7 @@ def nearest(
     points = position.detach().cpu().numpy()
     count = len(points)
     distance, found = cKDTree(points).query(points, k=min(width + 1, count), distance_upper_bound=reach_m)
+    distance, found = distance.reshape(count, -1), found.reshape(count, -1)  # of one node the tree returns numbers
     node = np.repeat(np.arange(count), found.shape[1])
     other, rank = found.ravel(), distance.ravel()
     if keep is not None:

@@ -83,14 +83,24 @@ class KinematicFilter:
             source_covariance, target_covariance: of the detector, position (m) before rotation (rad), world frame;
                 taken as equal in all directions (a third of each block's trace).
             dt_s: since the last frame.
-            seen: where both were detected; elsewhere time passes.
+            seen: where both were detected; elsewhere time passes and poses may be anything. All pairs where None, and
+                all must be in the first ``reference_frames + 1`` frames, from which angles are counted.
 
         Raises:
-            ConfigurationError: another number of pairs than before.
+            ConfigurationError: another number of pairs than before, or one that was not seen when it had to be.
         """
         poses = (source_position, source_orientation_xyzw, target_position, target_orientation_xyzw)
         xs, qs, xt, qt = (pose.double() for pose in poses)
         there = torch.ones(len(xs), dtype=torch.bool, device=xs.device) if seen is None else seen
+        if self._frames <= self.settings.reference_frames and not bool(there.all()):
+            raise ConfigurationError(
+                f"KinematicFilter: a pair was not seen in frame {self._frames}; the first "
+                f"{self.settings.reference_frames + 1} frames must show all pairs. Begin once they do."
+            )
+        if seen is not None and self._frames > 0 and len(xs) == len(self._last[0]):
+            now = (xs, qs, xt, qt)
+            xs, qs, xt, qt = (torch.where(there[:, None], p, last) for p, last in zip(now, self._last, strict=True))
+        self._last = (xs, qs, xt, qt)
         noise = [_variances(c) for c in (source_covariance, target_covariance)]
         if self._frames == 0:
             self._begin(xs, qs, xt, qt, noise)

@@ -1,0 +1,52 @@
+"""Sampled futures of several objects."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from tests.small_world import DT_S, frame, model, world_model
+from worldsim.filtering.density import Density
+from worldsim.filtering.library import LoadedModels
+from worldsim.inference.futures import Source, sample_futures
+from worldsim.types.states import ObjectStates
+
+DTYPE = torch.float64
+
+
+def test_open_hypotheses_of_different_objects_know_nothing_of_each_other() -> None:
+    library = LoadedModels.of([model("static")], torch.device("cpu"), DTYPE)
+    weights, samples = ([0.5, 0.5], [0.25, 0.75], [0.5, 0.5]), 256
+
+    def source(weight: list[float]) -> Source:
+        there = torch.tensor([[0.0, 0.0, 1.0], [10.0, 0.0, 1.0]], dtype=DTYPE)
+        states = ObjectStates.at_rest(there, torch.ones(2, 3, dtype=DTYPE))
+        parameters = library.prior_mean[[0, 0]]
+        narrow = 1e-8 * torch.eye(12 + parameters.shape[1], dtype=DTYPE).repeat(2, 1, 1)
+        return Source(Density(states, parameters, narrow), np.array([0, 0]), np.array(weight), 1.0)
+
+    n = len(weights)
+    nobody, still = torch.zeros(n, dtype=torch.bool), torch.zeros(1, n, 2, dtype=DTYPE)
+    generator = torch.Generator().manual_seed(0)
+    futures = sample_futures(
+        [source(w) for w in weights], torch.arange(n), nobody, None, still, nobody, library, samples, 0.1, generator
+    )
+    second = (futures.position[:, 0, :, 0] > 5.0).double()
+    assert second.mean(0).tolist() == [0.5, 0.75, 0.5]  # each as its weight says
+    between = torch.corrcoef(second.T)[np.triu_indices(n, 1)]
+    assert between.abs().max() < 4.0 / np.sqrt(samples)
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_where_nothing_moves_there_is_nothing_to_imagine(count: int) -> None:
+    wm, rng = world_model(None, surprise=False), np.random.default_rng(0)
+    things = [("static", np.array([3.0 * i - 6.0, 5.0, 1.1])) for i in range(count)]
+    for k in range(10):
+        seen = dataclasses.replace(frame(k * DT_S, things, rng), ego=None)
+        _ = wm.step(seen) if k else wm.reset(seen)
+    found = wm.imagine(np.zeros((5, 2)), samples=8)
+    assert found.position.shape == (8, 5, 0, 3)
+    assert len(found.object_ids) == 0
