@@ -63,6 +63,8 @@ class SB3Learner(Learner):
         """
         self.made, self.seed, self.vector = made, seed, vector
         self.algorithm: BaseAlgorithm = made.make_learner(vector, steps, seed)
+        # one after the other, the seeds of a training's environments would be those of the next training's
+        vector.seed(int(np.random.SeedSequence([seed, 0]).generate_state(1)[0]))
         self._episodes: list[TrainingEpisode] = []
 
     @property

@@ -180,6 +180,7 @@ class Crowd(Scenario):
 class CrossingTask(GoalTask):
     """Get to `goal`; who touches somebody has lost."""
 
+    minds_bumps: ClassVar[bool] = True
     TOUCH_COST = 5.0
     """What touching somebody takes off a dense reward."""
 

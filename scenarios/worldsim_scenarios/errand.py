@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -110,6 +110,7 @@ def marks(goals: Sequence[Point]) -> list[BodySpec]:
 class ErrandTask(GoalTask):
     """Go to one mark after the other; who touches a living thing has lost."""
 
+    minds_bumps: ClassVar[bool] = True
     TOUCH_COST = 5.0
     """What touching a living thing takes off a dense reward."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -130,6 +131,8 @@ class PottingTask(GoalTask):
     left. Progress: 2 a metre that the object ball in the game that is nearest to a pocket is nearer to it, and 0.2 a
     metre that the robot is nearer to the cue ball.
     """
+
+    minds_bumps: ClassVar[bool] = True
 
     def __init__(self, robot: str, cue: BodySpec, objects: tuple[str, ...], reward: str) -> None:
         """Ask `robot` to pot one of `objects` by means of `cue`."""

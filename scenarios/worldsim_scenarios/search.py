@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -60,6 +61,7 @@ def search_preferences() -> Preferences:
 class SearchTask(GoalTask):
     """Get to the keys; who touches a living thing has lost."""
 
+    minds_bumps: ClassVar[bool] = True
     TOUCH_COST = 5.0
     """What touching a living thing takes off a dense reward."""
 

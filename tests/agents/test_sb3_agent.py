@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 
 from worldsim.errors import ConfigurationError, DataError
+from worldsim.evaluation.training import TrainOptions
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.types.observation import APPEARANCE_DIM, Detections, EgoState, Observation, Viewpoints
 from worldsim_agents.sb3_agent import PPOAgent, SACAgent
@@ -191,3 +192,13 @@ def test_a_policy_reads_whatever_a_task_tells_and_refuses_another_task(name, tmp
     assert PPOAgent.load(tmp_path).act(frame, None, np.random.default_rng(0)).shape == (3,)
     with pytest.raises(ConfigurationError, match="Train it on the scenario"):
         PPOAgent.load(tmp_path).act(observation(np.random.default_rng(0)), None, np.random.default_rng(0))
+
+
+def test_trainings_with_neighbouring_seeds_share_no_world():
+    options = TrainOptions("Intercept")
+    worlds = []
+    for seed in range(3):
+        learner = PPOAgent.learner(options.make_env, 4, 64, seed)
+        worlds += learner.vector._seeds
+        learner.close()
+    assert len(set(worlds)) == 12

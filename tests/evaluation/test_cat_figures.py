@@ -8,10 +8,11 @@ import pytest
 
 from worldsim.evaluation.bench import BenchOptions
 from worldsim.evaluation.bench_cat import ROWS, alone_schedule, bench_cat, cat_schedule
-from worldsim.evaluation.cat_figures import BASELINES, cat_figures, poisson_interval, proportion_interval
+from worldsim.evaluation.cat_figures import BASELINES, cat_figures, poisson_interval
 from worldsim.evaluation.cat_jobs import CatJob, CatRow, row_from_json
 from worldsim.evaluation.cat_scoring import EpisodeScore, ForecastScore
 from worldsim.evaluation.jsonable import dump_json
+from worldsim.evaluation.statistics import proportion_interval
 
 KINDS = ("cat", "dog", "ball", "trolley", "drone")
 

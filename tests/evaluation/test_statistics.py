@@ -6,6 +6,7 @@ import pytest
 from worldsim.errors import ConfigurationError
 from worldsim.evaluation.statistics import (
     bootstrap,
+    bootstrap_runs,
     cluster_bootstrap,
     interquartile_mean,
     paired_bootstrap,
@@ -82,3 +83,14 @@ def test_unpaired_items_and_empty_strata_are_refused() -> None:
         bootstrap([np.ones(3), np.array([])], np.mean, rng)
     with pytest.raises(ConfigurationError, match="1 and 2 strata"):
         probability_of_improvement([np.ones(3)], [np.ones(3), np.ones(3)], rng)
+
+
+def test_an_interval_over_runs_covers_where_runs_differ_and_of_one_run_tells_of_that_run():
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(200):
+        runs = [rng.normal() + rng.normal(size=5) for _ in range(10)]  # runs differ as much as their episodes do
+        found = bootstrap_runs(runs, np.mean, rng)
+        covered += found.low <= 0.0 <= found.high
+    assert 0.85 < covered / 200 < 0.98
+    alone = bootstrap_runs([rng.normal(size=20)], np.mean, rng)
+    assert alone.high > alone.low

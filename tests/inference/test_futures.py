@@ -49,4 +49,4 @@ def test_where_nothing_moves_there_is_nothing_to_imagine(count: int) -> None:
         _ = wm.step(seen) if k else wm.reset(seen)
     found = wm.imagine(np.zeros((5, 2)), samples=8)
     assert found.position.shape == (8, 5, 0, 3)
-    assert len(found.object_ids) == 0
+    assert len(found.object_id) == 0

@@ -107,3 +107,18 @@ def test_a_body_that_is_lost_is_named(physics: BulletPhysics) -> None:
     physics.withdraw("stone", (float("nan"), 0.0, 5.0))
     with pytest.raises(SimulationError, match=r"\['stone'\] is no longer finite"):
         physics.step(None)
+
+
+@pytest.mark.parametrize(("asked_s", "steps"), [(0.05, 12), (0.02, 5), (0.01, 2), (0.002, 1)])
+def test_a_frame_lasts_as_long_as_its_engine_steps(asked_s: float, steps: int) -> None:
+    physics = BulletPhysics(frame_s=asked_s)
+    assert (physics.substeps, physics.frame_s) == (steps, pytest.approx(steps / 240.0))
+    physics.reset(Stage((box("stone", (0.0, 0.0, 5.0), edge=0.2),), ego=None), seed=0)
+    heights = [position_of(physics, "stone")[2]]
+    for _ in range(6):
+        physics.step(None)
+        heights.append(position_of(physics, "stone")[2])
+    assert physics.truth().time_s == pytest.approx(6 * steps / 240.0)
+    fall = np.diff(heights, 2) / physics.frame_s**2
+    np.testing.assert_allclose(fall, -9.81, rtol=0.02)  # what positions and times say of gravity
+    physics.close()

@@ -100,3 +100,34 @@ def test_wrong_numbers_are_named() -> None:
     with pytest.raises(ConfigurationError, match=r"shape \(1, 3\), expected \(2, 3\)"):
         shared.step(np.zeros((1, 3), dtype=np.float32))
     shared.close()
+
+
+def test_an_interrupted_step_closes_all_so_that_no_answer_is_taken_for_another() -> None:
+    envs = WorldsimVectorEnv(3, workers=2, **ARGUMENTS)
+    envs.reset(seed=0)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+
+    def step_until_interrupted() -> None:
+        while True:  # until it comes amid an exchange
+            signal.setitimer(signal.ITIMER_REAL, 0.002)
+            envs.step(ACTIONS[0])
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            step_until_interrupted()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(SimulationError, match="it is closed"):
+        envs.reset(seed=5)
+
+
+def test_what_cannot_be_sent_is_told_as_such() -> None:
+    envs = WorldsimVectorEnv(2, workers=2, **ARGUMENTS)
+    with pytest.raises(SimulationError, match=r"environment 0 raised .*pickle"):
+        envs.call("physics")

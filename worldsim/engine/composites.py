@@ -267,9 +267,9 @@ def _write(density: Density, bound: Bound, states: ObjectStates, joint: Tensor, 
     own = rigid.marginals(joint).flatten(0, 1).index_select(0, bound.order)
     covariance[:, :TANGENT_DIM, :TANGENT_DIM] = own.to(dtype)
     covariance[:, TANGENT_DIM:, TANGENT_DIM:] = single.covariance[:, TANGENT_DIM:, TANGENT_DIM:]
-    parts = (s.position, s.orientation_xyzw, s.linear_velocity, s.angular_velocity)
     size = density.states.extent_m.index_select(0, bound.index)
-    rows = Density(ObjectStates(*(part.to(dtype) for part in parts), size), single.parameters, covariance)
+    parts = (s.position, s.orientation_xyzw, s.linear_velocity, s.angular_velocity, size)
+    rows = Density(ObjectStates(*(part.to(dtype) for part in parts)), single.parameters, covariance)
     density.write(bound.index, rows)
 
 

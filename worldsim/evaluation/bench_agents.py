@@ -15,7 +15,7 @@ from worldsim.evaluation.bench_planning import planning_figures
 from worldsim.evaluation.bench_ray import ray_figures
 from worldsim.evaluation.bench_resume import resume_figures
 from worldsim.evaluation.explain_cases import paired_cases
-from worldsim.evaluation.statistics import bootstrap
+from worldsim.evaluation.statistics import proportion_interval
 from worldsim.registry import open_registry
 from worldsim.types.explanation import Cause
 
@@ -48,15 +48,15 @@ def explain_figures(options: BenchOptions) -> list[Figure]:
         for case in paired_cases(count, registry, rng, distract=distract):
             right.append(float(case.explanation.cause is case.changed))
             wrong[case.what] += case.explanation.cause is not case.changed
-        found = bootstrap([np.array(right)], lambda sample: float(np.mean(sample)), rng)
+        value, interval = float(np.mean(right)), proportion_interval(int(sum(right)), count)
         always = float(np.mean([k % 2 == 0 for k in range(count)]))  # pairs take turns, belief first
         baselines = {f"always {Cause.BELIEF}": always, f"always {Cause.VALUE}": 1.0 - always}
         if distract:
             name = "explain names the right cause, the other changed too, where it should not matter"
-            figures.append(Figure.told(name, found.value, interval=found.interval, n=count, baselines=baselines))
+            figures.append(Figure.told(name, value, interval=interval, n=count, baselines=baselines))
         else:
             name = "explain names the right cause, only one of belief and value changed"
-            bar = Figure.at_least(name, found.value, 1.0, interval=found.interval, n=count, baselines=baselines)
+            bar = Figure.at_least(name, value, 1.0, interval=interval, n=count, baselines=baselines)
             figures.append(bar)
         for what, times in sorted(wrong.items()):
             if times:

@@ -14,7 +14,7 @@ from worldsim.evaluation.foreseeing import AHEAD_S
 from worldsim.evaluation.kept_stages import kept_jobs
 from worldsim.evaluation.online_learning import Learned, LearningJob, learn_job
 from worldsim.evaluation.ray_workers import JobMap, job_map
-from worldsim.evaluation.statistics import bootstrap, interquartile_mean
+from worldsim.evaluation.statistics import bootstrap_runs, interquartile_mean
 from worldsim.evaluation.sweep import Score
 
 __all__ = ["composition_figures"]
@@ -50,7 +50,7 @@ def composition_figures(options: BenchOptions) -> list[Figure]:
     n = sum(len(stratum) for stratum in values[COMPOSED])
     figures = []
     for who, strata in values.items():
-        mean = bootstrap(strata, interquartile_mean, rng)
+        mean = bootstrap_runs(strata, interquartile_mean, rng)
         beside: dict[str, float | None] = {"success": _success(found[who])}
         if who in models:
             published = [len(run.models) - 1 for run in models[who]]
@@ -58,7 +58,7 @@ def composition_figures(options: BenchOptions) -> list[Figure]:
         name = f"composition: discounted return in {TOGETHER}, {who} (IQM)"
         figures.append(Figure.told(name, mean.value, interval=mean.interval, n=n, baselines=beside))
         taken = [np.array([score.seconds for score in run.scores]) for run in found[who]]
-        spent = bootstrap(taken, interquartile_mean, rng)
+        spent = bootstrap_runs(taken, interquartile_mean, rng)
         name = f"composition: length of an episode in {TOGETHER}, {who} (IQM)"
         figures.append(Figure.told(name, spent.value, unit="s", interval=spent.interval, n=n))
     share = _ratio(values[COMPOSED], values[THERE], rng)
@@ -74,7 +74,7 @@ def _foreseen(models: dict[str, list[Learned]], n: int, rng: np.random.Generator
     errors = {who: [np.array(run.foreseen_m) for run in runs] for who, runs in models.items()}
     figures = []
     for who, strata in errors.items():
-        mean = bootstrap(strata, lambda x: float(np.mean(x)), rng)
+        mean = bootstrap_runs(strata, lambda x: float(np.mean(x)), rng)
         name = f"composition: error of forecasts {AHEAD_S:.0f} s ahead in {TOGETHER} (CRPS), {who}"
         figures.append(Figure.told(name, mean.value, unit="m", interval=mean.interval, n=n))
 
@@ -83,10 +83,7 @@ def _foreseen(models: dict[str, list[Learned]], n: int, rng: np.random.Generator
         return (nothing - composed) / (nothing - there) if nothing != there else float("nan")
 
     value = spared({who: np.concatenate(strata) for who, strata in errors.items()})
-    drawn = [
-        spared({who: np.concatenate([x[rng.integers(len(x), size=len(x))] for x in s]) for who, s in errors.items()})
-        for _ in range(2000)
-    ]
+    drawn = [spared({who: _other_runs(strata, rng) for who, strata in errors.items()}) for _ in range(2000)]
     interval = tuple(float(q) for q in np.quantile(drawn, [0.025, 0.975]))
     name = "composition: what composed models spare of that error, over what models learned there spare"
     nobody: dict[str, float | None] = {BLANK: 0.0}
@@ -150,11 +147,15 @@ def _success(runs: Sequence[Learned | Monolith]) -> float:
 
 
 def _ratio(ours: list[np.ndarray], theirs: list[np.ndarray], rng: np.random.Generator) -> tuple[float, float, float]:
-    """Return IQM over IQM, and its interval by resampling each side's episodes within their runs."""
+    """Return IQM over IQM, and its interval by resampling each side's runs."""
     value = interquartile_mean(np.concatenate(ours)) / interquartile_mean(np.concatenate(theirs))
-    drawn = []
-    for _ in range(2000):
-        a, b = ([x[rng.integers(len(x), size=len(x))] for x in side] for side in (ours, theirs))
-        drawn.append(interquartile_mean(np.concatenate(a)) / interquartile_mean(np.concatenate(b)))
+    drawn = [
+        interquartile_mean(_other_runs(ours, rng)) / interquartile_mean(_other_runs(theirs, rng)) for _ in range(2000)
+    ]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(value), float(low), float(high)
+
+
+def _other_runs(runs: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Return the values of as many runs, drawn from these."""
+    return np.concatenate([runs[k] for k in rng.integers(len(runs), size=len(runs))])

@@ -10,7 +10,7 @@ from worldsim.evaluation.efficiency_page import Side, acting_curve, render_effic
 from worldsim.evaluation.kept_stages import kept_jobs
 from worldsim.evaluation.online_learning import Learned, LearningJob, learn_job
 from worldsim.evaluation.ray_workers import job_map
-from worldsim.evaluation.statistics import Estimate, bootstrap, interquartile_mean
+from worldsim.evaluation.statistics import Estimate, bootstrap_runs, interquartile_mean
 
 __all__ = ["efficiency_figures", "reaches"]
 
@@ -50,11 +50,11 @@ def efficiency_figures(options: BenchOptions) -> list[Figure]:
         ]
         with job_map(options.ray) as play_all:
             runs: list[Learned] = kept_jobs(play_all, folder, Learned.from_json)(learn_job, jobs)
-        ours = bootstrap([np.array([s.total for s in run.scores]) for run in runs], interquartile_mean, rng)
+        ours = bootstrap_runs([np.array([s.total for s in run.scores]) for run in runs], interquartile_mean, rng)
         best, theirs = _better(methods, rng)
         curves = {_named(b): training_curve(b, rng) for b in methods}
         sides[scenario] = Side(acting_curve(runs, frames, rng), curves, reaches(ours, theirs))
-        beside = {_named(b): bootstrap(b.returns, interquartile_mean, rng).value for b in methods}
+        beside = {_named(b): bootstrap_runs(b.returns, interquartile_mean, rng).value for b in methods}
         options.tell(f"agents: efficiency, {scenario}: {ours.value:.2f}, {best}: {theirs.value:.2f}")
         name = f"{scenario}: dense return after {frames} frames from the generic start (IQM)"
         figures.append(Figure.told(name, ours.value, interval=ours.interval, n=ours.n, baselines=beside))
@@ -73,7 +73,7 @@ def reaches(ours: Estimate, theirs: Estimate) -> bool:
 
 def _better(recorded: list[Baseline], rng: np.random.Generator) -> tuple[str, Estimate]:
     """Return the name and the score of the better one of the baselines."""
-    scored = [(_named(b), bootstrap(b.returns, interquartile_mean, rng)) for b in recorded]
+    scored = [(_named(b), bootstrap_runs(b.returns, interquartile_mean, rng)) for b in recorded]
     return max(scored, key=lambda pair: pair[1].value)
 
 

@@ -34,7 +34,7 @@ from worldsim.evaluation.bench_graph_support import scenario_episode
 from worldsim.evaluation.episode import EpisodeLog, Frame
 from worldsim.evaluation.graph_scoring import names_of_objects
 from worldsim.evaluation.kept_stages import PLAYED, kept
-from worldsim.evaluation.statistics import bootstrap
+from worldsim.evaluation.statistics import bootstrap, proportion_interval
 from worldsim.registry import open_registry
 from worldsim.types.card import ParameterPrior
 from worldsim.types.observation import Observation
@@ -263,9 +263,9 @@ def collision_figures(options: BenchOptions) -> list[Figure]:
             "collisions in Billiards: NIS of the frame after an impact over its degrees of freedom",
             mean.value, low, high, interval=mean.interval, n=mean.n, baselines=told,
         ),
-        _false_alarms(found[""], rng),
-        _noticed("alarms at collisions without a reaction", found["stubborn"], rng),
-        _noticed("alarms where a ball goes through another", found["ghostly"], rng),
+        _false_alarms(found[""]),
+        _noticed("alarms at collisions without a reaction", found["stubborn"]),
+        _noticed("alarms where a ball goes through another", found["ghostly"]),
     ]  # fmt: skip
 
 
@@ -294,23 +294,23 @@ def _played(what: What, seed: int, models: list[str | ObjectModel], options: Ben
     return [Impact(**row) for row in kept(file, {"frames": FRAMES}, PLAYED, play, also=_JUDGE)["impacts"]]
 
 
-def _rate(of: list[Impact], rng: np.random.Generator) -> tuple[float, dict[str, object]]:
-    rate = bootstrap([np.array([float(i.alarmed) for i in of])], lambda sample: float(np.mean(sample)), rng)
-    return rate.value, {"interval": rate.interval, "n": rate.n}
+def _rate(of: list[Impact]) -> tuple[float, dict[str, object]]:
+    hits = sum(i.alarmed for i in of)
+    return hits / len(of) if of else float("nan"), {"interval": proportion_interval(hits, len(of)), "n": len(of)}
 
 
 def _left_out(of: list[Impact]) -> dict[str, float]:
     return {"impacts left out: a ball under test, not known, or leaning": float(sum(not i.asked for i in of))}
 
 
-def _false_alarms(of: list[Impact], rng: np.random.Generator) -> Figure:
-    value, rest = _rate([impact for impact in of if impact.asked], rng)
+def _false_alarms(of: list[Impact]) -> Figure:
+    value, rest = _rate([impact for impact in of if impact.asked])
     return Figure.at_most("alarms at possible collisions", value, ALPHA, baselines=_left_out(of), **rest)
 
 
-def _noticed(words: str, of: list[Impact], rng: np.random.Generator) -> Figure:
+def _noticed(words: str, of: list[Impact]) -> Figure:
     asked = [impact for impact in of if impact.asked]
-    value, rest = _rate([impact for impact in asked if impact.approach_m_s >= SHOWS_M_S], rng)
+    value, rest = _rate([impact for impact in asked if impact.approach_m_s >= SHOWS_M_S])
     every = float(np.mean([impact.alarmed for impact in asked])) if asked else 0.0
     beside = {"however slow the approach": every, "n, however slow": float(len(asked))} | _left_out(of)
     words = f"{words}, approach of at least {SHOWS_M_S:g} m/s"

@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from worldsim.contracts.agent import Agent
 from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError
-from worldsim.evaluation.bench import BenchOptions, Figure, Interval
+from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.ceiling import best_attempt
 from worldsim.evaluation.kept_stages import kept_jobs
 from worldsim.evaluation.ray_workers import JobMap, in_turn
-from worldsim.evaluation.statistics import bootstrap
+from worldsim.evaluation.statistics import bootstrap, proportion_interval
 from worldsim.evaluation.sweep import Score, play_episode
 from worldsim.plugins import load_plugin, plugin_names
 from worldsim.simulation.env_check import complaints, trajectory
@@ -185,11 +184,13 @@ def _figures(name: str, played: dict[str, list[Score]], options: BenchOptions) -
     floors: dict[str, float | None] = {who: rate[who] for who in ("random", "constant")}
     n, rng = len(played["expert"]), np.random.default_rng(options.seed)
     ceiling = rate["oracle"]
-    made = [Figure.told(f"{name}: success rate, oracle", ceiling, interval=_exact(round(ceiling * n), n), n=n)]
+    made = [
+        Figure.told(f"{name}: success rate, oracle", ceiling, interval=proportion_interval(round(ceiling * n), n), n=n)
+    ]
     for who, bar in (("expert", EXPERT_BAR), ("random", FLOOR_BAR), ("constant", FLOOR_BAR)):
         kind: Callable[..., Figure] = Figure.at_least if who == "expert" else Figure.at_most
-        low, high = _exact(sum(s.success for s in played[who]), n)
-        shares = (low / ceiling, high / ceiling) if ceiling > 0.0 else None
+        own = proportion_interval(sum(s.success for s in played[who]), n)
+        shares = None if own is None or ceiling == 0.0 else (own[0] / ceiling, own[1] / ceiling)
         value = rate[who] / ceiling if ceiling > 0.0 else float("nan")
         known = floors if who == "expert" else {}
         made.append(kind(f"{name}: success, {who} over oracle", value, bar, interval=shares, n=n, baselines=known))
@@ -202,9 +203,3 @@ def _figures(name: str, played: dict[str, list[Score]], options: BenchOptions) -
             Figure.told(f"{name}: time to success, expert", float(np.median(seconds)), unit="s", n=len(seconds))
         )
     return made
-
-
-def _exact(hits: int, n: int) -> Interval:
-    """Return the Clopper-Pearson interval of a share."""
-    found = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
-    return float(found.low), float(found.high)

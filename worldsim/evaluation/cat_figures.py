@@ -11,8 +11,9 @@ from scipy import stats
 from worldsim.evaluation.bench import Figure
 from worldsim.evaluation.cat_jobs import CatRow, Variant
 from worldsim.evaluation.cat_scoring import EpisodeScore
+from worldsim.evaluation.statistics import proportion_interval
 
-__all__ = ["cat_figures", "poisson_interval", "proportion_interval"]
+__all__ = ["cat_figures", "poisson_interval"]
 
 BASELINES: tuple[Variant, ...] = ("surprise_off", "constant_velocity")
 
@@ -32,19 +33,6 @@ class _Share:
     @property
     def value(self) -> float:
         return self.hits / self.n if self.n else float("nan")
-
-
-def proportion_interval(hits: int, n: int) -> tuple[float, float] | None:
-    """Return the exact (Clopper-Pearson) 95 % interval of a proportion, None where n is 0.
-
-    >>> low, high = proportion_interval(50, 50)
-    >>> round(low, 3), high
-    (0.929, 1.0)
-    """
-    if n == 0:
-        return None
-    found = stats.binomtest(hits, n).proportion_ci(confidence_level=_LEVEL, method="exact")
-    return float(found.low), float(found.high)
 
 
 def poisson_interval(count: int, exposure: float) -> tuple[float, float] | None:

@@ -94,8 +94,8 @@ def score_episode(log: EpisodeLog) -> EpisodeScore:
         first_visible_s=first_visible_s,
         alarm_s=alarm.time_s if alarm else None,
         false_alarms=sum(e.object_id not in ids for e in alarms),
-        touched=any(_touch(f.truth) for f in log.frames),
-        gap_m=_smallest_gap(log.frames),
+        touched=any(_touch(truth) for truth in log.truths),
+        gap_m=_smallest_gap(log.truths),
         candidates=max((_candidates(e) for e in log.events()), default=0),
         adopted_s=adoption.time_s if adoption else None,
         adopted_kind=adopted_kind(adoption) if adoption else None,
@@ -138,11 +138,11 @@ def _touch(truth: WorldTruth) -> bool:
     return truth.intruder is not None and any({a, b} == {truth.ego, truth.intruder} for a, b, _ in truth.contacts)
 
 
-def _smallest_gap(frames: Sequence[Frame]) -> float | None:
+def _smallest_gap(truths: Sequence[WorldTruth]) -> float | None:
     """Return the smallest horizontal distance between the centres less both inscribed radii, m."""
     gaps = []
-    for frame in frames:
-        truth, row = frame.truth, intruder_row(frame.truth)
+    for truth in truths:
+        row = intruder_row(truth)
         if row is None or truth.ego is None:
             continue
         own = truth.names.index(truth.ego)

@@ -14,7 +14,7 @@ from worldsim.evaluation.baselines import Baseline
 from worldsim.evaluation.online_learning import Learned
 from worldsim.evaluation.report.palette import ROLES
 from worldsim.evaluation.report.plots import style, svg
-from worldsim.evaluation.statistics import Estimate, bootstrap, interquartile_mean
+from worldsim.evaluation.statistics import Estimate, bootstrap_runs, interquartile_mean
 from worldsim.evaluation.training_page import plain_page
 
 __all__ = ["Curve", "Side", "acting_curve", "render_efficiency_page", "training_curve"]
@@ -48,7 +48,7 @@ def acting_curve(runs: Sequence[Learned], frames: int, rng: np.random.Generator)
         strata = [np.array([s.total for before, s in run.curve[:-1] if low <= before < high]) for run in runs]
         strata = [stratum for stratum in strata if len(stratum)]
         if strata:
-            curve.append((float((low + high) / 2.0), bootstrap(strata, interquartile_mean, rng)))
+            curve.append((float((low + high) / 2.0), bootstrap_runs(strata, interquartile_mean, rng)))
     return curve
 
 
@@ -58,7 +58,7 @@ def training_curve(baseline: Baseline, rng: np.random.Generator) -> Curve:
     for at in range(min((len(seed) for seed in baseline.curves), default=0)):
         step = max(seed[at][0] for seed in baseline.curves)
         returns = [np.array(seed[at][1]) for seed in baseline.curves]
-        curve.append((float(step), bootstrap(returns, interquartile_mean, rng)))
+        curve.append((float(step), bootstrap_runs(returns, interquartile_mean, rng)))
     return curve
 
 

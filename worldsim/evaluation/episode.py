@@ -163,6 +163,8 @@ class EpisodeLog:
         camera: where the pictures were taken from.
         starter_models: ids of the models that were loaded before the first step.
         success: whether what the scenario asks was done in the last frame, None where the scenario does not say.
+        last_truth: the world after the last frame's step, None where nobody kept it. The frames hold those before
+            their steps, so what ended the episode is seen in it alone.
     """
 
     seed: int
@@ -175,6 +177,13 @@ class EpisodeLog:
     camera: PinholeCamera | None = None
     starter_models: tuple[str, ...] = ()
     success: bool | None = None
+    last_truth: WorldTruth | None = None
+
+    @property
+    def truths(self) -> tuple[WorldTruth, ...]:
+        """The world before every step and after the last one."""
+        after = () if self.last_truth is None else (self.last_truth,)
+        return (*(frame.truth for frame in self.frames), *after)
 
     @property
     def total_reward(self) -> float:
@@ -279,6 +288,7 @@ def run_episode(
         camera=options.camera if options.images_every else None,
         starter_models=starter,
         success=success,
+        last_truth=env.unwrapped.physics.truth(),
     )
 
 

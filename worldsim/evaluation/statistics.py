@@ -117,6 +117,35 @@ def cluster_bootstrap(
     return _estimate(float(statistic(np.concatenate(groups))), found, sum(map(len, groups)), level)
 
 
+def bootstrap_runs(runs: Sequence[Float[np.ndarray, " n"]], statistic: Statistic, rng: np.random.Generator) -> Estimate:
+    """Return `statistic` of all episodes together, its interval by resampling whole runs.
+
+    Runs of a learning agent differ by more than the episodes within them, so that it is runs that are drawn (Agarwal
+    et al. 2021, section 4). Of a single run, episodes are: the interval tells of that run alone.
+
+    Args:
+        runs: values of the episodes, by run.
+        statistic, rng: as in `bootstrap`.
+
+    Raises:
+        ConfigurationError: a run is empty.
+    """
+    return (cluster_bootstrap if len(runs) > 1 else bootstrap)(runs, statistic, rng)
+
+
+def proportion_interval(hits: int, n: int) -> tuple[float, float] | None:
+    """Return the exact (Clopper-Pearson) 95 % interval of a proportion, None where n is 0.
+
+    >>> low, high = proportion_interval(50, 50)
+    >>> round(low, 3), high
+    (0.929, 1.0)
+    """
+    if n == 0:
+        return None
+    found = stats.binomtest(hits, n).proportion_ci(confidence_level=_LEVEL, method="exact")
+    return float(found.low), float(found.high)
+
+
 def paired_bootstrap(
     ours: Sequence[Float[np.ndarray, " n"]],
     theirs: Sequence[Float[np.ndarray, " n"]],

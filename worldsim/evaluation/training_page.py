@@ -14,7 +14,7 @@ from worldsim.evaluation.jsonable import dump_json
 from worldsim.evaluation.report.page import how_made
 from worldsim.evaluation.report.palette import DARK, LIGHT, ROLES
 from worldsim.evaluation.report.plots import style, svg
-from worldsim.evaluation.statistics import Estimate, bootstrap, interquartile_mean
+from worldsim.evaluation.statistics import Estimate, bootstrap_runs, interquartile_mean
 from worldsim.evaluation.training import Evaluation, SeedResult
 
 __all__ = ["plain_page", "render_training_page", "training_metrics", "training_verdict"]
@@ -184,7 +184,7 @@ def _curve(results: Sequence[SeedResult], rng: np.random.Generator) -> list[tupl
     for k in range(count):
         step = max(result.evaluations[k].step for result in results)
         strata = [np.array(result.evaluations[k].returns) for result in results]
-        curve.append((step, bootstrap(strata, interquartile_mean, rng)))
+        curve.append((step, bootstrap_runs(strata, interquartile_mean, rng)))
     return curve
 
 

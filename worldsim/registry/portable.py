@@ -285,8 +285,8 @@ def _aliases(connection: Connection, wanted: Collection[str]) -> dict[str, dict[
 
 def _versions(registry: StoredRegistry, connection: Connection, ids: Collection[str]) -> Iterator[_Model]:
     query = sa.select(cards.c.body, cards.c.body_sha256).where(cards.c.model_id.in_(ids))
-    for text in connection.execute(query.order_by(cards.c.model_id, cards.c.version)).all():
-        card = checked_card(*text, registry.database.name)
+    for body, body_sha256 in connection.execute(query.order_by(cards.c.model_id, cards.c.version)).all():
+        card = checked_card(body, body_sha256, registry.database.name)
         data = registry.blobs.get(connection, [card.sha256]).get(card.sha256, b"")
         check_sum(card, data)  # what is damaged here must not travel
         check_model_bytes(card, data)

@@ -324,14 +324,15 @@ class StoredRegistry(Registry):
                 else "'worldsim registry search' finds models."
             )
             raise ModelNotFoundError(f"no model {ascii(wanted)[:140]} in registry {name}.{known} {hint}")
-        return checked_card(*text, self.database.name)
+        body, body_sha256 = text
+        return checked_card(body, body_sha256, self.database.name)
 
     def _newest(self, query: sa.Select[tuple[str, str]], tag: str | None) -> list[ModelCard]:
         if tag is not None:
             query = query.join(tags, tags.c.row == cards.c.row).where(tags.c.tag == tag)
         with self.database.reading() as connection:
-            texts = connection.execute(query.order_by(models.c.model_id)).all()
-        return [checked_card(*text, self.database.name) for text in texts]
+            texts = pairs(connection.execute(query.order_by(models.c.model_id)))
+        return [checked_card(body, body_sha256, self.database.name) for body, body_sha256 in texts]
 
     def _blobs_of(self, connection: Connection, wanted: Sequence[ModelCard]) -> dict[str, bytes]:
         found = self.blobs.get(connection, list(dict.fromkeys(card.sha256 for card in wanted)))

@@ -139,7 +139,7 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.physics.notes_touches = expose_truth or observation != "state"
         self._window: Any = None
         self._world: tuple[int, Scenario] | None = None
-        self.metadata = {**self.metadata, "render_fps": round(1.0 / frame_s)}  # type: ignore[misc]
+        self.metadata = {**self.metadata, "render_fps": round(1.0 / self.physics.frame_s)}  # type: ignore[misc]
         self.action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
         self.physics.reset(self.scenario, seed=0)  # what the task and the cameras report is known once a world stands
         self._keys_of_task = sorted(self.physics.observe().task or {})

@@ -52,12 +52,13 @@ class StagedPhysics(Physics, Stage):
     """
 
     def __init__(self, engine: Engine, sensor: Sensor | None = None, frame_s: float = FRAME_S) -> None:
-        """Take charge of `engine`; a frame lasts `frame_s`."""
+        """Take charge of `engine`; a frame lasts `frame_s`, rounded to whole steps of the engine."""
         super().__init__(engine)
-        self.frame_s = frame_s
+        self.substeps = max(1, round(frame_s / engine.time_step_s))
+        whole_s = self.substeps * engine.time_step_s
+        self.frame_s = frame_s if math.isclose(frame_s, whole_s, rel_tol=1e-9) else whole_s
         self.sensor: Sensor = sensor if sensor is not None else Detector()
         self.notes_touches = True
-        self.substeps = max(1, round(frame_s / engine.time_step_s))
         self._empty()
 
     def _empty(self) -> None:
@@ -131,7 +132,9 @@ class StagedPhysics(Physics, Stage):
         self._bumped = frozenset([self.cast.names[i] for i in bumped & self.cast.listed]) if bumped else frozenset()
         self._touched = frozenset(touched)
         if self.task is not None:
-            self.last_task_step = self.task.advance(self._view(), self._held(), self._bumped)
+            # a task that does not mind gets none, so that it judges alike whether or not somebody else watches
+            bumps = self._bumped if self.task.minds_bumps else frozenset()
+            self.last_task_step = self.task.advance(self._view(), self._held(), bumps)
         self._finish_frame()
 
     def _decided(self, action: Float[np.ndarray, " U"] | None) -> list[Callable[[Actuator], None]]:

@@ -166,6 +166,9 @@ class WorldsimVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
                 self._pipes[at].send(message)
             for at in range(len(self._pipes)):
                 answers.append(self._pipes[at].recv())
+        except (KeyboardInterrupt, SystemExit):  # answers that nobody reads would be taken for those of the next call
+            self.close()
+            raise
         except (EOFError, BrokenPipeError, ConnectionResetError) as gone:
             self._processes[at].join(1.0)
             status, rows = self._processes[at].exitcode, self._rows[at]

@@ -159,10 +159,10 @@ def serve(
                     answer: Any = []
                 else:
                     answer = getattr(crew, what)(*arguments)
+                connection.send(answer)
             except Exception as error:  # noqa: BLE001 - whatever went wrong is the main process's to raise
                 row = crew.at if crew is not None else rows.start
-                answer = Failure(row, f"{type(error).__name__}: {error}", traceback.format_exc())
-            connection.send(answer)
+                connection.send(Failure(row, f"{type(error).__name__}: {error}", traceback.format_exc()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the main process is gone
     finally:

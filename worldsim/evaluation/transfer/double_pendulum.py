@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.datasets import find_data
-from worldsim.evaluation.statistics import bootstrap, paired_bootstrap
+from worldsim.evaluation.statistics import bootstrap_runs
 from worldsim.evaluation.transfer.page import Curves, write_page
 from worldsim.evaluation.transfer.pendulum_runs import FRAME_S, PendulumRun, load_runs, windows
 from worldsim.inference.pendulum import PendulumModel, PendulumWindows
@@ -179,17 +179,17 @@ def _figures(build: str, rows: Rows, rng: np.random.Generator) -> list[Figure]:
     baselines = {name: float(np.concatenate(parts).mean()) for name, parts in each.items() if name != "world model"}
     if "world model" not in each:
         name = f"build {build}, joint RMSE over 0.5 s, not adapted (no run of this build is shipped)"
-        mean = bootstrap(each["not adapted"], np.mean, rng)
+        mean = bootstrap_runs(each["not adapted"], np.mean, rng)
         return [Figure.told(name, mean.value, unit="rad", interval=mean.interval, n=mean.n, baselines=baselines)]
     ours = each["world model"]
-    mean = bootstrap(ours, np.mean, rng)
+    mean = bootstrap_runs(ours, np.mean, rng)
     pooled = {name: float(np.sqrt(_by_window(parts).mean())) for name, parts in rows.items()}
     own = pooled.pop("world model")
     rest = {"unit": "rad", "n": mean.n}
     name = f"build {build}, joint RMSE over 0.5 s, mean over windows"
     bar = {HOME: 0.055, OTHER: 0.10}.get(build)
     shown = {"interval": mean.interval, "baselines": baselines, **rest}
-    gain = paired_bootstrap(ours, each["lab's parameters"], np.mean, rng)
+    gain = bootstrap_runs([a - b for a, b in zip(ours, each["lab's parameters"], strict=True)], np.mean, rng)
     return [
         Figure.told(name, mean.value, **shown) if bar is None else Figure.at_most(name, mean.value, bar, **shown),
         Figure.told(f"build {build}, joint RMSE over 0.5 s, pooled", own, baselines=pooled, **rest),

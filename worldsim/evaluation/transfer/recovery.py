@@ -17,8 +17,8 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from worldsim.evaluation.bench import BenchOptions, Figure
-from worldsim.evaluation.cat_figures import proportion_interval
 from worldsim.evaluation.protocol_r import Tosses, windows
+from worldsim.evaluation.statistics import proportion_interval
 from worldsim.evaluation.transfer.page import write_page
 from worldsim.inference.identification import Identifier, ParameterCloud, roll_out_cube
 from worldsim.inference.rigid_rollout import BoxStart

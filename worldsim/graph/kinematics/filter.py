@@ -63,6 +63,7 @@ class KinematicFilter:
         self.kinds = tuple(kinds)
         self.settings = settings or KinematicSettings()
         self._frames = 0
+        self._last: tuple[Tensor, Tensor, Tensor, Tensor] | None = None  # poses, of what was seen
 
     def observe(
         self,
@@ -97,7 +98,7 @@ class KinematicFilter:
                 f"KinematicFilter: a pair was not seen in frame {self._frames}; the first "
                 f"{self.settings.reference_frames + 1} frames must show all pairs. Begin once they do."
             )
-        if seen is not None and self._frames > 0 and len(xs) == len(self._last[0]):
+        if seen is not None and self._last is not None and len(xs) == len(self._last[0]):
             now = (xs, qs, xt, qt)
             xs, qs, xt, qt = (torch.where(there[:, None], p, last) for p, last in zip(now, self._last, strict=True))
         self._last = (xs, qs, xt, qt)
