@@ -25,6 +25,7 @@ from worldsim.registry.blob_cache import BlobCache
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
 from worldsim.registry.download import Download
 from worldsim.registry.framing import MEDIA_TYPE, pack_model, unpack_bundle
+from worldsim.registry.identity import Identity, check_is_asked_for
 from worldsim.registry.interaction_client import HttpInteractions
 from worldsim.registry.write_behind import WriteBehind
 from worldsim.types.card import ModelCard
@@ -82,11 +83,12 @@ class HttpRegistry(Registry):
         )
         self.cache = cache or BlobCache.of_user()
         self._kept = WriteBehind(self.cache)
+        self._identity = Identity(self.url, self.cache, offline=offline)
         self._turn = threading.Lock()
         self._recent: OrderedDict[str, tuple[float, ModelCard]] = OrderedDict()
         self._classes: dict[str, type[ObjectModel]] = {}
         self._jitter = random.Random()  # spreads retries, decides nothing else
-        self.interactions = HttpInteractions(self._ask, self._kept, offline=offline)
+        self.interactions = HttpInteractions(self._ask, self._kept, self._identity, offline=offline)
 
     def __repr__(self) -> str:
         """Return where the registry lies."""
@@ -119,8 +121,7 @@ class HttpRegistry(Registry):
         content = json.dumps({name: value for name, value in wanted.items() if value is not None})
         answer = self._ask("POST", "/v1/bundle", content=content, headers={"Content-Type": "application/json"})
         found, blobs = unpack_bundle(answer.content)
-        self._kept.put(blobs, found.cards)
-        self._remember(found.cards)
+        self._keep(answer, found.cards, blobs)
         return found
 
     def fetch(self, model_id: str, version: int | None = None) -> ObjectModel:
@@ -139,20 +140,29 @@ class HttpRegistry(Registry):
         return open_model(card, data, found)
 
     def card(self, model_id: str, version: int | None = None) -> ModelCard:
-        """Return one card: from what a search brought a moment ago, from the server, or offline from the cache."""
+        """Return one card: from what a search brought a moment ago, from the server, or from the cache.
+
+        A version never changes, so one that this registry sent before is not asked for again; before the registry has
+        said in this process who it is, it is. Offline the cache alone is looked at.
+
+        Raises:
+            IntegrityError: the server sent the card of another model.
+        """
         check_model_id(model_id)
         with self._turn:
             seen_s, recent = self._recent.get(model_id, (-_FRESH_S, None))
         if recent is not None and version in (None, recent.version) and time.monotonic() - seen_s < _FRESH_S:
             return recent
-        if version is not None or self.offline:
-            kept = self._kept.card(model_id, version)
+        place = self._identity.place
+        if place is not None and (version is not None or self.offline):
+            kept = self._kept.card(place, model_id, version)
             if kept is not None:
-                return kept  # a version never changes
+                return kept
         params = {} if version is None else {"version": version}
-        card = card_from_json(self._ask("GET", f"/v1/models/{model_id}", params=params).content)
-        self._kept.put({}, [card])
-        self._remember([card])
+        answer = self._ask("GET", f"/v1/models/{model_id}", params=params)
+        card = card_from_json(answer.content)
+        check_is_asked_for(answer.url, card, model_id, version)
+        self._keep(answer, [card])
         return card
 
     def publish(self, model: ObjectModel, stream: TestStream | None = None) -> str:
@@ -187,11 +197,11 @@ class HttpRegistry(Registry):
         found: list[ModelCard] = []
         while True:
             params: dict[str, Any] = {"limit": _PAGE, "after": found[-1].model_id if found else ""}
-            page = self._ask("GET", "/v1/models", params=params | ({"tag": tag} if tag else {})).json()["cards"]
-            found += [card_from_json(json.dumps(card)) for card in page]
+            answer = self._ask("GET", "/v1/models", params=params | ({"tag": tag} if tag else {}))
+            page = [card_from_json(json.dumps(card)) for card in answer.json()["cards"]]
+            found += page
             if len(page) < _PAGE:
-                self._kept.put({}, found[-_REMEMBERED:])
-                self._remember(found[-_REMEMBERED:])
+                self._keep(answer, page[-_REMEMBERED:])
                 return found
 
     def ping(self) -> None:
@@ -202,8 +212,15 @@ class HttpRegistry(Registry):
         """Return the number of models."""
         return int(self._ask("GET", "/ready").json()["models"])
 
-    def _remember(self, cards: Sequence[ModelCard]) -> None:
+    def _keep(
+        self, answer: httpx.Response, cards: Sequence[ModelCard], blobs: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Keep what an answer brought, with the registry that it came from."""
+        place = self._identity.place_of(answer.headers)
+        self._kept.put(blobs or {}, cards, place)
         with self._turn:
+            if place != self._identity.place:
+                return  # another registry has answered since
             for card in cards:
                 self._recent[card.model_id] = (time.monotonic(), card)
                 self._recent.move_to_end(card.model_id)
@@ -246,12 +263,18 @@ class HttpRegistry(Registry):
                     self._away(error)
             else:
                 if answer.status_code < 400:
+                    self._meet(answer)
                     return answer
                 if last or once or answer.status_code not in _TRY_AGAIN:
                     _raise_as_the_server_did(answer, f"{method} {self.url}{path}")
             # full jitter (Brooker 2015): a fleet that lost its server does not come back in step
             time.sleep(self._jitter.uniform(0.0, min(0.1 * 2.0**attempt, 2.0)))
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _meet(self, answer: httpx.Response) -> None:
+        with self._turn:
+            if self._identity.met(answer.headers):
+                self._recent.clear()
 
     def _away(self, error: Exception) -> NoReturn:
         raise StorageError(

@@ -1,4 +1,4 @@
-"""What every request passes: a size limit, a rate limit, a counter and a line in the log."""
+"""What every request passes: a size limit, a rate limit, a counter, a line in the log; answers say whose they are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worldsim.registry.framing import MAX_PUBLISH_BYTES
+from worldsim.registry.identity import IDENTITY_HEADER
 from worldsim.registry.store import StoredRegistry
 
 __all__ = ["Counted", "Gateway", "Limits"]
@@ -43,6 +44,7 @@ class Gateway:
     def __init__(self, limits: Limits, registry: StoredRegistry) -> None:
         """Keep `limits` for the service over `registry`."""
         self.limits, self.registry = limits, registry
+        self._identity = (IDENTITY_HEADER.lower().encode(), registry.database.registry_id.encode())
         self._collected = CollectorRegistry()
         labels = ("method", "route", "status")
         self._requests = Counter("worldsim_registry_requests", "Requests", labels, registry=self._collected)
@@ -67,6 +69,7 @@ class Gateway:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message.get("headers", ()), self._identity]
             await send(message)
 
         async def limited_receive() -> Message:
