@@ -37,7 +37,7 @@ def open_registry(url: str = "builtin") -> StoredRegistry | HttpRegistry:
 
     Raises:
         UnknownNameError: `url` is of no known form.
-        ConfigurationError: the blobs are asked for in another place than where they lie.
+        ConfigurationError: the blobs are asked for in another place than where they lie, or in another registry's.
         StorageError: it cannot be opened.
         IntegrityError: it is damaged.
     """
@@ -101,8 +101,9 @@ def _blobs_url(database: Database, asked: str | None) -> str | None:
             f"registry {database.name} keeps its models' bytes {f'at {known}' if known else 'beside its database'}, "
             f"not at {asked}. To move them, export it and import it into a new registry."
         )
-    RemoteBlobs(asked)  # refuses a place that cannot be
+    place = RemoteBlobs(asked)  # refuses a place that cannot be
     with database.writing() as connection:
+        place.claim(connection)
         connection.execute(meta.delete().where(meta.c.key == _BLOBS))
         connection.execute(meta.insert(), {"key": _BLOBS, "value": asked})
     return asked
