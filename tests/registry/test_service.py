@@ -17,7 +17,7 @@ import pytest
 
 fastapi = pytest.importorskip("fastapi", reason="the service needs worldsim-lab[server]")
 from tests.registry.serving import TOKEN, Running  # noqa: E402
-from worldsim.errors import CardError, ModelNotFoundError, RegistryError, StorageError  # noqa: E402
+from worldsim.errors import CardError, ConfigurationError, ModelNotFoundError, RegistryError, StorageError  # noqa: E402
 from worldsim.models.cat import Cat  # noqa: E402
 from worldsim.registry import HttpRegistry, StoredRegistry, from_pretrained, open_registry  # noqa: E402
 from worldsim.registry.blob_cache import BlobCache  # noqa: E402
@@ -25,6 +25,8 @@ from worldsim.registry.builtin import shipped_models  # noqa: E402
 from worldsim.registry.framing import MEDIA_TYPE, pack_model  # noqa: E402
 from worldsim.registry.gateway import Limits  # noqa: E402
 from worldsim.registry.maintenance import verify  # noqa: E402
+from worldsim.registry.service import create_app  # noqa: E402
+from worldsim.registry.serving import run_service  # noqa: E402
 from worldsim.types import Query  # noqa: E402
 
 CAT = Query(extent_m=(0.45, 0.16, 0.30), motion={"speed_mean": 0.8})
@@ -152,6 +154,34 @@ def test_nobody_writes_without_the_token(running, stored, cat_card, tmp_path):
         ):
             stranger.publish(Cat(cat_card))
     assert len(stored) == before
+
+
+BLANK = ["", " ", " x", "x\n", "t\u00f6ken"]
+
+
+@pytest.mark.parametrize("token", BLANK)
+def test_a_token_that_is_none_starts_no_service(stored, token):
+    for start in (
+        lambda: create_app(stored, token=token),
+        lambda: run_service(stored, "0.0.0.0", 0, token=token),
+    ):
+        with pytest.raises(ConfigurationError, match=r"a token of \d characters, expected one or more"):
+            start()
+
+
+def test_the_command_says_so_in_one_line(address):
+    command = [sys.executable, "-m", "worldsim", "registry", "serve", address, "--port", "0", "--token", ""]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert "a token of 0 characters" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("token", BLANK[1:])
+def test_a_client_refuses_a_token_that_cannot_travel(tmp_path, monkeypatch, token):
+    monkeypatch.setenv("WORLDSIM_REGISTRY_TOKEN", token)
+    with pytest.raises(ConfigurationError, match="WORLDSIM_REGISTRY_TOKEN"):
+        HttpRegistry("http://far", cache=BlobCache(tmp_path))
 
 
 def test_beyond_loopback_readers_need_the_token_too(stored):

@@ -20,6 +20,7 @@ from worldsim import errors
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
 from worldsim.errors import IntegrityError, ModelNotFoundError, RegistryError, StorageError
+from worldsim.registry.access import TOKEN_VARIABLE, check_token
 from worldsim.registry.artefact import TestStream, model_bytes, open_model, sha256_of
 from worldsim.registry.blob_cache import BlobCache
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
@@ -33,7 +34,6 @@ from worldsim.types.query import Candidates, Query
 
 __all__ = ["HttpRegistry"]
 
-TOKEN_VARIABLE = "WORLDSIM_REGISTRY_TOKEN"
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 _FRESH_S = 10.0  # a card that a search brought this lately is taken for the newest without asking again
 _REMEMBERED = 256
@@ -70,6 +70,9 @@ class HttpRegistry(Registry):
             attempts: of one call; between them it waits, longer each time and at random.
             offline: ask nobody, answer from the cache alone.
             transport: how requests travel (for tests and proxies).
+
+        Raises:
+            ConfigurationError: the token cannot travel in a header.
         """
         self.url = url.rstrip("/")
         self.offline, self.attempts = offline, max(attempts, 1)
@@ -77,7 +80,7 @@ class HttpRegistry(Registry):
         self._http = httpx.Client(
             base_url=self.url,
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 2.0)),
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            headers={"Authorization": f"Bearer {check_token(token)}"} if token else {},
             transport=transport,
             trust_env=False,
         )

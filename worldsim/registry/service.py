@@ -26,6 +26,7 @@ from worldsim.errors import (
     RegistryError,
     WorldsimError,
 )
+from worldsim.registry.access import check_token
 from worldsim.registry.artefact import model_files, sha256_of
 from worldsim.registry.cards import (
     Appearance,
@@ -119,7 +120,12 @@ def create_app(
         token: what a writer must send as ``Authorization: Bearer ...``; None refuses every write.
         limits: sizes and rates; `Limits` says the defaults.
         readers_need_token: refuse to be read without the token as well (health and metrics stay open).
+
+    Raises:
+        ConfigurationError: the token is empty, or cannot travel in a header.
     """
+    if token is not None:
+        check_token(token)
     refusals: dict[int | str, dict[str, Any]] = {s: {"model": Failure} for s in (401, 403, 404, 413, 422, 429, 503)}
     app = FastAPI(title="worldsim registry", version="1", responses=refusals, docs_url="/docs", redoc_url=None)
     gateway = Gateway(limits or Limits(), registry)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from worldsim.errors import ConfigurationError, StorageError
 from worldsim.extras import advice
+from worldsim.registry.access import check_token
 from worldsim.registry.store import StoredRegistry
 
 __all__ = ["run_service"]
@@ -39,9 +40,12 @@ def run_service(
         listening: called with the URL once the service listens.
 
     Raises:
-        ConfigurationError: it would be open to the network without a token, or the server's packages are missing.
+        ConfigurationError: it would be open to the network without a token, the token is none (see `check_token`), or
+            the server's packages are missing.
         StorageError: the port is taken.
     """
+    if token is not None:
+        check_token(token)
     loopback = _is_loopback(host)
     if not loopback and not public and token is None:
         raise ConfigurationError(
