@@ -61,7 +61,7 @@ def test_the_client_says_what_the_registry_behind_it_says(client, stored, cat_ca
     assert client.fetch(found.model_id).card == stored.fetch(found.model_id).card
     assert client.publish(Cat(cat_card)) == "cat/test-cat@1"
     assert stored.fetch("cat/test-cat").card.provenance == cat_card.provenance
-    assert client.publish(Cat(cat_card)) == "cat/test-cat@2"
+    assert client.publish(Cat(cat_card.replace(provenance="second"))) == "cat/test-cat@2"
     client.set_alias("cat/test-cat", "champion", 1)
     assert client.aliases("cat/test-cat") == {"champion": 1}
     assert client.versions("cat/test-cat") == [1, 2]
@@ -127,7 +127,8 @@ def test_the_stock_hugging_face_client_downloads_a_whole_model(client, running, 
     folder = Path(hub.snapshot_download(model_id, endpoint=running.url, cache_dir=tmp_path / "hub", token=False))
     assert sorted(f.name for f in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     assert from_pretrained(folder).card == stored.fetch(model_id).card
-    stored.publish(stored.fetch(model_id))
+    model = stored.fetch(model_id)
+    assert stored.publish(type(model)(model.card.replace(provenance="second"))) == f"{model_id}@2"
     stored.set_alias(model_id, "champion", 1)
     again = hub.snapshot_download(
         model_id, revision="champion", endpoint=running.url, cache_dir=tmp_path / "h2", token=False
@@ -306,12 +307,13 @@ def test_a_killed_server_has_kept_all_that_it_acknowledged(address, tmp_path, ca
         try:
             url = server.stdout.readline().split()[-1]
             with HttpRegistry(url, token=TOKEN, cache=BlobCache(tmp_path / "c"), attempts=1) as client:
-                client.publish(Cat(cat_card))  # the first one pays for what is made once: it may take seconds
+                # the first one pays for what is made once: it may take seconds
+                client.publish(Cat(cat_card.replace(provenance=f"Number {acknowledged}.")))
                 acknowledged += 1
                 threading.Timer(float(rng.uniform(0.2, 0.8)), lambda s=server: os.kill(s.pid, signal.SIGKILL)).start()
                 with pytest.raises(RegistryError):  # noqa: PT012 - as often as it can until it is killed
                     while True:
-                        client.publish(Cat(cat_card))
+                        client.publish(Cat(cat_card.replace(provenance=f"Number {acknowledged}.")))
                         acknowledged += 1
         finally:
             server.kill()

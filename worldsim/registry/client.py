@@ -35,6 +35,7 @@ from worldsim.types.query import Candidates, Query
 __all__ = ["HttpRegistry"]
 
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
+_SENT = (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError)  # the whole request had been, by then
 _FRESH_S = 10.0  # a card that a search brought this lately is taken for the newest without asking again
 _REMEMBERED = 256
 _PAGE = 500
@@ -172,6 +173,9 @@ class HttpRegistry(Registry):
         """Store the model as the next version of its id; raises as `StoredRegistry.publish` does.
 
         It is sent once: only an attempt that did not reach the server is repeated.
+
+        Raises:
+            StorageError: among others, it was sent and not acknowledged: it may be stored, and may be published again.
         """
         card_to_json(model.card)
         body = pack_model(model.card, model_bytes(model.card, stream))
@@ -262,6 +266,11 @@ class HttpRegistry(Registry):
                 if last:
                     self._away(error)
             except httpx.HTTPError as error:
+                if once and isinstance(error, _SENT):
+                    raise StorageError(
+                        f"{method} {self.url}{path}: sent, but not acknowledged ({type(error).__name__}: {error}); it "
+                        "may be stored. Publish it again: what is the newest version already is not stored twice."
+                    ) from error
                 if last or once:
                     self._away(error)
             else:
