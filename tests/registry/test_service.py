@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -17,7 +19,14 @@ import pytest
 
 fastapi = pytest.importorskip("fastapi", reason="the service needs worldsim-lab[server]")
 from tests.registry.serving import TOKEN, Running  # noqa: E402
-from worldsim.errors import CardError, ConfigurationError, ModelNotFoundError, RegistryError, StorageError  # noqa: E402
+from worldsim.errors import (  # noqa: E402
+    CardError,
+    ConfigurationError,
+    ModelNotFoundError,
+    RegistryError,
+    StorageError,
+    WorldsimError,
+)
 from worldsim.models.cat import Cat  # noqa: E402
 from worldsim.registry import HttpRegistry, StoredRegistry, from_pretrained, open_registry  # noqa: E402
 from worldsim.registry.blob_cache import BlobCache  # noqa: E402
@@ -27,7 +36,7 @@ from worldsim.registry.gateway import Limits  # noqa: E402
 from worldsim.registry.maintenance import verify  # noqa: E402
 from worldsim.registry.service import create_app  # noqa: E402
 from worldsim.registry.serving import run_service  # noqa: E402
-from worldsim.types import Query  # noqa: E402
+from worldsim.types import InteractionQuery, Query  # noqa: E402
 
 CAT = Query(extent_m=(0.45, 0.16, 0.30), motion={"speed_mean": 0.8})
 
@@ -183,6 +192,62 @@ def test_a_client_refuses_a_token_that_cannot_travel(tmp_path, monkeypatch, toke
     monkeypatch.setenv("WORLDSIM_REGISTRY_TOKEN", token)
     with pytest.raises(ConfigurationError, match="WORLDSIM_REGISTRY_TOKEN"):
         HttpRegistry("http://far", cache=BlobCache(tmp_path))
+
+
+@pytest.mark.parametrize("rate", [math.inf, math.nan, 0.0])
+def test_a_rate_that_is_none_starts_no_service(stored, rate):
+    with pytest.raises(ConfigurationError, match="requests a second, finite and above 0"):
+        run_service(stored, port=0, requests_per_s=rate)
+
+
+class Page(BaseHTTPRequestHandler):
+    """What serves HTTP and is no registry: every path is a web page, those below /old lie elsewhere."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/old"):
+            self.send_response(301)
+            self.send_header("Location", "http://elsewhere/registry")
+        else:
+            self.send_response(200)
+        body = b"<html>hello</html>"
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the names that the base class calls
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture(params=["", "/old"])
+def page(request):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}{request.param}"
+        server.shutdown()
+        thread.join(30.0)
+
+
+def test_what_is_no_registry_is_told_as_such(page, tmp_path, cat_card):
+    with HttpRegistry(page, token=TOKEN, cache=BlobCache(tmp_path)) as client:
+        for call in (
+            client.cards,
+            client.__len__,
+            client.interactions.cards,
+            lambda: client.versions("cat/test-cat"),
+            lambda: client.aliases("cat/test-cat"),
+            lambda: client.interactions.versions("cat/test-cat"),
+            lambda: client.interactions.search(InteractionQuery()),
+            lambda: client.publish(Cat(cat_card)),
+        ):
+            with pytest.raises(RegistryError, match=r"which no registry says|301: it lies at http://elsewhere/"):
+                call()
+        for call in (lambda: client.search(CAT), lambda: client.fetch("cat/test-cat")):
+            with pytest.raises(WorldsimError, match=r"body of|the whole card|301"):
+                call()
 
 
 def test_beyond_loopback_readers_need_the_token_too(stored):

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from worldsim.contracts import Registry
 from worldsim.errors import (
     CardError,
+    ConfigurationError,
     IntegrityError,
     ModelNotFoundError,
     PluginError,
@@ -145,9 +146,18 @@ def test_an_unknown_model_or_version_is_named(any_registry, cat_card):
         any_registry.fetch("cat/test-cat", 7)
 
 
-@pytest.mark.parametrize("url", ["ftp://example", "sqlte:///x.db", "nonsense", "mysql://host/db"])
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://example", "sqlte:///x.db", "nonsense", "mysql://host/db", "sqlite+aiosqlite:///r.db", "sqlite+nosuch:///"],
+)
 def test_an_unknown_address_lists_the_known_ones(url):
     with pytest.raises(UnknownNameError, match=r"registry address.*Known: builtin"):
+        open_registry(url)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:notaport", "http://[::1", "http://localhost:99999", "http://a\x01b"])
+def test_a_url_that_is_none_is_told_as_such(url):
+    with pytest.raises(ConfigurationError, match=r"registry address .*expected http://host:port"):
         open_registry(url)
 
 

@@ -16,11 +16,11 @@ from typing import Any, NoReturn, Self
 
 import httpx
 
-from worldsim import errors
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
-from worldsim.errors import IntegrityError, ModelNotFoundError, RegistryError, StorageError
+from worldsim.errors import ConfigurationError, IntegrityError, StorageError
 from worldsim.registry.access import TOKEN_VARIABLE, check_token
+from worldsim.registry.answers import raise_as_the_server_did, read_json
 from worldsim.registry.artefact import TestStream, model_bytes, open_model, sha256_of
 from worldsim.registry.blob_cache import BlobCache
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
@@ -73,18 +73,21 @@ class HttpRegistry(Registry):
             transport: how requests travel (for tests and proxies).
 
         Raises:
-            ConfigurationError: the token cannot travel in a header.
+            ConfigurationError: `url` is none, or the token cannot travel in a header.
         """
         self.url = url.rstrip("/")
         self.offline, self.attempts = offline, max(attempts, 1)
         token = token or os.environ.get(TOKEN_VARIABLE)
-        self._http = httpx.Client(
-            base_url=self.url,
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 2.0)),
-            headers={"Authorization": f"Bearer {check_token(token)}"} if token else {},
-            transport=transport,
-            trust_env=False,
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=self.url,
+                timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 2.0)),
+                headers={"Authorization": f"Bearer {check_token(token)}"} if token else {},
+                transport=transport,
+                trust_env=False,
+            )
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"registry address {url!r}: {error}; expected http://host:port.") from error
         self.cache = cache or BlobCache.of_user()
         self._kept = WriteBehind(self.cache)
         self._identity = Identity(self.url, self.cache, offline=offline)
@@ -182,7 +185,7 @@ class HttpRegistry(Registry):
         answer = self._ask("POST", "/v1/models", content=body, headers={"Content-Type": MEDIA_TYPE}, once=True)
         with self._turn:
             self._recent.pop(model.card.model_id, None)
-        return str(answer.json()["published"])
+        return read_json(answer, lambda told: str(told["published"]))
 
     def set_alias(self, model_id: str, alias: str, version: int) -> None:
         """Let `alias` name a version, as `StoredRegistry.set_alias` does."""
@@ -192,12 +195,14 @@ class HttpRegistry(Registry):
     def versions(self, model_id: str) -> list[int]:
         """Return the versions there are of `model_id`, ascending."""
         check_model_id(model_id)
-        return [int(v) for v in self._ask("GET", f"/v1/models/{model_id}/versions").json()["versions"]]
+        answer = self._ask("GET", f"/v1/models/{model_id}/versions")
+        return read_json(answer, lambda told: [int(v) for v in told["versions"]])
 
     def aliases(self, model_id: str) -> dict[str, int]:
         """Return the aliases of `model_id` and the versions they name."""
         check_model_id(model_id)
-        return {k: int(v) for k, v in self._ask("GET", f"/v1/models/{model_id}/versions").json()["aliases"].items()}
+        answer = self._ask("GET", f"/v1/models/{model_id}/versions")
+        return read_json(answer, lambda told: {k: int(v) for k, v in told["aliases"].items()})
 
     def cards(self, tag: str | None = None) -> list[ModelCard]:
         """Return the newest version of every card (with `tag`, where given), ordered by id."""
@@ -205,7 +210,8 @@ class HttpRegistry(Registry):
         while True:
             params: dict[str, Any] = {"limit": _PAGE, "after": found[-1].model_id if found else ""}
             answer = self._ask("GET", "/v1/models", params=params | ({"tag": tag} if tag else {}))
-            page = [card_from_json(json.dumps(card)) for card in answer.json()["cards"]]
+            texts = read_json(answer, lambda told: [json.dumps(card) for card in told["cards"]])
+            page = [card_from_json(text) for text in texts]
             found += page
             if len(page) < _PAGE:
                 self._keep(answer, page[-_REMEMBERED:])
@@ -217,7 +223,7 @@ class HttpRegistry(Registry):
 
     def __len__(self) -> int:
         """Return the number of models."""
-        return int(self._ask("GET", "/ready").json()["models"])
+        return read_json(self._ask("GET", "/ready"), lambda told: int(told["models"]))
 
     def _keep(
         self, answer: httpx.Response, cards: Sequence[ModelCard], blobs: Mapping[str, bytes] | None = None
@@ -274,11 +280,11 @@ class HttpRegistry(Registry):
                 if last or once:
                     self._away(error)
             else:
-                if answer.status_code < 400:
+                if answer.is_success:
                     self._meet(answer)
                     return answer
                 if last or once or answer.status_code not in _TRY_AGAIN:
-                    _raise_as_the_server_did(answer, f"{method} {self.url}{path}")
+                    raise_as_the_server_did(answer, f"{method} {self.url}{path}")
             # full jitter (Brooker 2015): a fleet that lost its server does not come back in step
             time.sleep(self._jitter.uniform(0.0, min(0.1 * 2.0**attempt, 2.0)))
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -312,20 +318,3 @@ def _search_document(query: Query) -> dict[str, Any]:
         "kind": query.kind,
         "exclude": sorted(query.exclude),
     }
-
-
-def _raise_as_the_server_did(answer: httpx.Response, what: str) -> NoReturn:
-    try:
-        told = answer.json()
-        name, detail = str(told.get("error", "")), told.get("detail", "")
-    except (ValueError, AttributeError):
-        name, detail = "", answer.text[:200]
-    message = f"{what}: {answer.status_code}: {detail}"
-    if answer.status_code == 401:
-        message += f". Give it in the variable {TOKEN_VARIABLE}; whoever serves the registry knows it."
-    known = getattr(errors, name, None)
-    if answer.status_code == 404 and name == "ModelNotFoundError":
-        raise ModelNotFoundError(message)
-    if isinstance(known, type) and issubclass(known, errors.WorldsimError) and known is not errors.UnknownNameError:
-        raise known(message)
-    raise RegistryError(message)

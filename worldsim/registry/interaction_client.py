@@ -11,6 +11,7 @@ import httpx
 from worldsim.contracts.interaction_library import InteractionLibrary
 from worldsim.contracts.learned_interaction import LearnedInteraction
 from worldsim.errors import CardError, StorageError
+from worldsim.registry.answers import read_json
 from worldsim.registry.artefact import sha256_of
 from worldsim.registry.cards import check_model_id
 from worldsim.registry.framing import MEDIA_TYPE
@@ -48,9 +49,15 @@ class HttpInteractions(InteractionLibrary):
             "exclude": sorted(query.exclude),
         }
         content = {name: value for name, value in wanted.items() if value is not None}
-        found = self._ask("POST", "/v1/interactions/search", json=content).json()["candidates"]
-        cards = tuple(interaction_from_json(json.dumps(one["card"])) for one in found)
-        return InteractionCandidates(cards, tuple(float(one["distance"]) for one in found))
+        answer = self._ask("POST", "/v1/interactions/search", json=content)
+        texts, distances = read_json(
+            answer,
+            lambda told: (
+                [json.dumps(one["card"]) for one in told["candidates"]],
+                tuple(float(one["distance"]) for one in told["candidates"]),
+            ),
+        )
+        return InteractionCandidates(tuple(map(interaction_from_json, texts)), distances)
 
     def cards(self, tag: str | None = None) -> list[InteractionCard]:
         """Return the newest version of every card (with `tag`, where given), ordered by id."""
@@ -58,8 +65,8 @@ class HttpInteractions(InteractionLibrary):
         while True:
             params: dict[str, Any] = {"limit": _PAGE, "after": found[-1].model_id if found else ""}
             answer = self._ask("GET", "/v1/interactions", params=params | ({"tag": tag} if tag else {}))
-            page = answer.json()["cards"]
-            found += [interaction_from_json(json.dumps(card)) for card in page]
+            page = read_json(answer, lambda told: [json.dumps(card) for card in told["cards"]])
+            found += map(interaction_from_json, page)
             if len(page) < _PAGE:
                 return found
 
@@ -74,7 +81,8 @@ class HttpInteractions(InteractionLibrary):
     def versions(self, model_id: str) -> list[int]:
         """Return the versions there are of `model_id`, ascending."""
         check_model_id(model_id)
-        return [int(v) for v in self._ask("GET", f"/v1/interactions/{model_id}/versions").json()["versions"]]
+        answer = self._ask("GET", f"/v1/interactions/{model_id}/versions")
+        return read_json(answer, lambda told: [int(v) for v in told["versions"]])
 
     def fetch(self, model_id: str, version: int | None = None) -> LearnedInteraction:
         """Return the kind (its newest version where `version` is None), checksum verified."""
@@ -93,7 +101,7 @@ class HttpInteractions(InteractionLibrary):
         header = interaction_to_json(kind.card).encode()
         body = len(header).to_bytes(8, "little") + header + interaction_bytes(kind.card)
         answer = self._ask("POST", "/v1/interactions", content=body, headers={"Content-Type": MEDIA_TYPE}, once=True)
-        return str(answer.json()["published"])
+        return read_json(answer, lambda told: str(told["published"]))
 
     def __len__(self) -> int:
         """Return the number of interactions."""

@@ -20,6 +20,8 @@ from worldsim.registry.store import StoredRegistry
 __all__ = ["SCHEMES", "open_existing", "open_registry", "open_stored"]
 
 _BLOBS = "blobs"
+_HTTP = "http://host:port or http://host:port?offline=1"
+_DRIVERS = frozenset({"sqlite", "sqlite+pysqlite"})
 SCHEMES = ("builtin", "sqlite:///file.db", "postgresql://user@host/database", "http://host:port")
 
 
@@ -123,10 +125,14 @@ def open_stored(url: str, *, existing: bool = False) -> StoredRegistry:
 
 
 def _http(url: str) -> HttpRegistry:
-    parts = urlsplit(url)
-    options = parse_qs(parts.query)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is no number
+        options = parse_qs(parts.query)
+    except ValueError as error:
+        raise ConfigurationError(f"registry address {url!r}: {error}; expected {_HTTP}.") from error
     if not parts.hostname or set(options) - {"offline"}:
-        raise ConfigurationError(f"registry address {url!r}, expected http://host:port or http://host:port?offline=1.")
+        raise ConfigurationError(f"registry address {url!r}, expected {_HTTP}.")
     bare = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
     return HttpRegistry(bare, offline=options.get("offline", ["0"])[0] not in ("0", "false", ""))
 
@@ -142,7 +148,9 @@ def _parse(url: str) -> URL:
         raise ConfigurationError(f"registry address {url!r}, expected one of {', '.join(SCHEMES)}.")
     try:
         parsed = make_url(url)
-        parsed.get_backend_name()
+        backend = parsed.get_backend_name()
     except (ArgumentError, ValueError) as error:
         raise UnknownNameError("registry address", url, SCHEMES) from error
+    if backend == "sqlite" and parsed.drivername not in _DRIVERS:
+        raise UnknownNameError("registry address", url, SCHEMES)
     return parsed
