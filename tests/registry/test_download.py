@@ -138,12 +138,12 @@ def test_cards_and_unfinished_downloads_count_towards_the_size_of_the_cache(tmp_
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "unfinished").write_bytes(bytes(5000))
     for number in range(40):
-        cache.put_card(cat_card.replace(version=number + 1))
+        cache.put_card("a-place", cat_card.replace(version=number + 1))
         cache.put(sha256_of(bytes([number])), bytes([number]))
     kept = [f.stat().st_size for f in tmp_path.rglob("*") if f.is_file()]
     assert sum(kept) <= 20_000
-    assert cache.card("cat/test-cat", 40) is not None
-    assert cache.card("cat/test-cat", 1) is None
+    assert cache.card("a-place", "cat/test-cat", 40) is not None
+    assert cache.card("a-place", "cat/test-cat", 1) is None
 
 
 def test_the_size_of_the_users_cache_is_set_by_a_variable(tmp_path, monkeypatch):

@@ -75,6 +75,7 @@ def other(card: InteractionCard, name: str, mean: tuple[float, ...]) -> OpenedRa
 def test_what_is_published_is_fetched_as_it_was(any_registry, card):
     shelf = any_registry.interactions
     assert shelf.publish(OpenedRadial(card)) == "opened/pull-r1.0-abcdef@1"
+    assert shelf.publish(OpenedRadial(card)) == "opened/pull-r1.0-abcdef@1"  # repeated
     assert shelf.publish(OpenedRadial(card.replace(provenance="second"))) == "opened/pull-r1.0-abcdef@2"
     first = shelf.fetch(card.model_id, 1).card
     assert first.replace(version=0, sha256="") == card

@@ -39,12 +39,14 @@ def test_it_answers_as_the_built_in_registry_does(postgresql, builtin, cat_card)
 def test_several_writers_lose_nothing(postgresql, cat_card):
     open_registry(postgresql).close()
 
-    def write(name: str) -> None:
+    def write(name: str, writer: int) -> None:
         with open_registry(postgresql) as registry:
-            for _ in range(8):
-                registry.publish(Cat(cat_card.replace(model_id=f"cat/{name}")))
+            for number in range(8):
+                card = cat_card.replace(model_id=f"cat/{name}", provenance=f"Writer {writer}, number {number}.")
+                registry.publish(Cat(card))
 
-    writers = [threading.Thread(target=write, args=(name,)) for name in ("left", "shared", "shared")]
+    names = ("left", "shared", "shared")
+    writers = [threading.Thread(target=write, args=(name, number)) for number, name in enumerate(names)]
     for writer in writers:
         writer.start()
     for writer in writers:

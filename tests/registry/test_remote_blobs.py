@@ -7,6 +7,7 @@ import uuid
 from itertools import islice
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -83,11 +84,63 @@ def test_a_pack_that_no_transaction_names_is_written_over(address, tmp_path, cat
 
 
 def test_a_store_that_refuses_is_a_storage_error_and_nothing_is_published(address, tmp_path, cat_card):
-    (tmp_path / "file").write_bytes(b"no folder can be made here")
-    with open_registry(f"{address}?blobs=file://{tmp_path / 'file' / 'below'}") as registry:
-        with pytest.raises(StorageError, match=r"cannot store.*What was stored before is intact"):
+    folder = tmp_path / "far"
+    with open_registry(f"{address}?blobs=file://{folder}") as registry:
+        (folder / "pack-00000001.bin").mkdir()  # nothing can be written under that name
+        with pytest.raises(StorageError, match=r"cannot store.*pack-00000001.*What was stored before is intact"):
             registry.publish(Cat(cat_card))
         assert len(registry) == 0
+
+
+def test_a_place_that_cannot_be_taken_is_told_at_once(address, tmp_path):
+    (tmp_path / "file").write_bytes(b"no folder can be made here")
+    with pytest.raises(StorageError, match="cannot"):
+        open_registry(f"{address}?blobs=file://{tmp_path / 'file' / 'below'}")
+
+
+def without_owner(place: str) -> None:
+    """Make a place as it was before places had owners."""
+    files, root = fsspec.url_to_fs(place)
+    files.rm_file(f"{root}/owner")
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_new_registry_takes_no_place_of_another(address, place, tmp_path, cat_card, old):
+    with open_registry(f"{address}?blobs={place}") as first:
+        first.publish(Cat(cat_card))
+    if old:
+        without_owner(place)
+    with pytest.raises(ConfigurationError, match=r"belongs to another registry.*Name a place of its own"):
+        open_registry(f"sqlite:///{tmp_path / 'second.db'}?blobs={place}")
+    with open_registry(f"{address}?blobs={place}") as first:
+        assert first.fetch("cat/test-cat").card.kind == "cat"
+        assert verify(first).findings == ()
+
+
+def test_a_place_from_before_there_were_owners_becomes_the_registrys_that_knows_its_packs(
+    address, place, tmp_path, cat_card
+):
+    with open_registry(f"{address}?blobs={place}") as first:
+        first.publish(Cat(cat_card))
+    without_owner(place)
+    with open_registry(address) as first:
+        assert first.fetch("cat/test-cat").card.kind == "cat"
+        first.publish(Cat(cat_card.replace(provenance="second")), stream())
+        assert verify(first).findings == ()
+    with pytest.raises(ConfigurationError, match=f"belongs to another registry .{first.database.registry_id}"):
+        open_registry(f"sqlite:///{tmp_path / 'second.db'}?blobs={place}")
+
+
+def test_who_has_lost_its_place_to_another_writes_and_deletes_nothing_there(address, place, tmp_path, cat_card):
+    open_registry(f"{address}?blobs={place}").close()  # nothing published, and then as before there were owners
+    without_owner(place)
+    with open_registry(f"sqlite:///{tmp_path / 'second.db'}?blobs={place}") as second:
+        second.publish(Cat(cat_card))
+        with open_registry(address) as first:
+            for write in (lambda: first.publish(Cat(cat_card), stream()), lambda: collect_garbage(first)):
+                with pytest.raises(ConfigurationError, match="belongs to another registry"):
+                    write()
+        assert verify(second).findings == ()
 
 
 def test_garbage_there_is_collected(address, place, cat_card):

@@ -136,7 +136,7 @@ def test_a_model_published_a_moment_ago_is_found_by_another_opening(any_address,
         assert len(other.search(query)) == 0
         one.publish(Cat(cat_card))
         assert [c.model_id for c in other.search(query).cards] == ["cat/test-cat"]
-        one.publish(Cat(cat_card.replace(shape=cat_card.shape)))
+        one.publish(Cat(cat_card.replace(provenance="second")))
         assert [(c.model_id, c.version) for c in other.search(query).cards] == [("cat/test-cat", 2)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -17,7 +19,14 @@ import pytest
 
 fastapi = pytest.importorskip("fastapi", reason="the service needs worldsim-lab[server]")
 from tests.registry.serving import TOKEN, Running  # noqa: E402
-from worldsim.errors import CardError, ModelNotFoundError, RegistryError, StorageError  # noqa: E402
+from worldsim.errors import (  # noqa: E402
+    CardError,
+    ConfigurationError,
+    ModelNotFoundError,
+    RegistryError,
+    StorageError,
+    WorldsimError,
+)
 from worldsim.models.cat import Cat  # noqa: E402
 from worldsim.registry import HttpRegistry, StoredRegistry, from_pretrained, open_registry  # noqa: E402
 from worldsim.registry.blob_cache import BlobCache  # noqa: E402
@@ -25,7 +34,9 @@ from worldsim.registry.builtin import shipped_models  # noqa: E402
 from worldsim.registry.framing import MEDIA_TYPE, pack_model  # noqa: E402
 from worldsim.registry.gateway import Limits  # noqa: E402
 from worldsim.registry.maintenance import verify  # noqa: E402
-from worldsim.types import Query  # noqa: E402
+from worldsim.registry.service import create_app  # noqa: E402
+from worldsim.registry.serving import run_service  # noqa: E402
+from worldsim.types import InteractionQuery, Query  # noqa: E402
 
 CAT = Query(extent_m=(0.45, 0.16, 0.30), motion={"speed_mean": 0.8})
 
@@ -59,7 +70,7 @@ def test_the_client_says_what_the_registry_behind_it_says(client, stored, cat_ca
     assert client.fetch(found.model_id).card == stored.fetch(found.model_id).card
     assert client.publish(Cat(cat_card)) == "cat/test-cat@1"
     assert stored.fetch("cat/test-cat").card.provenance == cat_card.provenance
-    assert client.publish(Cat(cat_card)) == "cat/test-cat@2"
+    assert client.publish(Cat(cat_card.replace(provenance="second"))) == "cat/test-cat@2"
     client.set_alias("cat/test-cat", "champion", 1)
     assert client.aliases("cat/test-cat") == {"champion": 1}
     assert client.versions("cat/test-cat") == [1, 2]
@@ -125,7 +136,8 @@ def test_the_stock_hugging_face_client_downloads_a_whole_model(client, running, 
     folder = Path(hub.snapshot_download(model_id, endpoint=running.url, cache_dir=tmp_path / "hub", token=False))
     assert sorted(f.name for f in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     assert from_pretrained(folder).card == stored.fetch(model_id).card
-    stored.publish(stored.fetch(model_id))
+    model = stored.fetch(model_id)
+    assert stored.publish(type(model)(model.card.replace(provenance="second"))) == f"{model_id}@2"
     stored.set_alias(model_id, "champion", 1)
     again = hub.snapshot_download(
         model_id, revision="champion", endpoint=running.url, cache_dir=tmp_path / "h2", token=False
@@ -152,6 +164,90 @@ def test_nobody_writes_without_the_token(running, stored, cat_card, tmp_path):
         ):
             stranger.publish(Cat(cat_card))
     assert len(stored) == before
+
+
+BLANK = ["", " ", " x", "x\n", "t\u00f6ken"]
+
+
+@pytest.mark.parametrize("token", BLANK)
+def test_a_token_that_is_none_starts_no_service(stored, token):
+    for start in (
+        lambda: create_app(stored, token=token),
+        lambda: run_service(stored, "0.0.0.0", 0, token=token),
+    ):
+        with pytest.raises(ConfigurationError, match=r"a token of \d characters, expected one or more"):
+            start()
+
+
+def test_the_command_says_so_in_one_line(address):
+    command = [sys.executable, "-m", "worldsim", "registry", "serve", address, "--port", "0", "--token", ""]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert "a token of 0 characters" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("token", BLANK[1:])
+def test_a_client_refuses_a_token_that_cannot_travel(tmp_path, monkeypatch, token):
+    monkeypatch.setenv("WORLDSIM_REGISTRY_TOKEN", token)
+    with pytest.raises(ConfigurationError, match="WORLDSIM_REGISTRY_TOKEN"):
+        HttpRegistry("http://far", cache=BlobCache(tmp_path))
+
+
+@pytest.mark.parametrize("rate", [math.inf, math.nan, 0.0])
+def test_a_rate_that_is_none_starts_no_service(stored, rate):
+    with pytest.raises(ConfigurationError, match="requests a second, finite and above 0"):
+        run_service(stored, port=0, requests_per_s=rate)
+
+
+class Page(BaseHTTPRequestHandler):
+    """What serves HTTP and is no registry: every path is a web page, those below /old lie elsewhere."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/old"):
+            self.send_response(301)
+            self.send_header("Location", "http://elsewhere/registry")
+        else:
+            self.send_response(200)
+        body = b"<html>hello</html>"
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the names that the base class calls
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture(params=["", "/old"])
+def page(request):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}{request.param}"
+        server.shutdown()
+        thread.join(30.0)
+
+
+def test_what_is_no_registry_is_told_as_such(page, tmp_path, cat_card):
+    with HttpRegistry(page, token=TOKEN, cache=BlobCache(tmp_path)) as client:
+        for call in (
+            client.cards,
+            client.__len__,
+            client.interactions.cards,
+            lambda: client.versions("cat/test-cat"),
+            lambda: client.aliases("cat/test-cat"),
+            lambda: client.interactions.versions("cat/test-cat"),
+            lambda: client.interactions.search(InteractionQuery()),
+            lambda: client.publish(Cat(cat_card)),
+        ):
+            with pytest.raises(RegistryError, match=r"which no registry says|301: it lies at http://elsewhere/"):
+                call()
+        for call in (lambda: client.search(CAT), lambda: client.fetch("cat/test-cat")):
+            with pytest.raises(WorldsimError, match=r"body of|the whole card|301"):
+                call()
 
 
 def test_beyond_loopback_readers_need_the_token_too(stored):
@@ -276,12 +372,13 @@ def test_a_killed_server_has_kept_all_that_it_acknowledged(address, tmp_path, ca
         try:
             url = server.stdout.readline().split()[-1]
             with HttpRegistry(url, token=TOKEN, cache=BlobCache(tmp_path / "c"), attempts=1) as client:
-                client.publish(Cat(cat_card))  # the first one pays for what is made once: it may take seconds
+                # the first one pays for what is made once: it may take seconds
+                client.publish(Cat(cat_card.replace(provenance=f"Number {acknowledged}.")))
                 acknowledged += 1
                 threading.Timer(float(rng.uniform(0.2, 0.8)), lambda s=server: os.kill(s.pid, signal.SIGKILL)).start()
                 with pytest.raises(RegistryError):  # noqa: PT012 - as often as it can until it is killed
                     while True:
-                        client.publish(Cat(cat_card))
+                        client.publish(Cat(cat_card.replace(provenance=f"Number {acknowledged}.")))
                         acknowledged += 1
         finally:
             server.kill()

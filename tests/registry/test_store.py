@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from worldsim.contracts import Registry
 from worldsim.errors import (
     CardError,
+    ConfigurationError,
     IntegrityError,
     ModelNotFoundError,
     PluginError,
@@ -76,6 +77,28 @@ def test_versions_count_up_and_nothing_is_overwritten(any_registry, cat_card):
     assert [c.version for c in any_registry.search(Query(extent_m=(0.45, 0.16, 0.3))).cards] == [2]
 
 
+def test_a_publish_that_is_repeated_stores_one_version(any_registry, cat_card):
+    first, second = Cat(cat_card), Cat(cat_card.replace(provenance="second"))
+    assert [any_registry.publish(first), any_registry.publish(first)] == ["cat/test-cat@1"] * 2
+    assert any_registry.publish(any_registry.fetch("cat/test-cat")) == "cat/test-cat@1"
+    assert any_registry.publish(first, stream()) == "cat/test-cat@2"  # other bytes
+    assert any_registry.publish(second) == "cat/test-cat@3"
+    assert any_registry.publish(first) == "cat/test-cat@4"  # not the newest any more
+    assert any_registry.versions("cat/test-cat") == [1, 2, 3, 4]
+    assert verify(any_registry).findings == ()
+
+
+def test_a_writer_gives_up_after_its_wait_and_has_stored_nothing(any_address, cat_card):
+    with open_registry(any_address) as one, open_registry(any_address) as other:
+        one.database.lock_wait_s = 0.1
+        with (
+            other.database.writing(),
+            pytest.raises(StorageError, match=r"Another process held it for more than 0\.1 s"),
+        ):
+            one.publish(Cat(cat_card))
+        assert one.publish(Cat(cat_card)) == "cat/test-cat@1"
+
+
 def test_a_published_model_is_there_after_reopening(any_address, cat_card):
     with open_registry(any_address) as registry:
         registry.publish(Cat(cat_card))
@@ -123,9 +146,18 @@ def test_an_unknown_model_or_version_is_named(any_registry, cat_card):
         any_registry.fetch("cat/test-cat", 7)
 
 
-@pytest.mark.parametrize("url", ["ftp://example", "sqlte:///x.db", "nonsense", "mysql://host/db"])
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://example", "sqlte:///x.db", "nonsense", "mysql://host/db", "sqlite+aiosqlite:///r.db", "sqlite+nosuch:///"],
+)
 def test_an_unknown_address_lists_the_known_ones(url):
     with pytest.raises(UnknownNameError, match=r"registry address.*Known: builtin"):
+        open_registry(url)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:notaport", "http://[::1", "http://localhost:99999", "http://a\x01b"])
+def test_a_url_that_is_none_is_told_as_such(url):
+    with pytest.raises(ConfigurationError, match=r"registry address .*expected http://host:port"):
         open_registry(url)
 
 
@@ -153,8 +185,8 @@ def test_a_file_that_is_no_database_is_damaged(tmp_path):
 
 def test_a_truncated_database_is_damaged_or_refused(address, tmp_path, cat_card):
     with open_registry(address) as registry:
-        for _ in range(20):
-            registry.publish(Cat(cat_card))
+        for number in range(20):
+            registry.publish(Cat(cat_card.replace(provenance=f"Number {number}.")))
     file = tmp_path / "registry.db"
     os.truncate(file, file.stat().st_size // 2)
     with pytest.raises(RegistryError), open_registry(address) as registry:  # noqa: PT012 - any may be first to see it
@@ -228,7 +260,8 @@ def test_the_store_keeps_the_contract(any_registry):
 def publish_many(address: str, name: str, count: int, card) -> None:
     with open_registry(address) as registry:
         for number in range(count):
-            registry.publish(Cat(card.replace(model_id=f"cat/{name}")), stream(50, hash((name, number)) % 2**32))
+            mine = card.replace(model_id=f"cat/{name}", provenance=f"Process {os.getpid()}.")
+            registry.publish(Cat(mine), stream(50, hash((name, number)) % 2**32))
 
 
 def test_two_writers_at_once_lose_nothing(any_address, cat_card):
@@ -253,8 +286,8 @@ def test_threads_may_share_a_registry(url, address, cat_card):
 
         def work(name: str) -> None:
             try:
-                for _ in range(10):
-                    registry.publish(Cat(cat_card.replace(model_id=f"cat/{name}")))
+                for number in range(10):
+                    registry.publish(Cat(cat_card.replace(model_id=f"cat/{name}", provenance=f"Number {number}.")))
                     registry.search(Query(extent_m=(0.45, 0.16, 0.3)))
                     registry.fetch(f"cat/{name}")
             except BaseException as error:  # noqa: BLE001 - told to the test's own thread

@@ -44,11 +44,11 @@ def test_what_is_not_written_yet_is_answered_from_memory(tmp_path):
 
 def test_a_card_that_was_put_is_there_when_it_is_asked_for(tmp_path, cat_card):
     kept = WriteBehind(BlobCache(tmp_path))
-    kept.put({}, [cat_card.replace(version=1), cat_card.replace(version=2)])
-    found = kept.card("cat/test-cat", None)
+    kept.put({}, [cat_card.replace(version=1), cat_card.replace(version=2)], "a-place")
+    found = kept.card("a-place", "cat/test-cat", None)
     assert found is not None
     assert found.version == 2
-    assert kept.card("cat/test-cat", 3) is None
+    assert kept.card("a-place", "cat/test-cat", 3) is None
 
 
 def test_a_disk_slower_than_the_network_holds_up_the_puts(tmp_path, monkeypatch):
@@ -71,10 +71,10 @@ def test_a_disk_that_refuses_costs_the_cache_and_nothing_else(tmp_path, cat_card
     (tmp_path / "file").write_bytes(b"")
     kept = WriteBehind(BlobCache(tmp_path / "file"))  # no folder can be made there
     key, data = blob(0)
-    kept.put({key: data}, [cat_card.replace(version=1)])
+    kept.put({key: data}, [cat_card.replace(version=1)], "a-place")
     kept.settle()
     assert kept.get(key) is None
-    assert kept.card("cat/test-cat", None) is None
+    assert kept.card("a-place", "cat/test-cat", None) is None
 
 
 def test_the_thread_ends_with_the_cache_and_writes_the_rest_first(tmp_path):

@@ -37,6 +37,9 @@ class Registry(abc.ABC):
     def publish(self, model: ObjectModel) -> str:
         """Store the model as the next version of its id, whole or not at all; return ``model_id@version``.
 
+        One that is the newest version already, the same to the last byte, may be taken for a publish that is repeated
+        since its acknowledgement was lost: then that version's name is returned.
+
         Raises:
             StorageError: the disk or the database refused; the registry is as it was.
         """

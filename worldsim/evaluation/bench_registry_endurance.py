@@ -94,7 +94,7 @@ def soak(
         short: too short for the memory to settle: its spread promises nothing.
     """
     model = _cat()
-    mine = type(model)(model.card.replace(model_id="cat/soaked"))
+    mine = model.card.replace(model_id="cat/soaked")
     failures: list[str] = []
     late: list[float] = []
     resident: list[int] = []
@@ -107,7 +107,7 @@ def soak(
                 time.sleep(max(due - time.perf_counter(), 0.0))
                 try:
                     if number % _PUBLISH_EVERY == 0:
-                        client.publish(mine)
+                        client.publish(type(model)(mine.replace(provenance=f"Request {number}.")))
                     else:
                         client.search(queries[number % len(queries)], 8)
                 except RegistryError as error:

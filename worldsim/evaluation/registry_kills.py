@@ -194,7 +194,7 @@ class _Client:
                     number += 1
                     self.started.set()
             except RegistryError as error:
-                if "cannot be reached" not in str(error):
+                if not any(sign in str(error) for sign in ("cannot be reached", "not acknowledged")):
                     self.errors.append(str(error))
             finally:
                 self.started.set()

@@ -18,11 +18,15 @@ __all__ = ["BlobCache"]
 
 FOLDER_VARIABLE, BYTES_VARIABLE = "WORLDSIM_CACHE", "WORLDSIM_CACHE_BYTES"
 _DEFAULT_BYTES = 1 << 30
-_KEPT = ("blobs/*/*", "cards/*/*/*", "interactions/*/*/*", "parts/*")
+_KEPT = ("blobs/*/*", "cards/**/*.json", "interactions/**/*.json", "parts/*")
 
 
 class BlobCache:
-    """A folder of blobs and cards. A cache: what cannot be written is not kept, what is damaged is forgotten."""
+    """A folder of blobs and cards. A cache: what cannot be written is not kept, what is damaged is forgotten.
+
+    Blobs are named by their content, so every registry shares them; cards lie in the place of the registry that sent
+    them (see `worldsim.registry.identity`).
+    """
 
     def __init__(self, folder: Path, max_bytes: int = _DEFAULT_BYTES) -> None:
         """Keep at most `max_bytes` of blobs, cards and unfinished downloads; those used longest ago go first."""
@@ -67,21 +71,32 @@ class BlobCache:
             return
         self._keep(path, data)
 
-    def card(self, model_id: str, version: int | None) -> ModelCard | None:
-        """Return a card that was put here: that version, or the newest of those here."""
-        text = self.text("cards", model_id, version)
+    def place_of(self, url: str) -> str | None:
+        """Return what `note_place` said last of `url`."""
+        try:
+            return self._note(url).read_text()
+        except (OSError, ValueError):
+            return None
+
+    def note_place(self, url: str, place: str) -> None:
+        """Note the place of the registry at `url`, for who is offline later."""
+        _write(self._note(url), place.encode())
+
+    def card(self, place: str, model_id: str, version: int | None) -> ModelCard | None:
+        """Return a card that was put there: that version, or the newest of those there."""
+        text = self.text("cards", place, model_id, version)
         try:
             return None if text is None else card_from_json(text)
         except CardError:
             return None
 
-    def put_card(self, card: ModelCard) -> None:
+    def put_card(self, place: str, card: ModelCard) -> None:
         """Keep `card`."""
-        self.put_text("cards", card.model_id, card.version, dump_card(card))
+        self.put_text("cards", place, card.model_id, card.version, dump_card(card))
 
-    def text(self, shelf: str, model_id: str, version: int | None) -> bytes | None:
-        """Return the text of a card that was put on a shelf: that version, or the newest of those here."""
-        folder = self.folder / shelf / model_id
+    def text(self, shelf: str, place: str, model_id: str, version: int | None) -> bytes | None:
+        """Return the text of a card that was put on a shelf: that version, or the newest of those there."""
+        folder = self.folder / shelf / place / model_id
         if version is None:
             kept = [int(f.stem) for f in folder.glob("*.json") if f.stem.isdecimal()]
             if not kept:
@@ -96,14 +111,17 @@ class BlobCache:
             os.utime(path)  # used just now
         return found
 
-    def put_text(self, shelf: str, model_id: str, version: int, text: str) -> None:
+    def put_text(self, shelf: str, place: str, model_id: str, version: int, text: str) -> None:
         """Keep the text of a card on a shelf, ``cards`` or ``interactions``."""
-        path = self.folder / shelf / model_id / f"{version}.json"
+        path = self.folder / shelf / place / model_id / f"{version}.json"
         if not path.exists():
             self._keep(path, text.encode())
 
     def _blob(self, sha256: str) -> Path:
         return self.folder / "blobs" / sha256[:2] / sha256
+
+    def _note(self, url: str) -> Path:
+        return self.folder / "registries" / sha256_of(url.encode())[:32]
 
     def _keep(self, path: Path, data: bytes) -> None:
         if not _write(path, data):

@@ -16,7 +16,7 @@ from worldsim.registry.descriptor import card_vector
 from worldsim.registry.index import pack_vector
 from worldsim.types.card import ModelCard
 
-__all__ = ["insert_cards"]
+__all__ = ["insert_cards", "newest_alike"]
 
 
 def insert_cards(connection: Connection, new: Sequence[ModelCard], keep_versions: bool) -> list[str]:
@@ -56,6 +56,26 @@ def insert_cards(connection: Connection, new: Sequence[ModelCard], keep_versions
     if tag_rows:
         connection.execute(tags.insert(), tag_rows)
     return [f"{r['model_id']}@{r['version']}" for r in card_rows]
+
+
+def newest_alike(connection: Connection, new: Sequence[ModelCard]) -> list[str] | None:
+    """Return ``model_id@version`` of each of `new` if all are the newest of their models already, but for the version.
+
+    So it is where a publish is repeated whose acknowledgement was lost.
+
+    Args:
+        connection: of `Database.writing`: nobody publishes between this look and what follows from it.
+        new: checked cards, their sha256 given.
+    """
+    newest = _newest(connection, {card.model_id for card in new})
+    names = []
+    for card in new:
+        row, version = newest.get(card.model_id, (0, 0))
+        body = connection.execute(sa.select(cards.c.body).where(cards.c.row == row)).scalar()
+        if body != dump_card(card.replace(version=version)):
+            return None
+        names.append(f"{card.model_id}@{version}")
+    return names
 
 
 def _point(connection: Connection, pointed: Mapping[str, tuple[int, ModelCard]], before: Mapping[str, int]) -> None:

@@ -16,15 +16,17 @@ from typing import Any, NoReturn, Self
 
 import httpx
 
-from worldsim import errors
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
-from worldsim.errors import IntegrityError, ModelNotFoundError, RegistryError, StorageError
+from worldsim.errors import ConfigurationError, IntegrityError, StorageError
+from worldsim.registry.access import TOKEN_VARIABLE, check_token
+from worldsim.registry.answers import raise_as_the_server_did, read_json
 from worldsim.registry.artefact import TestStream, model_bytes, open_model, sha256_of
 from worldsim.registry.blob_cache import BlobCache
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
 from worldsim.registry.download import Download
 from worldsim.registry.framing import MEDIA_TYPE, pack_model, unpack_bundle
+from worldsim.registry.identity import Identity, check_is_asked_for
 from worldsim.registry.interaction_client import HttpInteractions
 from worldsim.registry.write_behind import WriteBehind
 from worldsim.types.card import ModelCard
@@ -32,8 +34,8 @@ from worldsim.types.query import Candidates, Query
 
 __all__ = ["HttpRegistry"]
 
-TOKEN_VARIABLE = "WORLDSIM_REGISTRY_TOKEN"
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
+_SENT = (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError)  # the whole request had been, by then
 _FRESH_S = 10.0  # a card that a search brought this lately is taken for the newest without asking again
 _REMEMBERED = 256
 _PAGE = 500
@@ -69,24 +71,31 @@ class HttpRegistry(Registry):
             attempts: of one call; between them it waits, longer each time and at random.
             offline: ask nobody, answer from the cache alone.
             transport: how requests travel (for tests and proxies).
+
+        Raises:
+            ConfigurationError: `url` is none, or the token cannot travel in a header.
         """
         self.url = url.rstrip("/")
         self.offline, self.attempts = offline, max(attempts, 1)
         token = token or os.environ.get(TOKEN_VARIABLE)
-        self._http = httpx.Client(
-            base_url=self.url,
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 2.0)),
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            transport=transport,
-            trust_env=False,
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=self.url,
+                timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 2.0)),
+                headers={"Authorization": f"Bearer {check_token(token)}"} if token else {},
+                transport=transport,
+                trust_env=False,
+            )
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"registry address {url!r}: {error}; expected http://host:port.") from error
         self.cache = cache or BlobCache.of_user()
         self._kept = WriteBehind(self.cache)
+        self._identity = Identity(self.url, self.cache, offline=offline)
         self._turn = threading.Lock()
         self._recent: OrderedDict[str, tuple[float, ModelCard]] = OrderedDict()
         self._classes: dict[str, type[ObjectModel]] = {}
         self._jitter = random.Random()  # spreads retries, decides nothing else
-        self.interactions = HttpInteractions(self._ask, self._kept, offline=offline)
+        self.interactions = HttpInteractions(self._ask, self._kept, self._identity, offline=offline)
 
     def __repr__(self) -> str:
         """Return where the registry lies."""
@@ -119,8 +128,7 @@ class HttpRegistry(Registry):
         content = json.dumps({name: value for name, value in wanted.items() if value is not None})
         answer = self._ask("POST", "/v1/bundle", content=content, headers={"Content-Type": "application/json"})
         found, blobs = unpack_bundle(answer.content)
-        self._kept.put(blobs, found.cards)
-        self._remember(found.cards)
+        self._keep(answer, found.cards, blobs)
         return found
 
     def fetch(self, model_id: str, version: int | None = None) -> ObjectModel:
@@ -139,33 +147,45 @@ class HttpRegistry(Registry):
         return open_model(card, data, found)
 
     def card(self, model_id: str, version: int | None = None) -> ModelCard:
-        """Return one card: from what a search brought a moment ago, from the server, or offline from the cache."""
+        """Return one card: from what a search brought a moment ago, from the server, or from the cache.
+
+        A version never changes, so one that this registry sent before is not asked for again; before the registry has
+        said in this process who it is, it is. Offline the cache alone is looked at.
+
+        Raises:
+            IntegrityError: the server sent the card of another model.
+        """
         check_model_id(model_id)
         with self._turn:
             seen_s, recent = self._recent.get(model_id, (-_FRESH_S, None))
         if recent is not None and version in (None, recent.version) and time.monotonic() - seen_s < _FRESH_S:
             return recent
-        if version is not None or self.offline:
-            kept = self._kept.card(model_id, version)
+        place = self._identity.place
+        if place is not None and (version is not None or self.offline):
+            kept = self._kept.card(place, model_id, version)
             if kept is not None:
-                return kept  # a version never changes
+                return kept
         params = {} if version is None else {"version": version}
-        card = card_from_json(self._ask("GET", f"/v1/models/{model_id}", params=params).content)
-        self._kept.put({}, [card])
-        self._remember([card])
+        answer = self._ask("GET", f"/v1/models/{model_id}", params=params)
+        card = card_from_json(answer.content)
+        check_is_asked_for(answer.url, card, model_id, version)
+        self._keep(answer, [card])
         return card
 
     def publish(self, model: ObjectModel, stream: TestStream | None = None) -> str:
         """Store the model as the next version of its id; raises as `StoredRegistry.publish` does.
 
         It is sent once: only an attempt that did not reach the server is repeated.
+
+        Raises:
+            StorageError: among others, it was sent and not acknowledged: it may be stored, and may be published again.
         """
         card_to_json(model.card)
         body = pack_model(model.card, model_bytes(model.card, stream))
         answer = self._ask("POST", "/v1/models", content=body, headers={"Content-Type": MEDIA_TYPE}, once=True)
         with self._turn:
             self._recent.pop(model.card.model_id, None)
-        return str(answer.json()["published"])
+        return read_json(answer, lambda told: str(told["published"]))
 
     def set_alias(self, model_id: str, alias: str, version: int) -> None:
         """Let `alias` name a version, as `StoredRegistry.set_alias` does."""
@@ -175,23 +195,26 @@ class HttpRegistry(Registry):
     def versions(self, model_id: str) -> list[int]:
         """Return the versions there are of `model_id`, ascending."""
         check_model_id(model_id)
-        return [int(v) for v in self._ask("GET", f"/v1/models/{model_id}/versions").json()["versions"]]
+        answer = self._ask("GET", f"/v1/models/{model_id}/versions")
+        return read_json(answer, lambda told: [int(v) for v in told["versions"]])
 
     def aliases(self, model_id: str) -> dict[str, int]:
         """Return the aliases of `model_id` and the versions they name."""
         check_model_id(model_id)
-        return {k: int(v) for k, v in self._ask("GET", f"/v1/models/{model_id}/versions").json()["aliases"].items()}
+        answer = self._ask("GET", f"/v1/models/{model_id}/versions")
+        return read_json(answer, lambda told: {k: int(v) for k, v in told["aliases"].items()})
 
     def cards(self, tag: str | None = None) -> list[ModelCard]:
         """Return the newest version of every card (with `tag`, where given), ordered by id."""
         found: list[ModelCard] = []
         while True:
             params: dict[str, Any] = {"limit": _PAGE, "after": found[-1].model_id if found else ""}
-            page = self._ask("GET", "/v1/models", params=params | ({"tag": tag} if tag else {})).json()["cards"]
-            found += [card_from_json(json.dumps(card)) for card in page]
+            answer = self._ask("GET", "/v1/models", params=params | ({"tag": tag} if tag else {}))
+            texts = read_json(answer, lambda told: [json.dumps(card) for card in told["cards"]])
+            page = [card_from_json(text) for text in texts]
+            found += page
             if len(page) < _PAGE:
-                self._kept.put({}, found[-_REMEMBERED:])
-                self._remember(found[-_REMEMBERED:])
+                self._keep(answer, page[-_REMEMBERED:])
                 return found
 
     def ping(self) -> None:
@@ -200,10 +223,17 @@ class HttpRegistry(Registry):
 
     def __len__(self) -> int:
         """Return the number of models."""
-        return int(self._ask("GET", "/ready").json()["models"])
+        return read_json(self._ask("GET", "/ready"), lambda told: int(told["models"]))
 
-    def _remember(self, cards: Sequence[ModelCard]) -> None:
+    def _keep(
+        self, answer: httpx.Response, cards: Sequence[ModelCard], blobs: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Keep what an answer brought, with the registry that it came from."""
+        place = self._identity.place_of(answer.headers)
+        self._kept.put(blobs or {}, cards, place)
         with self._turn:
+            if place != self._identity.place:
+                return  # another registry has answered since
             for card in cards:
                 self._recent[card.model_id] = (time.monotonic(), card)
                 self._recent.move_to_end(card.model_id)
@@ -242,16 +272,27 @@ class HttpRegistry(Registry):
                 if last:
                     self._away(error)
             except httpx.HTTPError as error:
+                if once and isinstance(error, _SENT):
+                    raise StorageError(
+                        f"{method} {self.url}{path}: sent, but not acknowledged ({type(error).__name__}: {error}); it "
+                        "may be stored. Publish it again: what is the newest version already is not stored twice."
+                    ) from error
                 if last or once:
                     self._away(error)
             else:
-                if answer.status_code < 400:
+                if answer.is_success:
+                    self._meet(answer)
                     return answer
                 if last or once or answer.status_code not in _TRY_AGAIN:
-                    _raise_as_the_server_did(answer, f"{method} {self.url}{path}")
+                    raise_as_the_server_did(answer, f"{method} {self.url}{path}")
             # full jitter (Brooker 2015): a fleet that lost its server does not come back in step
             time.sleep(self._jitter.uniform(0.0, min(0.1 * 2.0**attempt, 2.0)))
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _meet(self, answer: httpx.Response) -> None:
+        with self._turn:
+            if self._identity.met(answer.headers):
+                self._recent.clear()
 
     def _away(self, error: Exception) -> NoReturn:
         raise StorageError(
@@ -277,20 +318,3 @@ def _search_document(query: Query) -> dict[str, Any]:
         "kind": query.kind,
         "exclude": sorted(query.exclude),
     }
-
-
-def _raise_as_the_server_did(answer: httpx.Response, what: str) -> NoReturn:
-    try:
-        told = answer.json()
-        name, detail = str(told.get("error", "")), told.get("detail", "")
-    except (ValueError, AttributeError):
-        name, detail = "", answer.text[:200]
-    message = f"{what}: {answer.status_code}: {detail}"
-    if answer.status_code == 401:
-        message += f". Give it in the variable {TOKEN_VARIABLE}; whoever serves the registry knows it."
-    known = getattr(errors, name, None)
-    if answer.status_code == 404 and name == "ModelNotFoundError":
-        raise ModelNotFoundError(message)
-    if isinstance(known, type) and issubclass(known, errors.WorldsimError) and known is not errors.UnknownNameError:
-        raise known(message)
-    raise RegistryError(message)

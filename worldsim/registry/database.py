@@ -38,7 +38,7 @@ __all__ = [
 
 FORMAT = "2"
 _UPGRADED = frozenset({"1"})  # formats that differ by tables alone; what is there is left as it is
-_BUSY_TIMEOUT_S = 60.0  # a writer waits this long for another; a publish holds the lock for milliseconds
+_LOCK_WAIT_S = 60.0  # a publish holds the writer's lock for milliseconds, an import for longer
 _ADVISORY_LOCK = 0x776F726C64  # "world": PostgreSQL's lock is a number
 _WRITING = "worldsim_writing"
 
@@ -136,7 +136,11 @@ interactions = sa.Table(
 
 
 class Database:
-    """One registry's database. Safe to use from several threads and several processes."""
+    """One registry's database. Safe to use from several threads and several processes.
+
+    Attributes:
+        lock_wait_s: a writer waits this long for another. Who serves others sets it to less than they wait.
+    """
 
     def __init__(self, url: URL) -> None:
         """Open the database at `url`; make its tables where it has none.
@@ -146,6 +150,7 @@ class Database:
             IntegrityError: the file is no database, or is damaged.
         """
         self.url = url
+        self.lock_wait_s = _LOCK_WAIT_S
         self.in_memory = url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
         # one connection serves every thread of an in-memory database, so they take turns
         self._turn: Any = threading.RLock() if self.in_memory else _NoLock()
@@ -177,11 +182,17 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection whose statements are stored together at the end, or not at all."""
+        """Give a connection whose statements are stored together at the end, or not at all.
+
+        Raises:
+            StorageError: another writer held the lock for longer than `lock_wait_s`.
+        """
         with self._turn, self._translated("write"), self.engine.connect() as plain:
-            connection = plain.execution_options(**{_WRITING: True})
+            connection = plain.execution_options(**{_WRITING: self.lock_wait_s})
             with connection.begin():
                 if connection.dialect.name == "postgresql":
+                    wait_ms = f"{1e3 * self.lock_wait_s:.0f}"
+                    connection.execute(sa.text("SELECT set_config('lock_timeout', :ms, true)"), {"ms": wait_ms})
                     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
                 yield connection
 
@@ -196,7 +207,7 @@ class Database:
         except WorldsimError:
             raise
         except SQLAlchemyError as error:
-            raise _in_our_words(error, what, self.name) from error
+            raise _in_our_words(error, what, self.name, self.lock_wait_s) from error
 
     def _make_tables(self) -> None:
         with self.reading() as connection:
@@ -237,7 +248,7 @@ class Database:
             try:
                 raw.execute("PRAGMA journal_mode = WAL")
             except Exception as error:  # sqlite3's own, outside SQLAlchemy's wrapping
-                raise _in_our_words(error, "create", self.name) from error
+                raise _in_our_words(error, "create", self.name, self.lock_wait_s) from error
 
 
 class _NoLock:
@@ -257,7 +268,7 @@ def _engine(url: URL, in_memory: bool) -> Engine:
     if url.get_backend_name() != "sqlite":
         need("psycopg", "a registry in PostgreSQL")
         return sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": _BUSY_TIMEOUT_S}}
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": _LOCK_WAIT_S}}
     if in_memory:
         options["poolclass"] = StaticPool
     engine = sa.create_engine(url, **options)
@@ -271,15 +282,19 @@ def _engine(url: URL, in_memory: bool) -> Engine:
         cursor.close()
 
     def begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get(_WRITING)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        lock_wait_s = connection.get_execution_options().get(_WRITING)
+        if lock_wait_s is None:
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {1e3 * lock_wait_s:.0f}").close()
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     sa.event.listen(engine, "connect", prepare)
     sa.event.listen(engine, "begin", begin)
     return engine
 
 
-def _in_our_words(error: Exception, what: str, name: str) -> RegistryError:
+def _in_our_words(error: Exception, what: str, name: str, lock_wait_s: float) -> RegistryError:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     said = " ".join(str(cause).split())
     low = said.lower()
@@ -288,11 +303,13 @@ def _in_our_words(error: Exception, what: str, name: str) -> RegistryError:
             f"registry {name} is damaged ({said}); restore the file from a copy, or make a new one with "
             "'worldsim registry init' and import an export."
         )
+    held = f"Another process held it for more than {lock_wait_s:g} s; end that one and try again."
     hints = {
         "disk is full": "Free space on its disk and publish again; what was stored before is intact.",
         "no space left": "Free space on its disk and publish again; what was stored before is intact.",
         "disk i/o error": "Its disk refuses; check space and health. What was stored before is intact.",
-        "locked": f"Another process held it for more than {_BUSY_TIMEOUT_S:.0f} s; end that one and try again.",
+        "locked": held,
+        "lock timeout": held,
         "readonly": "Make the file and its folder writable.",
         "unable to open": "Does its folder exist, and may you read and write it?",
         "connection": "Is the database server running, and reachable from here?",

@@ -57,7 +57,7 @@ class Download:
         return self._file.seek(0, 2)
 
     def attempt(self, http: httpx.Client, path: str, params: Mapping[str, Any]) -> httpx.Response:
-        """Ask for what is missing; return the answer, whose body has been taken where its status is below 400.
+        """Ask for what is missing; return the answer, whose body has been taken where it is a success.
 
         Raises:
             httpx.HTTPError: the connection failed; what had arrived by then is kept.
@@ -69,7 +69,7 @@ class Download:
             if answer.status_code == 416 and held:  # what is here is no part of it
                 self.restart()
                 return self.attempt(http, path, params)
-            if answer.status_code >= 400:
+            if not answer.is_success:
                 answer.read()
                 return answer
             if answer.headers.get("Content-Range", "").partition("-")[0] != f"bytes {held}":

@@ -1,26 +1,37 @@
-"""What every request passes: a size limit, a rate limit, a counter and a line in the log."""
+"""What every request passes: a size limit, a rate limit, a counter, a line in the log; answers say whose they are."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worldsim.errors import StorageError
 from worldsim.registry.framing import MAX_PUBLISH_BYTES
+from worldsim.registry.identity import IDENTITY_HEADER
 from worldsim.registry.store import StoredRegistry
 
-__all__ = ["Counted", "Gateway", "Limits"]
+__all__ = ["Counted", "Gateway", "Limits", "Writers"]
 
 _log = logging.getLogger("worldsim.registry.service")
 _CLIENTS = 10_000  # remembered at once; the one seen longest ago is forgotten first
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+# together less than the 5 s that a client waits, so that it is told what became of its request
+_TURN_WAIT_S, _LOCK_WAIT_S = 1.5, 2.5
+_WRITERS = 4  # far fewer than threads and pooled connections: who only reads finds one free
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class Gateway:
     def __init__(self, limits: Limits, registry: StoredRegistry) -> None:
         """Keep `limits` for the service over `registry`."""
         self.limits, self.registry = limits, registry
+        self._identity = (IDENTITY_HEADER.lower().encode(), registry.database.registry_id.encode())
         self._collected = CollectorRegistry()
         labels = ("method", "route", "status")
         self._requests = Counter("worldsim_registry_requests", "Requests", labels, registry=self._collected)
@@ -67,6 +79,7 @@ class Gateway:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message.get("headers", ()), self._identity]
             await send(message)
 
         async def limited_receive() -> Message:
@@ -115,6 +128,33 @@ class Gateway:
             client = (scope.get("client") or ("unknown", 0))[0]
             line = {"method": scope["method"], "path": scope["path"][:200], "status": status, "client": client}
             _log.info(json.dumps(line | {"ms": round(1e3 * seconds, 2)}))
+
+
+class Writers:
+    """Lets few requests write at once and none wait for long, whatever holds the writer's lock."""
+
+    def __init__(self, registry: StoredRegistry) -> None:
+        """Let write into `registry`, whose own wait for the lock becomes shorter than a client's for its answer."""
+        registry.database.lock_wait_s = min(registry.database.lock_wait_s, _LOCK_WAIT_S)
+        self._turns = asyncio.Semaphore(_WRITERS)
+
+    async def run(self, write: Callable[[], T]) -> T:
+        """Return what `write` returns, called in a thread when it is its turn.
+
+        Raises:
+            StorageError: too many are writing, or another process holds the lock; nothing was stored.
+        """
+        try:
+            async with asyncio.timeout(_TURN_WAIT_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise StorageError(
+                f"{_WRITERS} others have been writing for {_TURN_WAIT_S:g} s; nothing was stored. Try again later."
+            ) from None
+        try:
+            return await run_in_threadpool(write)
+        finally:
+            self._turns.release()
 
 
 class Counted:

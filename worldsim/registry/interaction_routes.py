@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from worldsim.registry.cards import MAX_CARD_BYTES, Word
 from worldsim.registry.framing import split_body
+from worldsim.registry.gateway import Writers
 from worldsim.registry.interaction_cards import (
     Covariance,
     InteractionDocument,
@@ -91,7 +91,9 @@ def add_interaction_reading(app: APIRouter, kinds: StoredInteractions) -> None:
         return Response(data, 200, headers, "application/octet-stream")
 
 
-def add_interaction_writing(app: FastAPI, kinds: StoredInteractions, writer: Callable[[Request], None]) -> None:
+def add_interaction_writing(
+    app: FastAPI, kinds: StoredInteractions, writer: Callable[[Request], None], writers: Writers
+) -> None:
     """Add the route that writes."""
     body = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
@@ -114,7 +116,7 @@ def add_interaction_writing(app: FastAPI, kinds: StoredInteractions, writer: Cal
             header, data = split_body(bytes(received), MAX_CARD_BYTES)
             return kinds.publish_bytes(interaction_from_json(header), data)
 
-        return {"published": await run_in_threadpool(stored)}
+        return {"published": await writers.run(stored)}
 
 
 def document(card: InteractionCard) -> InteractionDocument:

@@ -119,9 +119,17 @@ class StoredInteractions(InteractionLibrary):
         return self.publish_bytes(kind.card, interaction_bytes(kind.card))
 
     def publish_bytes(self, card: InteractionCard, data: bytes) -> str:
-        """Store a card with its safetensors bytes as the next version of its id, both checked."""
+        """Store a card with its safetensors bytes as the next version of its id, both checked.
+
+        One that is the newest version already is not stored again, as in `StoredRegistry.publish`.
+        """
+        card, data = self.checked(card, data)
+        query = sa.select(interactions.c.body, interactions.c.version).where(interactions.c.model_id == card.model_id)
         with self._database.writing() as connection:
-            return self.store_within(connection, [self.checked(card, data)])[0]
+            newest = connection.execute(query.order_by(interactions.c.version.desc()).limit(1)).first()
+            if newest is not None and newest.body == dump_interaction(card.replace(version=newest.version)):
+                return f"{card.model_id}@{newest.version}"
+            return self.store_within(connection, [(card, data)])[0]
 
     def checked(self, card: InteractionCard, data: bytes) -> tuple[InteractionCard, bytes]:
         """Return what may be stored: the card with the checksum of `data`.

@@ -20,6 +20,8 @@ from worldsim.registry.store import StoredRegistry
 __all__ = ["SCHEMES", "open_existing", "open_registry", "open_stored"]
 
 _BLOBS = "blobs"
+_HTTP = "http://host:port or http://host:port?offline=1"
+_DRIVERS = frozenset({"sqlite", "sqlite+pysqlite"})
 SCHEMES = ("builtin", "sqlite:///file.db", "postgresql://user@host/database", "http://host:port")
 
 
@@ -37,7 +39,7 @@ def open_registry(url: str = "builtin") -> StoredRegistry | HttpRegistry:
 
     Raises:
         UnknownNameError: `url` is of no known form.
-        ConfigurationError: the blobs are asked for in another place than where they lie.
+        ConfigurationError: the blobs are asked for in another place than where they lie, or in another registry's.
         StorageError: it cannot be opened.
         IntegrityError: it is damaged.
     """
@@ -101,8 +103,9 @@ def _blobs_url(database: Database, asked: str | None) -> str | None:
             f"registry {database.name} keeps its models' bytes {f'at {known}' if known else 'beside its database'}, "
             f"not at {asked}. To move them, export it and import it into a new registry."
         )
-    RemoteBlobs(asked)  # refuses a place that cannot be
+    place = RemoteBlobs(asked)  # refuses a place that cannot be
     with database.writing() as connection:
+        place.claim(connection)
         connection.execute(meta.delete().where(meta.c.key == _BLOBS))
         connection.execute(meta.insert(), {"key": _BLOBS, "value": asked})
     return asked
@@ -122,10 +125,14 @@ def open_stored(url: str, *, existing: bool = False) -> StoredRegistry:
 
 
 def _http(url: str) -> HttpRegistry:
-    parts = urlsplit(url)
-    options = parse_qs(parts.query)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where it is no number
+        options = parse_qs(parts.query)
+    except ValueError as error:
+        raise ConfigurationError(f"registry address {url!r}: {error}; expected {_HTTP}.") from error
     if not parts.hostname or set(options) - {"offline"}:
-        raise ConfigurationError(f"registry address {url!r}, expected http://host:port or http://host:port?offline=1.")
+        raise ConfigurationError(f"registry address {url!r}, expected {_HTTP}.")
     bare = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
     return HttpRegistry(bare, offline=options.get("offline", ["0"])[0] not in ("0", "false", ""))
 
@@ -141,7 +148,9 @@ def _parse(url: str) -> URL:
         raise ConfigurationError(f"registry address {url!r}, expected one of {', '.join(SCHEMES)}.")
     try:
         parsed = make_url(url)
-        parsed.get_backend_name()
+        backend = parsed.get_backend_name()
     except (ArgumentError, ValueError) as error:
         raise UnknownNameError("registry address", url, SCHEMES) from error
+    if backend == "sqlite" and parsed.drivername not in _DRIVERS:
+        raise UnknownNameError("registry address", url, SCHEMES)
     return parsed

@@ -14,7 +14,6 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Req
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from worldsim import types
 from worldsim.errors import (
@@ -26,6 +25,7 @@ from worldsim.errors import (
     RegistryError,
     WorldsimError,
 )
+from worldsim.registry.access import check_token
 from worldsim.registry.artefact import model_files, sha256_of
 from worldsim.registry.cards import (
     Appearance,
@@ -40,7 +40,7 @@ from worldsim.registry.cards import (
     dump_card,
 )
 from worldsim.registry.framing import MAX_PUBLISH_BYTES, MEDIA_TYPE, pack_bundle, unpack_model
-from worldsim.registry.gateway import Counted, Gateway, Limits
+from worldsim.registry.gateway import Counted, Gateway, Limits, Writers
 from worldsim.registry.interaction_routes import add_interaction_reading, add_interaction_writing
 from worldsim.registry.maintenance import statistics
 from worldsim.registry.store import MAX_CANDIDATES, StoredRegistry
@@ -115,11 +115,16 @@ def create_app(
     """Return the service over `registry` as an ASGI application.
 
     Args:
-        registry: what to serve.
+        registry: what to serve; a write into it waits for the writer's lock for no more than 2.5 s from now on.
         token: what a writer must send as ``Authorization: Bearer ...``; None refuses every write.
         limits: sizes and rates; `Limits` says the defaults.
         readers_need_token: refuse to be read without the token as well (health and metrics stay open).
+
+    Raises:
+        ConfigurationError: the token is empty, or cannot travel in a header.
     """
+    if token is not None:
+        check_token(token)
     refusals: dict[int | str, dict[str, Any]] = {s: {"model": Failure} for s in (401, 403, 404, 413, 422, 429, 503)}
     app = FastAPI(title="worldsim registry", version="1", responses=refusals, docs_url="/docs", redoc_url=None)
     gateway = Gateway(limits or Limits(), registry)
@@ -146,8 +151,9 @@ def create_app(
     reading = APIRouter(dependencies=[Depends(_bearer(token))] if readers_need_token else [])
     _add_reading(reading, registry)
     add_interaction_reading(reading, registry.interactions)
-    _add_writing(app, registry, _bearer(token))
-    add_interaction_writing(app, registry.interactions, _bearer(token))
+    writers = Writers(registry)
+    _add_writing(app, registry, _bearer(token), writers)
+    add_interaction_writing(app, registry.interactions, _bearer(token), writers)
     _add_hub(reading, registry)
     app.include_router(reading)
     return app
@@ -228,7 +234,7 @@ def _add_reading(app: APIRouter, registry: StoredRegistry) -> None:
         return _ranged(request, data, headers)
 
 
-def _add_writing(app: FastAPI, registry: StoredRegistry, writer: Callable[[Request], None]) -> None:
+def _add_writing(app: FastAPI, registry: StoredRegistry, writer: Callable[[Request], None], writers: Writers) -> None:
     body = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         "required": True,
@@ -245,13 +251,13 @@ def _add_writing(app: FastAPI, registry: StoredRegistry, writer: Callable[[Reque
             received += piece
             if len(received) > MAX_PUBLISH_BYTES:
                 raise HTTPException(413, f"a model takes at most {MAX_PUBLISH_BYTES} bytes")
-        name = await run_in_threadpool(lambda: registry.publish_bytes([unpack_model(bytes(received))])[0])
+        name = await writers.run(lambda: registry.publish_bytes([unpack_model(bytes(received))])[0])
         return {"published": name}
 
     @app.put("/v1/models/{namespace}/{name}/aliases/{alias}", tags=["registry"], dependencies=[Depends(writer)])
-    def alias(namespace: Namespace, name: ModelName, alias: Alias, named: AliasDocument) -> dict[str, Any]:
+    async def alias(namespace: Namespace, name: ModelName, alias: Alias, named: AliasDocument) -> dict[str, Any]:
         """Let `alias` name a version."""
-        registry.set_alias(f"{namespace}/{name}", alias, named.version)
+        await writers.run(lambda: registry.set_alias(f"{namespace}/{name}", alias, named.version))
         return {"model_id": f"{namespace}/{name}", "alias": alias, "version": named.version}
 
 

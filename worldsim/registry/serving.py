@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import ipaddress
 import logging
+import math
 import sys
 from collections.abc import Callable
 
 from worldsim.errors import ConfigurationError, StorageError
 from worldsim.extras import advice
+from worldsim.registry.access import check_token
 from worldsim.registry.store import StoredRegistry
 
 __all__ = ["run_service"]
@@ -39,9 +41,14 @@ def run_service(
         listening: called with the URL once the service listens.
 
     Raises:
-        ConfigurationError: it would be open to the network without a token, or the server's packages are missing.
+        ConfigurationError: it would be open to the network without a token, the token (see `check_token`) or the rate
+            is none, or the server's packages are missing.
         StorageError: the port is taken.
     """
+    if token is not None:
+        check_token(token)
+    if not 0.0 < requests_per_s < math.inf:
+        raise ConfigurationError(f"--rate {requests_per_s}, expected requests a second, finite and above 0.")
     loopback = _is_loopback(host)
     if not loopback and not public and token is None:
         raise ConfigurationError(

@@ -16,7 +16,7 @@ from worldsim.errors import CardError, ConfigurationError, IntegrityError, Model
 from worldsim.registry.artefact import TestStream, check_model_bytes, check_sum, model_bytes, open_model, sha256_of
 from worldsim.registry.blobs import BlobStore
 from worldsim.registry.card_reads import CardReads, checked_card
-from worldsim.registry.card_rows import insert_cards
+from worldsim.registry.card_rows import insert_cards, newest_alike
 from worldsim.registry.cards import card_to_json, check_model_id, model_class
 from worldsim.registry.database import NEWEST, Database, aliases, cards, models, pairs, tags
 from worldsim.registry.descriptor import query_vector
@@ -229,6 +229,9 @@ class StoredRegistry(Registry):
     def publish(self, model: ObjectModel, stream: TestStream | None = None) -> str:
         """Store the model as the next version of its id, whole or not at all; return ``model_id@version``.
 
+        One that is the newest version already, the same to the last byte, is not stored again: who was not told whether
+        a publish was stored may repeat it.
+
         Args:
             model: the model; its card's version and sha256 are given by the registry, whatever they say.
             stream: a short recording with the model's log evidence on it, stored beside the parameters.
@@ -244,7 +247,8 @@ class StoredRegistry(Registry):
         """Store cards with their safetensors bytes in one transaction, each as the next version of its id.
 
         Returns:
-            ``model_id@version`` of each. Raises as `publish` does; then none of them is stored.
+            ``model_id@version`` of each; where every one is the newest version already, nothing is stored. Raises as
+            `publish` does; then none of them is stored.
         """
         prepared: list[tuple[ModelCard, bytes]] = []
         for card, data in items:
@@ -254,7 +258,9 @@ class StoredRegistry(Registry):
             prepared.append((card.replace(sha256=sha256_of(data)), data))
         for card, _ in prepared:
             card_to_json(card)  # a broken card is refused before the writer's lock is taken
-        return self.store_checked(prepared)
+        with self.database.writing() as connection:
+            there = newest_alike(connection, [card for card, _ in prepared])
+            return self.store_within(connection, prepared) if there is None else there
 
     def store_checked(self, items: Sequence[tuple[ModelCard, bytes]]) -> list[str]:
         """Store cards with their bytes as `publish_bytes` does, where the caller made or checked them himself.

@@ -15,7 +15,7 @@ __all__ = ["WriteBehind"]
 
 _LARGEST_BACKLOG_BYTES = 1 << 26  # beyond it a put waits: the disk is slower than the network
 _AT_EXIT_S = 5.0
-_Item = tuple[Mapping[str, bytes], Sequence[ModelCard]]
+_Item = tuple[Mapping[str, bytes], Sequence[ModelCard], str | None]
 
 
 class WriteBehind:
@@ -32,8 +32,8 @@ class WriteBehind:
         self._turn = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def put(self, blobs: Mapping[str, bytes], cards: Sequence[ModelCard] = ()) -> None:
-        """Keep `blobs` (sha256 -> bytes) and `cards`."""
+    def put(self, blobs: Mapping[str, bytes], cards: Sequence[ModelCard] = (), place: str | None = None) -> None:
+        """Keep `blobs` (sha256 -> bytes), and `cards` in the place of their registry, where that has one."""
         with self._turn:
             if self._thread is None:
                 # the thread knows the backlog, not this object, which may be forgotten while the thread waits
@@ -42,17 +42,17 @@ class WriteBehind:
                 weakref.finalize(self, _end, self._backlog, self._thread)
         if self._backlog.bytes > _LARGEST_BACKLOG_BYTES:
             self._backlog.wait()
-        self._backlog.add(blobs, cards)
+        self._backlog.add(blobs, cards, place)
 
     def get(self, sha256: str) -> bytes | None:
         """Return the blob, or None where it is not here whole."""
         waiting = self._backlog.blobs.get(sha256)
         return self.cache.get(sha256) if waiting is None else waiting
 
-    def card(self, model_id: str, version: int | None) -> ModelCard | None:
-        """Return a card that was put here: that version, or the newest of those here."""
+    def card(self, place: str, model_id: str, version: int | None) -> ModelCard | None:
+        """Return a card that was put there: that version, or the newest of those there."""
         self.settle()
-        return self.cache.card(model_id, version)
+        return self.cache.card(place, model_id, version)
 
     def settle(self) -> None:
         """Wait until everything is written."""
@@ -71,12 +71,12 @@ class _Backlog:
         self._turn = threading.Lock()
         self._items: SimpleQueue[_Item | threading.Event | None] = SimpleQueue()
 
-    def add(self, blobs: Mapping[str, bytes], cards: Sequence[ModelCard]) -> None:
+    def add(self, blobs: Mapping[str, bytes], cards: Sequence[ModelCard], place: str | None) -> None:
         with self._turn:
             fresh = {key: data for key, data in blobs.items() if key not in self.blobs}
             self.blobs |= fresh
             self.bytes += sum(map(len, fresh.values()))
-        self._items.put((fresh, cards))
+        self._items.put((fresh, cards, place))
 
     def wait(self) -> None:
         """Wait until all that was added before has been written."""
@@ -98,9 +98,10 @@ class _Backlog:
                     with self._turn:
                         del self.blobs[key]
                         self.bytes -= len(data)
-                for card in item[1]:
-                    with suppress(OSError):
-                        self.cache.put_card(card)
+                if item[2] is not None:
+                    for card in item[1]:
+                        with suppress(OSError):
+                            self.cache.put_card(item[2], card)
 
 
 def _end(backlog: _Backlog, thread: threading.Thread) -> None:

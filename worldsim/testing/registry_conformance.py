@@ -155,16 +155,17 @@ def _check_threads(registry: Registry, model: ObjectModel) -> None:
     failures: list[BaseException] = []
     first = registry.fetch(model.card.model_id).card.version + 1
 
-    def work() -> None:
+    def work(thread: int) -> None:
         try:
-            for _ in range(_EACH):
-                names.append(registry.publish(model))
+            for number in range(_EACH):
+                provenance = f"{model.card.provenance} By thread {thread}, number {number}."
+                names.append(registry.publish(type(model)(model.card.replace(provenance=provenance))))
                 registry.search(Query(model.card.shape.extent_m), 4)
                 registry.fetch(model.card.model_id)
         except BaseException as error:  # noqa: BLE001 - told by the thread that checks
             failures.append(error)
 
-    threads = [threading.Thread(target=work) for _ in range(_THREADS)]
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(_THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
