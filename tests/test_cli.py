@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 
 from worldsim.cli import COMMANDS, build
+from worldsim.commands.options import print_table
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, Figure
 from worldsim.evaluation.run_folder import RunFolder
@@ -237,3 +238,19 @@ def test_view_of_something_that_is_no_run_says_what_a_run_is(tmp_path):
     done = run("view", tmp_path)
     assert done.returncode == 1
     assert "is not a run folder" in done.stderr
+
+
+def test_what_is_not_paid_is_not_trained_on(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"asks for nothing as it stands.*--set reward=dense"):
+        build().main(["train", "Billiards", "--steps", "64", "--out", str(tmp_path / "run")], standalone_mode=False)
+
+
+def test_a_caption_can_be_copied_and_an_id_searched_for_where_the_output_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    model, folder = "trolley/" + "long-" * 20 + "name", "runs/" + "x" * 100
+    print_table("found", ("model", "value"), [(model, "[1]")], caption=f"worldsim view {folder}")
+    print_table("nothing found", ("model",), [], caption="ask for another")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "found"
+    assert any(model in line for line in lines)
+    assert lines[-3:] == [f"worldsim view {folder}", "nothing found", "ask for another"]

@@ -217,3 +217,12 @@ def test_a_world_that_does_not_fit_the_observation_space_is_refused():
     observation, _ = env.reset(seed=0)
     assert env.observation_space.contains(observation)
     env.close()
+
+
+@pytest.mark.parametrize("action", [np.zeros(5), np.zeros(2), np.zeros((1, 3)), 0.5])
+def test_an_action_of_another_shape_is_refused(action):
+    env = WorldsimEnv("Intercept", observation="state")
+    env.reset(seed=0)
+    with pytest.raises(ConfigurationError, match=r"the action has shape .*, expected \(3,\)"):
+        env.step(action)
+    env.close()

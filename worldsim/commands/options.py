@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,18 +72,30 @@ def names_exist(*, scenario: str, agent: str) -> None:
     find_plugin("worldsim.agents", agent)
 
 
+_WIDE = 200  # columns, where nobody says how many there are: a cell that is cut cannot be searched for
+
+
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], caption: str | None = None) -> None:
-    """Print a table on standard output, cells as plain text (a name in brackets is no markup)."""
+    """Print a table on standard output, cells as plain text (a name in brackets is no markup).
+
+    Title and caption are lines of their own, whole however narrow the table is: a caption is there to be copied.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
-    Console().print(table)
+    typer.echo(title)
+    if table.row_count:
+        console = Console()
+        wide = None if console.is_terminal or "COLUMNS" in os.environ else _WIDE
+        Console(width=wide).print(table)
+    if caption is not None:
+        typer.echo(caption)
 
 
 def tell(line: str) -> None:

@@ -37,7 +37,7 @@ def train(  # noqa: PLR0913 - one option a part of the training
     ] = 0,
     evaluation_episodes: Annotated[
         int, typer.Option("--evaluation-episodes", min=0, help="Held-out episodes an evaluation; 0: none.")
-    ] = 2,
+    ] = 5,
     evaluation_seconds: Annotated[
         float, typer.Option("--evaluation-seconds", min=0.0, help="Cut those episodes after so long; 0: never.")
     ] = 0.0,

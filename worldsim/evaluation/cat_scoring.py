@@ -156,7 +156,7 @@ def _candidates(event: Event) -> int:
 
 
 def _models_before(log: EpisodeLog, first_visible_s: float | None) -> int:
-    before = [f for f in log.frames if first_visible_s is None or f.time_s < first_visible_s]
+    before = [f for f in log.frames if first_visible_s is not None and f.time_s < first_visible_s]
     return _loaded(before[-1], log) if before else len(log.starter_models)
 
 

@@ -90,6 +90,14 @@ class TrainOptions:
         """Return one environment, of whose truth nobody asks."""
         env = WorldsimEnv(scenario=self.scenario, observation=self.observation, **dict(self.scenario_arguments))
         has_own_body(env)
+        if env.physics.task is None:
+            fields = getattr(type(env.scenario), "__dataclass_fields__", {})
+            how = "`--set reward=dense` gives it one" if "reward" in fields else "its build() has to set a task"
+            env.close()
+            raise ConfigurationError(
+                f"scenario {self.scenario} asks for nothing as it stands, so that no training is paid: {how} "
+                "(docs/tasks.md)."
+            )
         env.physics.notes_touches = False
         return env
 

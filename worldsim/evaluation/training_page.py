@@ -22,6 +22,7 @@ __all__ = ["plain_page", "render_training_page", "training_metrics", "training_v
 _SERIES = ("s1", "s2", "s3", "s4", "s5")
 _SMOOTHED = 10  # episodes in a running mean
 _SIZE_INCHES = (7.6, 3.0)
+_FEW_EPISODES = 5
 _FLOOR = {"random": "acting at random has", "still": "standing still has"}
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title><style>
@@ -92,8 +93,9 @@ def training_verdict(agent: str, metrics: Mapping[str, Any]) -> str:
         return f"After {frames:,} frames {agent} was not evaluated: --evaluation-episodes is 0."
     (low, high), floors = last["interval"], metrics["floors"]
     beside = " and ".join(f"{_FLOOR.get(name, name)} {value:.3g}" for name, value in floors.items())
-    if last["n"] < 2:  # of which there is no interval
-        told = f"After {frames:,} frames {agent} has a return of {last['value']:.3g} on one held-out episode"
+    if last["n"] < _FEW_EPISODES:  # of which an interval says little, of one nothing
+        on = "one held-out episode" if last["n"] == 1 else f"{last['n']} held-out episodes"
+        told = f"After {frames:,} frames {agent} has a return of {last['value']:.3g} on {on}"
         return f"{told}, which is too few to tell{f': {beside}' if beside else ''}. Ask for more --evaluation-episodes."
     told = (
         f"After {frames:,} frames {agent} has a return of {last['value']:.3g} ({low:.3g} to {high:.3g}) on {last['n']} "

@@ -202,7 +202,17 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return self._observation(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        """Advance one frame."""
+        """Advance one frame.
+
+        Raises:
+            ConfigurationError: `action` is not of the action space's shape.
+            SimulationError: it is not finite, or there was no reset.
+        """
+        if np.shape(action) != self.action_space.shape:
+            raise ConfigurationError(
+                f"WorldsimEnv: the action has shape {np.shape(action)}, expected {self.action_space.shape}: forward, "
+                "turn to the left, and clamp, each in [-1, 1]."
+            )
         self.physics.step(action)
         judged = self.physics.last_task_step
         truncated = bool(self.physics.time_s >= self._duration_s() - 1e-9)

@@ -61,7 +61,7 @@ def test_every_tag_is_closed(report):
 
 def test_the_page_tells_story_numbers_and_origin(report):
     page = report.read_text(encoding="utf-8")
-    for wanted in ("something moved through the warehouse", "How surprised it was", "cat/tabby-small", "0123abc"):
+    for wanted in ("the robot met something in the warehouse", "How surprised it was", "cat/tabby-small", "0123abc"):
         assert wanted in page
     assert "video/mp4;base64," in page
 

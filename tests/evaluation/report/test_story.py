@@ -8,7 +8,7 @@ from worldsim.types.record import Event, EventKind
 
 def test_the_headline_says_what_came_when_and_what_was_done(log):
     text = headline(log)
-    assert text.startswith("At 3.2 s something moved through the warehouse that the robot had never met.")
+    assert text.startswith("At 3.2 s the robot met something in the warehouse that its models did not explain.")
     assert "settled on one: a cat" in text
     assert "2 of 2 parcels" in text
 
@@ -22,7 +22,7 @@ def test_a_quiet_run_says_so(log):
 def test_the_headline_of_a_task_begins_with_whether_it_was_done(log):
     other = dataclasses.replace(log, scenario="Intercept(target='auto')", deliveries_wanted=0)
     done = headline(dataclasses.replace(other, success=True, terminated=True))
-    assert done.startswith("Done: the robot did in 10.0 s what it was asked. At 3.2 s something moved that the robot")
+    assert done.startswith("Done: the robot did in 10.0 s what it was asked. At 3.2 s the robot met something that")
     late = dataclasses.replace(other, success=False, terminated=False, truncated=True)
     assert headline(late).startswith("Not done: after 10.0 s the time was up.")
     assert "can no longer succeed" in headline(dataclasses.replace(other, success=False, terminated=True))
@@ -70,3 +70,19 @@ def test_every_kind_of_event_can_be_told():
         for moment in moments_of_event(Event(kind, 1.0, 3, {})):
             assert moment.title
             assert moment.text is not None
+
+
+def test_a_stop_is_told_only_of_an_agent_that_plans_and_does_not_know_yet(log):
+    assert "It noticed, stopped," in headline(log)
+    blind = dataclasses.replace(log, frames=tuple(dataclasses.replace(f, plan=None) for f in log.frames))
+    alarm = next(e for e in log.events() if e.kind is EventKind.ALARM)
+    early = []
+    for frame in log.frames:  # as if the verdict had come with the alarm
+        record = frame.record
+        if record is not None and alarm in record.events:
+            known = Event(EventKind.NOVEL, alarm.time_s, alarm.object_id)
+            record = dataclasses.replace(record, events=(*record.events, known))
+        early.append(dataclasses.replace(frame, record=record))
+    for other in (blind, dataclasses.replace(log, frames=tuple(early))):
+        assert "stopped" not in headline(other)
+        assert "The robot stops" not in [moment.title for moment in tell(other)]

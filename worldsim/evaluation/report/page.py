@@ -142,5 +142,5 @@ def _made(log: EpisodeLog, run: Mapping[str, Any]) -> str:
     source = f"commit {run['commit']}" if run.get("commit") else "an installed package"
     return (
         f"One episode of {log.scenario.partition('(')[0]}, seed {log.seed}: {len(log.frames)} frames of "
-        f"{1e3 * log.dt_s:.0f} ms, from {source}. The seed was drawn, not chosen, unless the command named it."
+        f"{1e3 * log.dt_s:.0f} ms, from {source}."
     )

@@ -65,12 +65,12 @@ def headline(log: EpisodeLog) -> str:
             f"{outcome}Nothing surprised the robot in {log.duration_s:.0f} s: its models explained everything it saw."
             f"{work}"
         )
-    where = " through the warehouse" if log.scenario.startswith("Warehouse(") else ""
-    opening = f"{outcome}At {alarm.time_s:.1f} s something moved{where} that the robot had never met."
+    where = " in the warehouse" if log.scenario.startswith("Warehouse(") else ""
+    opening = f"{outcome}At {alarm.time_s:.1f} s the robot met something{where} that its models did not explain."
     adoption = next((e for e in events if e.kind is EventKind.ADOPTION and e.object_id == who), None)
     novel = next((e for e in events if e.kind is EventKind.NOVEL and e.object_id == who), None)
     fetched = max((len(e.detail.get("model_ids", ())) for e in events if e.kind is EventKind.CANDIDATES), default=0)
-    noticed = "It noticed, stopped," if _stop_after(log, alarm.time_s) is not None else "It noticed,"
+    noticed = "It noticed, stopped," if _stop_for(log, alarm) is not None else "It noticed,"
     if novel is not None:
         return (
             f"{opening} {noticed} tested the {fetched} nearest models of its registry, found that none fits, and "
@@ -186,7 +186,7 @@ def _believed(event: Event) -> str:
 
 def _robot_moments(log: EpisodeLog, who: int | None) -> Iterator[Moment]:
     alarm = next((e for e in log.events() if e.kind is EventKind.ALARM and e.object_id == who), None)
-    stop_s = _stop_after(log, alarm.time_s) if alarm is not None else None
+    stop_s = _stop_for(log, alarm) if alarm is not None else None
     if alarm is not None and stop_s is not None:
         after = stop_s - alarm.time_s
         when = f"{after:.1f} s after the alarm" if after >= 0.1 else "at once"
@@ -212,6 +212,19 @@ def _ending(log: EpisodeLog) -> Moment:
     else:
         text = f"Loaded models: {len(after)}, as at the start."
     return Moment(last.time_s, "calm", "End of the episode", text)
+
+
+def _stop_for(log: EpisodeLog, alarm: Event) -> float | None:
+    """Return when the robot stopped for an alarm, None where it did not: it drove on, stood before, knew already what
+    it was, or is run by an agent that plans nothing.
+    """  # noqa: D205 - the first sentence is longer than a line
+    stop_s = _stop_after(log, alarm.time_s)
+    settled = (EventKind.ADOPTION, EventKind.NOVEL)
+    known_s = next((e.time_s for e in log.events() if e.kind in settled and e.object_id == alarm.object_id), None)
+    if stop_s is None or (known_s is not None and known_s < stop_s):
+        return None
+    plans = any(f.plan is not None for f in log.frames if alarm.time_s <= f.time_s <= stop_s)
+    return stop_s if plans else None
 
 
 def _stop_after(log: EpisodeLog, time_s: float) -> float | None:
