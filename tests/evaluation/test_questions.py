@@ -16,6 +16,7 @@ from worldsim.evaluation.answers import answer
 from worldsim.evaluation.questions import Act, Asked, Question, Thing, parse_question
 from worldsim.evaluation.run_folder import RunFolder
 from worldsim.evaluation.saved_beliefs import keep_belief, kept_beliefs, open_belief
+from worldsim.graph.edges import EdgeTable
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,20 @@ def test_the_gap_to_a_thing_shrinks_as_one_drives_towards_it(believer):
     gap_back = asked(believer, "if I back at 1 m/s for 3 s, how near does the person come?").findings[0].value[0]
     gap_ahead = asked(believer, "if I drive at 1 m/s for 3 s, how near does the person come?").findings[0].value[0]
     assert gap_back < gap_ahead - 1.0
+
+
+def test_anything_is_not_what_the_own_body_carries(believer):
+    crate = asked(believer, "if I stop, how near does anything come?").findings[0].object_id
+    state, own = believer._state, believer.own_id
+    kind, before = [i.kind for i in state.interactions].index("attach"), state.edges
+    state.edges = EdgeTable(*(np.array([value]) for value in (own, crate, kind, 4.0)))
+    believer._whole = None
+    told = asked(believer, "if I stop, how near does anything come?").findings
+    named = asked(believer, f"if I stop, how near does #{crate} come?").findings
+    state.edges, believer._whole = before, None
+    assert told
+    assert crate not in [finding.object_id for finding in told]
+    assert [finding.object_id for finding in named] == [crate]
 
 
 def test_asking_decides_nothing_and_changes_nothing(believer):

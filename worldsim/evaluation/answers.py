@@ -16,6 +16,7 @@ from worldsim.evaluation.questions import Asked, Question
 from worldsim.loop import WorldModel
 from worldsim.planning.boxes import outlines, top_and_bottom
 from worldsim.planning.situation import OwnBody
+from worldsim.types.graph import InteractionKind
 
 __all__ = ["Answer", "Finding", "answer"]
 
@@ -127,14 +128,23 @@ def _meant(world_model: WorldModel, question: Question, own_id: int) -> list[int
         return [thing.object_id]
     if not alive:
         raise ConfigurationError("ask: this belief holds nothing but the own body.")
-    if thing.kind is None:
-        return alive
+    if thing.kind is None:  # anything, but not what the own body holds: that is touched all the time
+        held = _held(world_model, own_id)
+        return [i for i in alive if i not in held] or alive
     kinds = {i: world_model.kind_of(i) or "unknown" for i in alive}
     wanted = thing.kind.removesuffix("s") if thing.kind not in kinds.values() else thing.kind
     meant = [i for i, kind in kinds.items() if kind == wanted]
     if not meant:
         raise UnknownNameError("kind in this belief", thing.kind, sorted(set(kinds.values())))
     return meant
+
+
+def _held(world_model: WorldModel, own_id: int) -> set[int]:
+    """Return the ids of what the own body is more likely than not to carry."""
+    graph = world_model.graph
+    ends = zip(graph.source.tolist(), graph.target.tolist(), graph.kind, graph.probability.tolist(), strict=True)
+    pairs = [{a, b} for a, b, kind, p in ends if kind == InteractionKind.ATTACH and p > 0.5 and own_id in (a, b)]
+    return set().union(*pairs) - {own_id}
 
 
 def _commands(world_model: WorldModel, question: Question) -> Float[np.ndarray, "T 2"] | None:

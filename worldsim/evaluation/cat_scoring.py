@@ -47,7 +47,7 @@ class EpisodeScore:
         alarm_s: first alarm on the intruder; false_alarms: alarms on anything else.
         touched: robot and intruder were in contact; gap_m: smallest distance between their hulls' discs.
         candidates: most model cards fetched for one query.
-        adopted_s, adopted_kind, adopted_id: first adoption on the intruder.
+        adopted_s, adopted_kind, adopted_id: first adoption on the intruder, or without one on anything.
         novel_s: the intruder was declared to be of no known kind; published_id: the model published for it.
         models_before, models_after: loaded models before the intruder was first visible, and at the end.
         deliveries, deliveries_wanted: parcels delivered, and asked for.
@@ -82,13 +82,16 @@ def score_episode(log: EpisodeLog) -> EpisodeScore:
     visible = [f.time_s for f in log.frames if (row := intruder_row(f.truth)) is not None and f.truth.visible[row]]
     first_visible_s = visible[0] if visible else None
     alarms = [e for e in log.events() if e.kind is EventKind.ALARM]
-    mine = {kind: [e for e in log.events() if e.kind is kind and e.object_id in ids] for kind in EventKind}
+    mine = {of: [e for e in log.events() if e.kind is of and e.object_id in ids] for of in EventKind}
+    kind = _intruder_kind(log) or "none"
+    if kind == "none":
+        mine[EventKind.ADOPTION] = [e for e in log.events() if e.kind is EventKind.ADOPTION]
     adoption, novel, publish = (_first(mine[k]) for k in (EventKind.ADOPTION, EventKind.NOVEL, EventKind.PUBLISH))
     alarm = _first(mine[EventKind.ALARM])
     scored_from_s = _scored_from(log, adoption, novel, first_visible_s)
     return EpisodeScore(
         seed=log.seed,
-        kind=_intruder_kind(log) or "none",
+        kind=kind,
         seconds=log.duration_s,
         wall_s=log.wall_s,
         first_visible_s=first_visible_s,

@@ -286,6 +286,6 @@ def _summary(scores: Sequence[EpisodeScore], outcomes: Sequence[Outcome]) -> dic
         "deliveries_wanted": sum(s.deliveries_wanted for s in scores) if delivers else None,
         "episodes_with_contact": sum(s.touched for s in scores) if intruded else None,
         "alarms_on_intruder": sum(s.alarm_s is not None for s in scores) if intruded else None,
-        "other_alarms": sum(s.false_alarms for s in scores),
+        "other_alarms" if intruded else "alarms": sum(s.false_alarms for s in scores),
         "adopted_kinds": [s.adopted_kind for s in scores if s.adopted_kind is not None],
     }

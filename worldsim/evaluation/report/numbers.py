@@ -60,6 +60,7 @@ def numbers(log: EpisodeLog, score: EpisodeScore) -> list[Number]:
             *_task(log),
             alarms,
             candidates,
+            Number("Adopted", score.adopted_id or "nothing", "The first model that explained what alarmed."),
             Number("Models loaded", loaded, "At the start, and at the end."),
             _time(log),
         ]
