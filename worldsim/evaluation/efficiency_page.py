@@ -84,8 +84,8 @@ def render_efficiency_page(agent: str, sides: Mapping[str, Side], frames: int) -
         )
     )
     caption = (
-        "Interquartile mean of the return against frames learned from, with 95 % bootstrap intervals stratified by "
-        f"seed. {agent}: the episodes it learns from; the others: held-out episodes."
+        "Interquartile mean of the return against frames learned from, with 95 % bootstrap intervals over whole "
+        f"runs. {agent}: the episodes it learns from; the others: held-out episodes."
     )
     plots = [(Markup(_drawing(name, agent, side)), f"{name}. {caption}") for name, side in sides.items()]
     rows = [
