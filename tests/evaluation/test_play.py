@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import worldsim
@@ -64,3 +65,16 @@ def test_a_played_episode_leaves_a_run_folder_that_can_be_read_back(tmp_path):
     written = json.loads((folder.path / "metrics.json").read_text())
     assert [episode["seed"] for episode in written["episodes"]] == [4, 5]
     assert "<html" in (folder.path / "report.html").read_text()
+
+
+def test_a_run_in_the_other_engine_is_another_world_of_the_same_scene(tmp_path):
+    pytest.importorskip("mujoco", reason="the second engine needs worldsim-lab[mujoco]")
+    ways = []
+    for engine in ("bullet", "mujoco"):
+        options = PlayOptions("Intercept", agent="random", max_frames=20, seed=3, engine=engine)
+        with RunFolder(tmp_path / engine, name="Intercept", config={"engine": engine}, seed=3) as folder:
+            play(options, folder)
+        ways.append(np.load(next(folder.path.glob("*.npz")))["infos/truth/position"])
+    assert ways[0].shape == ways[1].shape
+    np.testing.assert_allclose(ways[0][0], ways[1][0], atol=1e-6)
+    assert 0.0 < np.abs(ways[0][-1] - ways[1][-1]).max() < 1.0

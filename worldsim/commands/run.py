@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["ObservationMode", "frame_by_frame", "frames_of", "run", "shown"]
 
 
+class Engine(enum.StrEnum):
+    """What computes the true world."""
+
+    BULLET = "bullet"
+    MUJOCO = "mujoco"
+
+
 class ObservationMode(enum.StrEnum):
     """What the sensors give."""
 
@@ -48,6 +55,10 @@ def run(  # noqa: PLR0913 - one option a part of the run
     observation: Observation = ObservationMode.DETECTIONS,
     registry: RegistryName = "builtin",
     policy: Policy = None,
+    engine: Annotated[
+        Engine,
+        typer.Option("--engine", help="What computes the world; mujoco: to try what was learned in bullet."),
+    ] = Engine.BULLET,
     film: Annotated[bool, typer.Option("--film", help="Film the first episode.")] = False,
     seconds: Seconds = 0.0,
     beliefs: Annotated[
@@ -79,6 +90,7 @@ def run(  # noqa: PLR0913 - one option a part of the run
         frames_of(seconds),
         beliefs,
         arguments,
+        engine.value,
     )
     check(options)
     with (

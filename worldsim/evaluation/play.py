@@ -53,6 +53,7 @@ class PlayOptions:
         max_frames: stop an episode after so many frames, 0 for no limit.
         beliefs_every_s: keep the belief in the folder every so many seconds, 0 for the end of an episode alone.
         scenario_arguments: fields of the scenario.
+        engine: what computes the true world, ``bullet`` or ``mujoco``.
     """
 
     scenario: str
@@ -66,6 +67,7 @@ class PlayOptions:
     max_frames: int = 0
     beliefs_every_s: float = 0.0
     scenario_arguments: tuple[tuple[str, Any], ...] = ()
+    engine: str = "bullet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> I
         observation=options.observation,
         render_mode="rgb_array" if options.film else None,
         expose_truth=True,  # the log scores every frame by it
+        engine=options.engine,
         **dict(options.scenario_arguments),
     )
     try:

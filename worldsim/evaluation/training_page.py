@@ -136,7 +136,7 @@ def render_training_page(
     if curve:
         caption = (
             "Return of held-out episodes against frames learned from: interquartile mean over seeds and episodes, "
-            "95 % bootstrap interval over whole trainings (of one, over its episodes); dashed: agents that learn nothing."
+            "95 % bootstrap interval over whole trainings (of one, over its episodes); dashed: who learns nothing."
         )
         plots.append((Markup(_evaluation_plot(curve, floors)), caption))
     if any(result.episodes for result in results):
