@@ -11,7 +11,7 @@ from worldsim.errors import SimulationError
 from worldsim.simulation.bullet_module import bullet
 from worldsim.simulation.geometry import rotation_matrix
 from worldsim.simulation.presets import EnginePreset
-from worldsim.simulation.scene import BodySpec, Mount, Quaternion, Vector
+from worldsim.simulation.scene import BodySpec, Mount, Quaternion, Vector, solid_moments
 
 NO_OFFSET: Vector = (0.0, 0.0, 0.0)
 _UPRIGHT: Quaternion = (0.0, 0.0, 0.0, 1.0)
@@ -63,6 +63,9 @@ def make_body(spec: BodySpec, preset: EnginePreset, client: int) -> BulletBody:
     _set_surface(spec, preset, uid, len(joints), client)
     if spec.urdf is not None and spec.movable:
         _set_masses(spec, uid, len(joints), client)
+    elif spec.movable and _is_boxed(spec):
+        link = -1 if spec.mount is None else 0
+        bullet.changeDynamics(uid, link, localInertiaDiagonal=solid_moments(spec), physicsClientId=client)
     link = joints[spec.part] if spec.part is not None else 0 if spec.mount is not None else -1
     inertia = {name: _inertia_about_joint(uid, joint, client) for name, joint in joints.items()}
     body = BulletBody(uid, spec, link, joints, _offset_of(spec, uid, link, client), inertia)
@@ -193,6 +196,12 @@ def _set_masses(spec: BodySpec, uid: int, joints: int, client: int) -> None:
     for link, (mass, moments) in found.items():
         inertia = [factor * spec.scale**2 * moment for moment in moments]
         bullet.changeDynamics(uid, link, mass=mass * factor, localInertiaDiagonal=inertia, physicsClientId=client)
+
+
+def _is_boxed(spec: BodySpec) -> bool:
+    """Return whether Bullet takes the moments of a primitive for those of the box around it."""
+    off_centre = spec.mount is not None or any(spec.centre_of_mass_m)
+    return spec.shape == "capsule" or (spec.shape != "box" and off_centre)
 
 
 def _inertia_about_joint(uid: int, link: int, client: int) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from worldsim.errors import ConfigurationError, SimulationError
 from worldsim.extras import advice
 from worldsim.simulation.geometry import rotation_matrix
-from worldsim.simulation.scene import BodySpec, Quaternion, Vector
+from worldsim.simulation.scene import BodySpec, Quaternion, solid_moments
 
 __all__ = ["MujocoBody", "add_body", "load_mujoco"]
 
@@ -112,7 +112,7 @@ def _primitive(scene: Any, spec: BodySpec, prefix: str) -> Any:
     if spec.movable:
         body.explicitinertial = True
         body.mass, body.ipos = spec.mass_kg, spec.centre_of_mass_m
-        body.fullinertia = [*_moments(spec), 0.0, 0.0, 0.0]
+        body.fullinertia = [*solid_moments(spec), 0.0, 0.0, 0.0]
     if spec.mount is not None:
         joints = mujoco.mjtJoint
         kind = {"hinge": joints.mjJNT_HINGE, "slider": joints.mjJNT_SLIDE, "ball_joint": joints.mjJNT_BALL}
@@ -120,18 +120,6 @@ def _primitive(scene: Any, spec: BodySpec, prefix: str) -> Any:
         joint.pos = spec.mount.anchor_m
         joint.damping = np.full_like(joint.damping, spec.joint_damping_nms)
     return body
-
-
-def _moments(spec: BodySpec) -> Vector:
-    """Return the moments of the solid shape about its centre (kg m^2), as Bullet takes them for a primitive."""
-    x, y, z = spec.extent_m
-    m = spec.mass_kg
-    if spec.shape == "sphere":
-        return (0.1 * m * x * x,) * 3
-    if spec.shape == "cylinder":
-        across = m * (x * x / 16.0 + z * z / 12.0)
-        return (across, across, m * x * x / 8.0)
-    return (m * (y * y + z * z) / 12.0, m * (x * x + z * z) / 12.0, m * (x * x + y * y) / 12.0)
 
 
 def _urdf(scene: Any, spec: BodySpec, prefix: str) -> Any:

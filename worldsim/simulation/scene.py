@@ -200,3 +200,20 @@ class SceneBuilder(abc.ABC):
     @abc.abstractmethod
     def watch_contacts(self) -> None:
         """List in the truth who touched at any step of a frame, not at its last alone: for impacts, which are brief."""
+
+
+def solid_moments(spec: BodySpec) -> Vector:
+    """Return the moments of inertia of a primitive of even density about its centre, kg m^2, by its own axes."""
+    (x, y, z), m = spec.extent_m, spec.mass_kg
+    if spec.shape == "sphere":
+        return (0.1 * m * x * x,) * 3
+    if spec.shape == "cylinder":
+        across = m * (x * x / 16.0 + z * z / 12.0)
+        return (across, across, m * x * x / 8.0)
+    if spec.shape == "capsule":  # a cylinder, and two half balls whose centres lie 3/8 of the radius beyond its ends
+        r, h = x / 2.0, max(z - x, 1e-3)
+        middle = m * h / (h + 4.0 * r / 3.0)
+        ends = m - middle
+        across = middle * (h * h / 12.0 + r * r / 4.0) + ends * (0.4 * r * r + h * h / 4.0 + 0.375 * h * r)
+        return (across, across, 0.5 * middle * r * r + 0.4 * ends * r * r)
+    return (m * (y * y + z * z) / 12.0, m * (x * x + z * z) / 12.0, m * (x * x + y * y) / 12.0)
