@@ -10,7 +10,7 @@ import pytest
 
 import worldsim
 from worldsim.errors import ConfigurationError, PluginError, UnknownNameError
-from worldsim.evaluation.play import PlayOptions, check, construct, learning_agent, make_agent, play
+from worldsim.evaluation.play import PlayOptions, agent_for, check, construct, learning_agent, make_agent, play
 from worldsim.evaluation.run_folder import RunFolder, read_events, read_run
 from worldsim.evaluation.trajectory_io import read_trajectory
 
@@ -78,3 +78,17 @@ def test_a_run_in_the_other_engine_is_another_world_of_the_same_scene(tmp_path):
     assert ways[0].shape == ways[1].shape
     np.testing.assert_allclose(ways[0][0], ways[1][0], atol=1e-6)
     assert 0.0 < np.abs(ways[0][-1] - ways[1][-1]).max() < 1.0
+
+
+@pytest.mark.parametrize(
+    ("scenario", "arguments", "agent"),
+    [
+        ("Warehouse", (), "deliverer"),
+        ("PushT", (), "pusher"),
+        ("Stacks", (), "deliverer"),
+        ("Billiards", (), "deliverer"),
+        ("Billiards", (("reward", "dense"),), "striker"),
+    ],
+)
+def test_who_plays_where_nobody_was_named_can_do_what_is_asked(scenario, arguments, agent):
+    assert agent_for(scenario, arguments, "deliverer") == agent

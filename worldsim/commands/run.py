@@ -48,9 +48,16 @@ Policy = Annotated[
 ]
 
 
+FALLBACK_AGENT = "deliverer"
+"""Plays the warehouse, where its alarms are the story, and whatever has no expert."""
+
+
 def run(  # noqa: PLR0913 - one option a part of the run
     scenario: Scenario,
-    agent: Annotated[str, typer.Option("--agent", help="See `worldsim list agents`.")] = "deliverer",
+    agent: Annotated[
+        str | None,
+        typer.Option("--agent", help="See `worldsim list agents`; the scripted expert of a task where none is named."),
+    ] = None,
     episodes: Annotated[int, typer.Option("--episodes", min=1, help="Episode i has the seed SEED + i.")] = 1,
     observation: Observation = ObservationMode.DETECTIONS,
     registry: RegistryName = "builtin",
@@ -71,16 +78,16 @@ def run(  # noqa: PLR0913 - one option a part of the run
     out: Out = None,
 ) -> None:
     """Run a scenario and write a run folder: events, metrics, trajectories and a report."""
-    names_exist(scenario=scenario, agent=agent)
+    names_exist(scenario=scenario, agent=agent or FALLBACK_AGENT)
     from worldsim.evaluation.scenario_fields import read_fields
 
     arguments = read_fields(scenario, fields or ())
-    from worldsim.evaluation.play import PlayOptions, check, play
+    from worldsim.evaluation.play import PlayOptions, agent_for, check, play
     from worldsim.evaluation.run_folder import RunFolder
 
     options = PlayOptions(
         scenario,
-        agent,
+        agent or agent_for(scenario, arguments, FALLBACK_AGENT),
         episodes,
         observation.value,
         seed,

@@ -28,7 +28,7 @@ from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.staged import FRAME_S
 from worldsim.types.planning import Preferences
 
-__all__ = ["PlayOptions", "check", "construct", "has_own_body", "learning_agent", "make_agent", "play"]
+__all__ = ["PlayOptions", "agent_for", "check", "construct", "has_own_body", "learning_agent", "make_agent", "play"]
 
 FILM, REPORT = "scene.mp4", "report.html"
 _AGENT_STREAM = 1  # the environment draws from the seed itself; the agent from a stream of its own
@@ -81,6 +81,19 @@ class Outcome:
 
     total_reward: float
     success: bool | None
+
+
+def agent_for(scenario: str, arguments: tuple[tuple[str, Any], ...], otherwise: str) -> str:
+    """Return who plays a scenario where nobody was named: its scripted expert, where it has one and something is asked.
+
+    Not in the warehouse, where what happens on an alarm is the story.
+
+    Raises:
+        UnknownNameError, PluginError: as `check`.
+    """
+    made = load_plugin("worldsim.scenarios", scenario, Scenario)  # type: ignore[type-abstract]
+    asked = getattr(made(**dict(arguments)), "reward", "none") != "none"
+    return str(getattr(made, "expert", otherwise)) if asked and scenario != "Warehouse" else otherwise
 
 
 def check(options: PlayOptions) -> type[Agent]:
