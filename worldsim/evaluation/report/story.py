@@ -59,7 +59,8 @@ def headline(log: EpisodeLog) -> str:
     who = subject(log)
     alarm = next((e for e in events if e.kind is EventKind.ALARM and e.object_id == who), None)
     done, wanted = log.frames[-1].deliveries, log.deliveries_wanted
-    work, outcome = f" It delivered {done} of {wanted} parcels." if wanted else "", _outcome(log)
+    parcels = "parcel" if wanted == 1 else "parcels"
+    work, outcome = f" It delivered {done} of {wanted} {parcels}." if wanted else "", _outcome(log)
     if alarm is None:
         return (
             f"{outcome}Nothing surprised the robot in {log.duration_s:.0f} s: its models explained everything it saw."
