@@ -139,9 +139,10 @@ def _suspect(state: EngineState, lost: Int[np.ndarray, " n"]) -> dict[tuple[int,
 
     Others end because a member fell asleep, or because another one joins: nothing speaks against what was.
     """
-    held = state.composites
-    found: dict[tuple[int, ...], int] = {}
-    for ids, frames in zip([] if held is None else held.groups(), [] if held is None else held.suspect.tolist()):
+    held, found = state.composites, dict[tuple[int, ...], int]()
+    if held is None:
+        return found
+    for ids, frames in zip(held.groups(), held.suspect.tolist(), strict=True):
         first, second = np.triu_indices(len(ids), 1)
         if np.isin(_keys(ids[first], ids[second]), lost).any():
             found[tuple(ids.tolist())] = frames
