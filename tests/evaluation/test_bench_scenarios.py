@@ -30,7 +30,7 @@ def test_it_takes_in_every_scenario_that_names_an_expert():
 def test_an_episode_is_played_by_observations_alone_and_the_same_seed_has_the_same_score():
     env = WorldsimEnv(Intercept(target="rolling"))
     scores = [play_episode(env, Interceptor(), seed=1) for _ in range(2)]
-    still = play_episode(env, Constant((0.0, 0.0)), seed=1)
+    still = play_episode(env, Constant((0.0, 0.0, 0.0)), seed=1)
     env.close()
     assert scores[0] == scores[1]
     assert scores[0].success

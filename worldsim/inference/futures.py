@@ -234,10 +234,10 @@ def _start(
     # object draws for itself
     points = (np.arange(samples) + 0.5) / samples
     pick = np.repeat(first[None], samples, axis=0)
+    rng = np.random.default_rng(generator.initial_seed())  # on the host, where the weights are
     for number, source in enumerate(sources):
         if len(source.weight) > 1:
-            order = torch.randperm(samples, generator=generator, device=generator.device).cpu().numpy()
-            pick[:, number] += np.searchsorted(np.cumsum(source.weight)[:-1], points[order])
+            pick[:, number] += np.searchsorted(np.cumsum(source.weight)[:-1], rng.permutation(points))
     row = torch.as_tensor(pick.reshape(-1), device=stacked.parameters.device)
     root = _root(stacked.covariance)
     white = _antithetic(samples, (n, root.shape[-1]), root, generator)
