@@ -107,6 +107,21 @@ def test_a_search_finds_the_law_and_where_it_was_met(any_registry, card):
         shelf.search(seen, 65)
 
 
+def test_a_card_whose_text_was_changed_is_read_by_nobody(any_registry, card, tmp_path):
+    any_registry.interactions.publish(OpenedRadial(card))
+    with any_registry.database.writing() as connection:
+        connection.execute(interactions.update().values(body=sa.func.replace(interactions.c.body, "mean", "maen")))
+    reads = (
+        any_registry.interactions.cards,
+        lambda: any_registry.interactions.fetch(card.model_id),
+        lambda: any_registry.interactions.search(InteractionQuery()),
+        lambda: export_models(any_registry, tmp_path / "out"),
+    )
+    for read in reads:
+        with pytest.raises(IntegrityError, match="is damaged"):
+            read()
+
+
 def test_a_folder_brings_it_to_another_machine(tmp_path, card):
     folder = save_interaction(OpenedRadial(card), tmp_path / "kind")
     assert sorted(file.name for file in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]

@@ -173,11 +173,12 @@ class StoredInteractions(InteractionLibrary):
         return names
 
     def _cards(self, kind: str | None, tag: str | None) -> list[InteractionCard]:
-        query = sa.select(interactions.c.body).join(_newest, _NEWEST).order_by(interactions.c.model_id)
+        text = (interactions.c.model_id, interactions.c.body, interactions.c.body_sha256)
+        query = sa.select(*text).join(_newest, _NEWEST).order_by(interactions.c.model_id)
         if kind is not None:
             query = query.where(interactions.c.kind == kind)
         with self._database.reading() as connection:
-            found = [interaction_from_json(body) for body in connection.execute(query).scalars()]
+            found = [self.checked_card(*row) for row in connection.execute(query)]
         return [card for card in found if tag is None or tag in card.tags]
 
     def _card(self, connection: Connection, model_id: str, version: int | None) -> InteractionCard:
@@ -190,9 +191,17 @@ class StoredInteractions(InteractionLibrary):
             raise ModelNotFoundError(
                 f"no interaction {wanted} in registry {self._database.name}. 'worldsim registry kinds' lists them."
             )
-        if sha256_of(found.body.encode()) != found.body_sha256:
+        return self.checked_card(model_id, found.body, found.body_sha256)
+
+    def checked_card(self, model_id: str, body: str, body_sha256: str) -> InteractionCard:
+        """Return the card that a row of the table holds.
+
+        Raises:
+            IntegrityError: its text is not what was stored.
+        """
+        if sha256_of(body.encode()) != body_sha256:
             raise IntegrityError(f"the card of interaction {model_id} in {self._database.name} is damaged.")
-        return interaction_from_json(found.body)
+        return interaction_from_json(body)
 
 
 def _row(row: int, card: InteractionCard) -> dict[str, Any]:

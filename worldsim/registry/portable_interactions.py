@@ -36,9 +36,10 @@ def exported_files(
     Raises:
         IntegrityError: the bytes of one are damaged or gone.
     """
-    query = sa.select(interactions.c.body).order_by(interactions.c.model_id, interactions.c.version)
-    for body in connection.execute(query).scalars().all():
-        card = interaction_from_json(body)
+    text = (interactions.c.model_id, interactions.c.body, interactions.c.body_sha256)
+    query = sa.select(*text).order_by(interactions.c.model_id, interactions.c.version)
+    for row in connection.execute(query).all():
+        card = kinds.checked_card(*row)
         if only is not None and card.model_id not in only:
             continue
         data = kinds.bytes_within(connection, card)

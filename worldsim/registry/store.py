@@ -120,9 +120,8 @@ class StoredRegistry(Registry):
         """Return rows of the cards table and distances of what a search gives."""
         if not 1 <= k <= MAX_CANDIDATES:
             raise ConfigurationError(f"search: k = {k}, expected 1 to {MAX_CANDIDATES}.")
-        with (
-            self.index.turn
-        ):  # what `connection` sees is settled by its first look: in here, or the index is ahead of it
+        # what `connection` sees is settled by its first look: within the turn, or the index may be ahead of it
+        with self.index.turn:
             exclude = self._rows_of(connection, query.exclude)
             only = self.filters.rows(connection, tag, licence)
             found = self.index.nearest(connection, query_vector(query), _POOL, query.kind, exclude, only)

@@ -166,9 +166,6 @@ class WorldsimVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
                 self._pipes[at].send(message)
             for at in range(len(self._pipes)):
                 answers.append(self._pipes[at].recv())
-        except (KeyboardInterrupt, SystemExit):  # answers that nobody reads would be taken for those of the next call
-            self.close()
-            raise
         except (EOFError, BrokenPipeError, ConnectionResetError) as gone:
             self._processes[at].join(1.0)
             status, rows = self._processes[at].exitcode, self._rows[at]
@@ -177,6 +174,9 @@ class WorldsimVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray]
                 f"WorldsimVectorEnv: the worker of environments {rows.start} to {rows.stop - 1} is gone "
                 f"(exit status {status}). Was it killed, or is the machine out of memory?"
             ) from gone
+        except BaseException:  # a Ctrl-C: answers that nobody has read would be taken for those of the next call
+            self.close()
+            raise
         for answer in answers:
             if isinstance(answer, Failure):
                 self.close()
