@@ -109,7 +109,7 @@ def postgresql_server(tmp_path_factory):
 def postgresql(postgresql_server, request):
     psycopg = pytest.importorskip("psycopg", reason="PostgreSQL needs worldsim-lab[server]")
 
-    name = f"t{abs(hash(request.node.name))}"
+    name = f"t{abs(hash(request.node.nodeid))}"
     with psycopg.connect(f"{postgresql_server}/postgres", autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}")
     return f"{postgresql_server}/{name}"
