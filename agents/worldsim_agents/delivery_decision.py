@@ -208,8 +208,9 @@ def _attribute(planner: MPPI, new: Decision, old: Decision) -> Attribution:
         decision = new if new_belief else old
         believed = decision.believed
         wanted = decision.preferences  # as it was decided, where belief and value are those of one decision
-        if new_belief != new_value:
-            wanted = _wanted_of(believed, (new if new_value else old).valued)
+        valued = (new if new_value else old).valued
+        if valued != decision.valued:
+            wanted = _wanted_of(believed, valued)
         _, _, terms = planner.price(believed.situation, wanted, acts)
         first, second = torch.stack(list(terms.values())).sum(dim=0).tolist()
         return float(first - second)

@@ -106,7 +106,8 @@ class SB3Learner(Learner):
 
     def agent(self) -> SB3Agent:
         """Return an agent with a copy of the policy as it is now."""
-        policy = self.made.make_policy(self.algorithm.policy.observation_space, self.algorithm.policy.action_space)  # type: ignore[arg-type]
+        with torch.random.fork_rng(devices=[]):  # who looks at a training does not change it
+            policy = self.made.make_policy(self.algorithm.policy.observation_space, self.algorithm.policy.action_space)  # type: ignore[arg-type]
         policy.load_state_dict(self.algorithm.policy.state_dict())
         policy.set_training_mode(False)
         return self.made(policy, tuple(episode.total for episode in self._episodes))
@@ -182,10 +183,11 @@ class SB3Learner(Learner):
             _attribute(self.algorithm, name).data.copy_(tensors[f"variable/{name}"])
         memory = self._memory()
         if memory is not None and state["memory"] is not None:
-            filled = memory.buffer_size if state["memory"]["full"] else int(state["memory"]["at"])
+            at, filled = int(state["memory"]["at"]), len(tensors["memory/rewards"])
+            first = at if state["memory"]["full"] else 0  # the oldest row: a longer training has a larger memory
             for name, rows in _rows(memory, filled).items():
-                rows[:] = tensors[f"memory/{name}"].numpy()
-            memory.pos, memory.full = int(state["memory"]["at"]), bool(state["memory"]["full"])
+                rows[:] = np.roll(tensors[f"memory/{name}"].numpy(), -first, axis=0)
+            memory.pos, memory.full = filled % memory.buffer_size, filled == memory.buffer_size
         scaling = self.algorithm.get_vec_normalize_env()
         if scaling is not None:
             mean, var, scaling.ret_rms.count = tensors[_SPREAD].tolist()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
+
+import numpy as np
 import pytest
 
+from worldsim.errors import ConfigurationError
 from worldsim.evaluation.bench import BenchOptions
-from worldsim.evaluation.bench_composition import SHARE_BAR, composition_figures
-from worldsim.evaluation.online_learning import GENERIC_CARD, LearningJob, generic_registry, learn_job
+from worldsim.evaluation.bench_composition import SHARE_BAR, _ratio, composition_figures
+from worldsim.evaluation.jsonable import dump_json, to_jsonable
+from worldsim.evaluation.online_learning import GENERIC_CARD, Learned, LearningJob, generic_registry, learn_job
 
 SHORT = (("duration_s", 0.5),)
 
@@ -19,7 +25,17 @@ def test_a_run_starts_from_the_generic_card_alone_and_counts_every_frame_once():
     assert sum(score.frames for _, score in found.curve) == 15
     assert len(found.scores) == len(found.foreseen_m) == 1
     assert GENERIC_CARD in found.models
-    assert learn_job(job) == found
+    assert to_jsonable(learn_job(job)) == to_jsonable(found)
+    assert math.isnan(found.foreseen_m[0])  # half a second is too short to see what comes true a second ahead
+    again = Learned.from_json(json.loads(dump_json(to_jsonable(found))))
+    assert again.scores == found.scores
+    assert math.isnan(again.foreseen_m[0])
+
+
+@pytest.mark.parametrize("seed", [-1, 99])
+def test_no_run_learns_from_the_held_out_episodes(seed):
+    with pytest.raises(ConfigurationError, match="expected 0 to 98"):
+        LearningJob("Intercept", "mpc", seed, frames=15)
 
 
 def test_where_nothing_is_to_be_learned_any_more_the_held_out_episodes_publish_nothing(tmp_path):
@@ -37,6 +53,12 @@ def test_a_registry_keeps_its_cards_from_run_to_run(tmp_path):
     job = LearningJob("Intercept", "random", 0, frames=0, registry=url, scenario_arguments=SHORT)
     assert learn_job(job).models == (GENERIC_CARD,)
     assert [card.model_id for card in generic_registry(url).cards()] == [GENERIC_CARD]
+
+
+def test_a_share_of_nothing_is_no_share():
+    rng = np.random.default_rng(0)
+    assert _ratio([np.full(3, 3.0)] * 3, [np.full(3, 4.0)] * 3, rng) == (0.75, 0.75, 0.75)
+    assert all(math.isnan(value) for value in _ratio([np.full(3, -4.0)] * 3, [np.full(3, -1.0)] * 3, rng))
 
 
 @pytest.mark.slow

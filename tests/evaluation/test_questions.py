@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -54,6 +55,8 @@ def test_a_question_of_the_language_is_understood(text, acts, asked, thing, at_s
         ("if I stop then drive, where am I", "only the last act may do without"),
         ("if I stop, where am I in 60 s", "at most 10 s"),
         ("if I stop, do I touch I", "other than the own body"),
+        ("if I turn left and turn right for 1 s, where am I", "once each"),
+        ("if I drive at 0.3 m/s and back at 0.3 m/s for 2 s, where am I", "once each"),
     ],
 )
 def test_a_wrong_question_is_told_where_it_goes_wrong(text, says):
@@ -89,6 +92,37 @@ def test_what_the_own_body_does_is_answered_from_its_imagined_motion(believer):
     ahead = asked(believer, "if I drive at 0.6 m/s, where am I in 2 s?").findings[0].value
     assert still[:2] == pytest.approx((5.0, 1.0), abs=0.1)
     assert ahead[0] - still[0] == pytest.approx(1.2, abs=0.35)  # less what the body needs to get going
+
+
+def test_an_answer_is_of_the_very_time_that_was_asked_for(believer):
+    x = [asked(believer, f"if I drive at 1 m/s, where am I in {t} s?").findings[0].value[0] for t in (0.2, 0.25, 0.3)]
+    assert x[0] < x[1] - 0.01 < x[2] - 0.02
+
+
+@dataclasses.dataclass
+class Raised:
+    """A believer that holds another belief."""
+
+    other: object
+    belief: object
+
+    def __getattr__(self, name):
+        return getattr(self.other, name)
+
+
+def test_what_is_likelier_than_not_low_enough_to_be_touched_does_not_hang_above(believer):
+    crate = asked(believer, "if I stop, how near does anything come?").findings[0].object_id
+    belief = believer.belief
+    own, slot = belief.slot_of(believer.own_id), belief.slot_of(crate)
+    top = float(belief.position[own, 2] + belief.extent_m[own, 2] / 2.0)
+    for under_m, hangs in ((0.03, False), (0.15, True)):
+        position, covariance = belief.position.clone(), belief.joint_covariance.clone()
+        position[slot, 2] = top + under_m + belief.extent_m[slot, 2] / 2.0
+        covariance[slot, 2, 2] = 0.03**2
+
+        raised = Raised(believer, dataclasses.replace(belief, position=position, joint_covariance=covariance))
+        text = asked(raised, f"if I stop, how near does #{crate} come?").text
+        assert ("hangs above" in text) == hangs
 
 
 def test_the_gap_to_a_thing_shrinks_as_one_drives_towards_it(believer):

@@ -63,6 +63,33 @@ def test_a_training_that_is_taken_up_again_has_the_networks_the_memory_and_the_h
     second.close()
 
 
+def test_a_finished_training_goes_on_with_a_larger_memory_in_the_order_of_what_it_holds(tmp_path):
+    first = SACAgent.learner(Corridor, 1, 64, 3)
+    first.learn(64)  # its memory is full to the last row
+    first.save(tmp_path)
+    second = SACAgent.learner(Corridor, 1, 128, 3)
+    second.restore(tmp_path)
+    ours, theirs = first.algorithm.replay_buffer, second.algorithm.replay_buffer
+    assert (theirs.pos, theirs.full, theirs.size()) == (64, False, 64)
+    assert np.array_equal(ours.actions[:64], theirs.actions[:64])
+    second.learn(128)
+    assert second.steps == 128
+    first.close()
+    second.close()
+
+
+def test_a_look_at_a_training_leaves_it_as_it_was():
+    weights = []
+    for looks in (0, 3):
+        learner = PPOAgent.learner(Corridor, 1, 256, 3)
+        for _ in range(looks):
+            learner.agent()
+        learner.learn(128)
+        weights.append([value.clone() for value in learner.algorithm.policy.state_dict().values()])
+        learner.close()
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
 def test_two_environments_side_by_side_count_the_frames_of_both():
     learner = PPOAgent.learner(Corridor, 2, 256, 0)
     try:

@@ -107,6 +107,26 @@ def test_a_route_is_kept_through_noise_and_dropped_on_change():
     assert not obstacles(2.0).resembles(obstacles(2.0, count=2))
 
 
+@pytest.mark.parametrize("x", [2.5, 4.0, 5.3, 8.8])
+def test_a_crate_on_a_long_leg_after_short_ones_is_no_clear_way(x):
+    turns = [
+        (0.0, 0.0),
+        (0.0, 0.2),
+        (0.2, 0.2),
+        (0.2, 0.0),
+        (0.4, 0.0),
+        (0.4, 0.2),
+        (0.6, 0.2),
+        (0.6, 0.0),
+        (10.6, 0.0),
+    ]
+    way, free = np.array(turns), outlines_of()
+    length_m = float(np.linalg.norm(np.diff(way, axis=0), axis=1).sum())
+    found = Route((10.6, 0.0), True, length_m, way, torch.zeros(2, 2), (0.0, 0.0), 0.125, Obstacles(free, free))
+    assert found.is_clear(outlines_of(Thing((x, 2.0), (0.2, 0.2, 1.0))), RADIUS_M)
+    assert not found.is_clear(outlines_of(Thing((x, 0.0), (0.2, 0.2, 1.0))), RADIUS_M)
+
+
 def test_signed_distance_to_a_turned_box_is_worked_by_hand():
     box = outlines_of(Thing((1.0, 1.0), (2.0, 1.0, 1.0), yaw_rad=math.pi / 2))
     points = torch.tensor([[[1.0, 3.0], [2.0, 1.0], [1.0, 1.0], [1.5 + 3.0, 2.0 + 4.0]]])

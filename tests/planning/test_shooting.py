@@ -80,3 +80,32 @@ def test_noise_has_unit_variance_and_is_as_smooth_as_asked(exponent, low, high):
     noise = smooth_noise((1, 4000, 16, 2), exponent, np.random.default_rng(0))
     assert abs(float(noise.std()) - 1.0) < 0.02  # 128,000 numbers, a third of them independent
     assert low < float((noise[:, :, 1:] * noise[:, :, :-1]).mean()) < high
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 15, 16])
+def test_white_noise_is_white_its_mean_and_its_fastest_change_included(steps):
+    noise = smooth_noise((1, 40_000, steps, 1), 0.0, np.random.default_rng(0))[0, :, :, 0].double()
+    covariance = noise.T @ noise / len(noise)
+    assert torch.allclose(covariance, torch.eye(steps, dtype=torch.float64), atol=0.03)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
+def test_smooth_noise_has_the_power_of_its_law_at_every_frequency(exponent):
+    """Timmer & Koenig 1995: power falls as frequency to the minus exponent; the mean has that of the lowest one."""
+    noise = smooth_noise((1, 40_000, 16, 1), exponent, np.random.default_rng(0))[0, :, :, 0].numpy()
+    power = (np.abs(np.fft.rfft(noise, axis=1)) ** 2).mean(axis=0)
+    law = np.array([1.0, *np.arange(1.0, 9.0) ** -exponent])
+    assert power / power[1] == pytest.approx(law, rel=0.05)
+
+
+@pytest.mark.parametrize("search", [PathIntegral(3, 1, std=1e-3), ICEM(1, 1, 1, std=1e-3)])
+def test_however_few_the_candidates_some_are_round_the_last_plan(search):
+    asked = []
+
+    class Asked(Wish):
+        def get_cost(self, info_dict, action_candidates):
+            asked.append(action_candidates)
+            return super().get_cost(info_dict, action_candidates)
+
+    search.optimise(Asked(), {"wish": torch.zeros(1, 2)}, torch.full((1, 4, 2), 0.8), np.random.default_rng(0))
+    assert (asked[0].mean(dim=(0, 2, 3)) - 0.8).abs().max() < 0.01

@@ -154,7 +154,7 @@ def _commands(world_model: WorldModel, question: Question) -> Float[np.ndarray, 
     ego = world_model.settings.ego
     limits = (ego.speed_m_s, ego.yaw_rate_rad_s)
     rows: list[tuple[float, float]] = []
-    steps = max(1, round(question.at_s / STEP_S))
+    steps, step_s = _steps(question)
     for act in question.acts:
         wanted = []
         for size, sign, limit, what in zip(
@@ -164,18 +164,18 @@ def _commands(world_model: WorldModel, question: Question) -> Float[np.ndarray, 
             if abs(value) > 1.0 + 1e-9:
                 raise ConfigurationError(f"ask: a {what} of {abs(size or 0.0):g} is beyond the body's {limit:g}.")
             wanted.append(value)
-        count = steps - len(rows) if act.duration_s is None else max(1, round(act.duration_s / STEP_S))
+        count = steps - len(rows) if act.duration_s is None else max(1, round(act.duration_s / step_s))
         rows += [(wanted[0], wanted[1])] * count
     return np.array((rows or [(0.0, 0.0)])[:steps])
 
 
 def _imagine(world_model: WorldModel, question: Question) -> _Future:
     """Return sampled futures; what is not imagined to move stays, as uncertain as it is believed to be."""
-    steps = max(1, round(question.at_s / STEP_S))
+    steps, step_s = _steps(question)
     commands = _commands(world_model, question)
     if commands is None:
         commands = _going_on(world_model)
-    rollout = world_model.imagine(commands, steps, SAMPLES, STEP_S)
+    rollout = world_model.imagine(commands, steps, SAMPLES, step_s)
     belief = world_model.belief
     slots = torch.nonzero(belief.alive).reshape(-1)
     ids = belief.object_id[slots].cpu().numpy()
@@ -191,6 +191,12 @@ def _imagine(world_model: WorldModel, question: Question) -> _Future:
         speed[:, :, n] = rollout.linear_velocity[:, :, column].float().cpu().norm(dim=-1)
         turn[:, :, n] = rollout.orientation_xyzw[:, :, column].float().cpu()
     return _Future(ids, position, speed, turn, belief.extent_m[slots].float().cpu())
+
+
+def _steps(question: Question) -> tuple[int, float]:
+    """Return how many steps a question's time is imagined in, and how long each is, s: they end when it does."""
+    steps = max(1, round(question.at_s / STEP_S))
+    return steps, question.at_s / steps
 
 
 def _going_on(world_model: WorldModel) -> Float[np.ndarray, "1 2"]:
@@ -217,6 +223,8 @@ def _gaps(world_model: WorldModel, future: _Future, own_id: int, index: list[int
     heading = torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
     ahead = torch.stack([torch.cos(heading), torch.sin(heading)], dim=-1)
     top = float(future.position[:, :, own, 2].mean()) + height / 2 + _HEADROOM_M
+    expected = future.position[:, 0, index].mean(dim=0)  # who hangs above does so in all futures, or in none
+    _, bottom = top_and_bottom(expected, future.orientation_xyzw[0, 0, index], future.extent_m[index])
     gaps = []
     for s in range(SAMPLES):
         at, turn = future.position[s][:, index], future.orientation_xyzw[s, 0, index]
@@ -225,7 +233,6 @@ def _gaps(world_model: WorldModel, future: _Future, own_id: int, index: list[int
         gap = torch.stack(
             [boxes.signed_distance((centre + o * ahead[s])[None])[0] - radius for o, radius in discs]
         ).amin(dim=0)
-        _, bottom = top_and_bottom(at[0], turn, future.extent_m[index])
         gaps.append(torch.where(bottom > top, torch.inf, gap))
     return torch.stack(gaps)
 

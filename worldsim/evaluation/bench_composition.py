@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,12 +75,12 @@ def _foreseen(models: dict[str, list[Learned]], n: int, rng: np.random.Generator
     errors = {who: [np.array(run.foreseen_m) for run in runs] for who, runs in models.items()}
     figures = []
     for who, strata in errors.items():
-        mean = bootstrap_runs(strata, lambda x: float(np.mean(x)), rng)
+        mean = bootstrap_runs(strata, _mean_known, rng)
         name = f"composition: error of forecasts {AHEAD_S:.0f} s ahead in {TOGETHER} (CRPS), {who}"
         figures.append(Figure.told(name, mean.value, unit="m", interval=mean.interval, n=n))
 
     def spared(drawn: dict[str, np.ndarray]) -> float:
-        nothing, there, composed = (float(np.mean(drawn[who])) for who in (BLANK, THERE, COMPOSED))
+        nothing, there, composed = (_mean_known(drawn[who]) for who in (BLANK, THERE, COMPOSED))
         return (nothing - composed) / (nothing - there) if nothing != there else float("nan")
 
     value = spared({who: np.concatenate(strata) for who, strata in errors.items()})
@@ -147,13 +148,22 @@ def _success(runs: Sequence[Learned | Monolith]) -> float:
 
 
 def _ratio(ours: list[np.ndarray], theirs: list[np.ndarray], rng: np.random.Generator) -> tuple[float, float, float]:
-    """Return IQM over IQM, and its interval by resampling each side's runs."""
-    value = interquartile_mean(np.concatenate(ours)) / interquartile_mean(np.concatenate(theirs))
-    drawn = [
-        interquartile_mean(_other_runs(ours, rng)) / interquartile_mean(_other_runs(theirs, rng)) for _ in range(2000)
-    ]
+    """Return IQM over IQM, and its interval by resampling each side's runs; NaN where theirs may be nothing or less."""
+
+    def share(one: np.ndarray, other: np.ndarray) -> float:
+        level = interquartile_mean(other)
+        return interquartile_mean(one) / level if level > 0.0 else math.nan
+
+    value = share(np.concatenate(ours), np.concatenate(theirs))
+    drawn = [share(_other_runs(ours, rng), _other_runs(theirs, rng)) for _ in range(2000)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(value), float(low), float(high)
+
+
+def _mean_known(errors: np.ndarray) -> float:
+    """Return the mean over the episodes in which somebody's way was foreseen, NaN where there were none."""
+    known = errors[~np.isnan(errors)]
+    return float(known.mean()) if len(known) else math.nan
 
 
 def _other_runs(runs: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:

@@ -27,6 +27,7 @@ _EPISODES, _QUICK_EPISODES = 5, 1
 def efficiency_figures(options: BenchOptions) -> list[Figure]:
     """Return the agent's return on held-out episodes after 10,000 frames, from the generic start, scenario by scenario.
 
+    In the held-out episodes no model is learned or published, as the baselines' policies are not trained on in theirs.
     The scenarios are those of which a baseline was recorded (`worldsim.evaluation.baselines`); the baselines were
     evaluated on the same held-out episodes. With ``--data FOLDER`` the records of that folder are taken instead, with
     ``--scenarios`` those of some scenarios alone. Where nothing was recorded the figure is NaN, which does not hold.
@@ -45,7 +46,7 @@ def efficiency_figures(options: BenchOptions) -> list[Figure]:
     figures, sides = [], {}
     for scenario, methods in baselines.items():
         jobs = [
-            LearningJob(scenario, AGENT, seed, frames, episodes, scenario_arguments=(("reward", "dense"),))
+            LearningJob(scenario, AGENT, seed, frames, episodes, False, scenario_arguments=(("reward", "dense"),))
             for seed in seeds
         ]
         with job_map(options.ray) as play_all:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,8 +59,8 @@ class ForecastWatch:
 
     @property
     def mean_m(self) -> float:
-        """Mean error of all forecasts, m; 0 where nobody moved."""
-        return float(np.mean(self.errors_m)) if self.errors_m else 0.0
+        """Mean error of all forecasts, m; NaN where there were none: nobody moved, or nobody who did was believed."""
+        return float(np.mean(self.errors_m)) if self.errors_m else math.nan
 
     def _ask(self, truth: WorldTruth, world_model: WorldModel) -> None:
         speed = np.linalg.norm(truth.linear_velocity[:, :2], axis=1)

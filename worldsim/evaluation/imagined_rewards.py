@@ -88,8 +88,9 @@ def tried_job(job: ImaginedJob) -> list[Tried]:
         tried: list[Tried] = []
         due_s = _FIRST_S
         while not over:
+            before = agent.last_plan
             action = agent.act(observation, record, rng)
-            if observation.time_s > due_s - 1e-6 and agent.last_plan is not None:
+            if observation.time_s > due_s - 1e-6 and agent.last_plan is not before:  # a plan of this very moment
                 due_s += _EVERY_S
                 tried += _tried(env, world_model, observation, agent.last_plan.actions, job.at_random, trials)
             raw, _, terminated, truncated, _ = env.step(action)

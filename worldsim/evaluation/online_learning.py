@@ -19,6 +19,7 @@ import torch
 from worldsim.contracts.agent import Agent
 from worldsim.contracts.registry import Registry
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
+from worldsim.errors import ConfigurationError
 from worldsim.evaluation.foreseeing import ForecastWatch
 from worldsim.evaluation.play import construct
 from worldsim.evaluation.sweep import Score, play_episode
@@ -60,6 +61,16 @@ class LearningJob:
     scenario_arguments: tuple[tuple[str, Any], ...] = ()
     agent_arguments: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check that no episode of the run is a held-out one.
+
+        Raises:
+            ConfigurationError: the seed is too large, or negative.
+        """
+        runs = HELD_OUT_SEED // _SEEDS_APART - 1
+        if not 0 <= self.seed < runs:
+            raise ConfigurationError(f"learning: a run has the seed {self.seed}, expected 0 to {runs - 1}.")
+
 
 @dataclass(frozen=True, slots=True)
 class Learned:
@@ -70,7 +81,8 @@ class Learned:
         curve: (frames before it, score) of every episode it learned from.
         scores: of the held-out episodes.
         models: ids of all models in its registry in the end.
-        foreseen_m: mean error of forecasts in each held-out episode; see `worldsim.evaluation.foreseeing`.
+        foreseen_m: mean error of forecasts in each held-out episode, NaN where there were none; see
+            `worldsim.evaluation.foreseeing`.
     """
 
     seed: int
@@ -84,7 +96,8 @@ class Learned:
     def from_json(cls, row: Mapping[str, Any]) -> Learned:
         """Return the run of which `worldsim.evaluation.jsonable.to_jsonable` made `row`."""
         curve = tuple((before, Score(**score)) for before, score in row["curve"])
-        scores, models, foreseen = (tuple(row[name]) for name in ("scores", "models", "foreseen_m"))
+        scores, models = (tuple(row[name]) for name in ("scores", "models"))
+        foreseen = tuple(math.nan if error is None else error for error in row["foreseen_m"])
         return cls(row["seed"], row["frames"], curve, tuple(Score(**s) for s in scores), models, foreseen)
 
 

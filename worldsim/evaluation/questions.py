@@ -182,6 +182,11 @@ class _Reader:
         speed, rate, signs = self.motion()
         while self.take("and"):
             more_speed, more_rate, more_signs = self.motion()
+            if any(one and other for one, other in zip(signs, more_signs, strict=True)):
+                raise ConfigurationError(
+                    f"question: one act drives or backs, and turns left or right, once each, in {self.text!r}. "
+                    "What comes after it is another act: 'drive for 1 s then back for 1 s'."
+                )
             speed = more_speed if speed == 0.0 else speed
             rate = more_rate if rate == 0.0 else rate
             signs = (signs[0] or more_signs[0], signs[1] or more_signs[1])

@@ -38,11 +38,30 @@ class Boxes:
         """Return the boxes at `index` ([n] int64 or [N] bool)."""
         return Boxes(self.centre[:, index], self.direction[index], self.half_m[index], self.std_m[:, index])
 
+    def to(self, dtype: torch.dtype) -> Boxes:
+        """Return the boxes in numbers of `dtype`."""
+        return Boxes(self.centre.to(dtype), self.direction.to(dtype), self.half_m.to(dtype), self.std_m.to(dtype))
+
     def also(self, other: Boxes) -> Boxes:
         """Return these boxes and the `other` ones, all where they are at the first of their times."""
         one, two = self.at_once(), other.at_once()
         centre, std_m = torch.cat([one.centre, two.centre], dim=1), torch.cat([one.std_m, two.std_m], dim=1)
         return Boxes(centre, torch.cat([one.direction, two.direction]), torch.cat([one.half_m, two.half_m]), std_m)
+
+    def seen_again(self, steps: int) -> Boxes:
+        """Return the boxes where they are expected, known as well as they will be by then.
+
+        A plan is made anew at every look, so that who is near by then will have been seen at most so many steps
+        before. Counting only what is known now, uncertainty grows until no way through a crowd is left (Trautman &
+        Krause 2010, "the freezing robot"); that measurements are still to come is what the partially closed loop of
+        du Toit & Burdick (2012) takes into account: the places are those expected now, and the spread is that of the
+        looks to come.
+
+        Args:
+            steps: at least 1; the spread is at most what it is after so many.
+        """
+        least = self.std_m[: max(steps, 1)][-1:]
+        return Boxes(self.centre, self.direction, self.half_m, torch.minimum(self.std_m, least))
 
     def at_once(self) -> Boxes:
         """Return the boxes where they are at the first of their times."""

@@ -14,6 +14,7 @@ from worldsim.planning.boxes import Boxes, outlines, top_and_bottom
 from worldsim.planning.kinematics import Kinematics, unicycle_rollout
 from worldsim.planning.objective import Objective, Surroundings
 from worldsim.planning.route import Obstacles, Route, find_route
+from worldsim.planning.shooting.optimiser import check_counts
 from worldsim.planning.situation import OwnBody, OwnTrajectories, Situation
 from worldsim.types.belief import WorldBelief
 from worldsim.types.planning import Forecast, Plan, Preferences
@@ -37,11 +38,12 @@ _PRIMITIVES = ((0, 0), (1, 0), (-1, 0), (1, 0.6), (1, -0.6), (0, 1), (0, -1), (-
 class MPPI(Planner):
     """Information-theoretic MPPI over forward speed and yaw rate.
 
-    Source: Williams et al. 2017, "Information theoretic MPC", Algorithm 1. Ours differs in four ways: noise is
+    Source: Williams et al. 2017, "Information theoretic MPC", Algorithm 1. Ours differs in five ways: noise is
     drawn at a few knots and interpolated, so that samples are smooth; a few primitives are always among the
     samples, so that stopping is never missed for want of luck; the temperature follows the spread of the best
     tenth of the costs; and where the average of the samples costs more than the best of them (a left and a right
-    way round averaged into the obstacle), the best is taken.
+    way round averaged into the obstacle), the best is taken; and the cost of control is the objective's, not that of
+    the noise's inverse covariance.
 
     Example:
         >>> planner = MPPI(situate=lambda belief: view.situation(belief))  # doctest: +SKIP
@@ -68,7 +70,11 @@ class MPPI(Planner):
             steps: T steps of the horizon.
             dt_s: step, s.
             limits: speed (m/s) and yaw rate (rad/s) that an action of 1 stands for.
+
+        Raises:
+            ConfigurationError: no samples, or no steps.
         """
+        check_counts("MPPI", samples=samples, steps=steps)
         self.situate, self.kinematics, self.objective = situate, kinematics, objective or Objective()
         self.samples, self.steps, self.dt_s, self.limits = samples, steps, dt_s, limits
         self.route: Route | None = None

@@ -150,7 +150,8 @@ def _effort(own: OwnTrajectories) -> Float[Tensor, " S"]:
 
 
 def _smoothness(own: OwnTrajectories) -> Float[Tensor, " S"]:
-    return 0.3 * own.command.diff(dim=1).square().sum(dim=-1).mean(dim=1)
+    steps = max(own.command.shape[1] - 1, 1)  # one command alone changes nothing
+    return 0.3 * own.command.diff(dim=1).square().sum(dim=(1, 2)) / steps
 
 
 def _stillness(own: OwnTrajectories) -> Float[Tensor, " S"]:

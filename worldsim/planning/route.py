@@ -86,11 +86,9 @@ class Route:
             return False
         if len(blocking) == 0:
             return True
-        legs = np.diff(self.waypoints, axis=0)
-        count = max(2, int(self.length_m / self.cell_m))
-        share = np.linspace(0.0, len(legs) - 1e-9, count)
-        leg = share.astype(int)
-        points = self.waypoints[leg] + legs[leg] * (share - leg)[:, None]
+        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(self.waypoints, axis=0), axis=1))])
+        at = np.linspace(0.0, along[-1], max(2, int(along[-1] / self.cell_m) + 1))
+        points = np.stack([np.interp(at, along, self.waypoints[:, axis]) for axis in (0, 1)], axis=1)
         # both ends may lie close to something: there the body stands already, or is asked to stand
         points = points[(_far(points, self.waypoints[0])) & (_far(points, self.waypoints[-1]))]
         gap = blocking.signed_distance(torch.from_numpy(points).float()[None])

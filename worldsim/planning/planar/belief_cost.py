@@ -58,19 +58,26 @@ class BeliefCost:
 
         Args:
             info_dict: not read: a belief knows more than one observation says.
-            action_candidates: S sequences of T actions (speed, yaw rate, more are unread), each in [-1, 1].
+            action_candidates: S sequences of T actions (speed, yaw rate, more are unread). What is beyond [-1, 1]
+                counts as what the environment makes of it: the nearest action that there is.
 
         Raises:
-            ConfigurationError: candidates for more worlds than the one that is believed in.
+            ConfigurationError: candidates for more worlds than the one that is believed in, or of no step.
         """
         del info_dict
-        if action_candidates.ndim != 4 or action_candidates.shape[0] != 1:
+        command = self.possible(action_candidates)
+        return torch.stack(list(self.terms(self.imagine(command), command).values())).sum(dim=0)[None]
+
+    @staticmethod
+    def possible(action_candidates: Float[Tensor, "1 S T U"]) -> Float[Tensor, "S T U"]:
+        """Return the candidates for the one world there is, as they would be carried out (errors as `get_cost`)."""
+        shape = action_candidates.shape
+        if action_candidates.ndim != 4 or shape[0] != 1 or shape[2] < 1:
             raise ConfigurationError(
-                f"BeliefCost: got candidates of shape {tuple(action_candidates.shape)}, expected [1, S, T, U]: a "
+                f"BeliefCost: got candidates of shape {tuple(shape)}, expected [1, S, T, U] with T at least 1: a "
                 "belief is of one world. Make one BeliefCost a world."
             )
-        command = action_candidates[0]
-        return torch.stack(list(self.terms(self.imagine(command), command).values())).sum(dim=0)[None]
+        return action_candidates[0].clamp(-1.0, 1.0)
 
     def imagine(self, command: Float[Tensor, "S T U"]) -> PlanarFuture:
         """Return what is expected to come of S command sequences."""
@@ -90,12 +97,16 @@ class BeliefCost:
         own = OwnTrajectories(
             future.own[..., :2], future.own[..., 2], future.speed, torch.zeros_like(future.speed), command[..., :2]
         )
-        offsets, radii = self.scene.own.discs()
-        around = Surroundings(offsets, radii, self.scene.standing, self.scene.moving, None)
-        usual = self.objective.terms(own, around, self.preferences)
+        usual = self.objective.terms(own, self.around(future.own.dtype), self.preferences)
         usual["obstacles"] = usual["obstacles"] + self.preferences.weight("obstacles") * self._held_stuck(future)
         names = ("clearance", "collision", "obstacles", "effort", "smoothness")
         return priced | {name: usual[name] for name in names}
+
+    def around(self, dtype: torch.dtype) -> Surroundings:
+        """Return what the own body moves among, in the numbers that the candidates come in."""
+        offsets, radii = self.scene.own.discs()
+        standing, moving = self.scene.standing.to(dtype), self.scene.moving.to(dtype)
+        return Surroundings(offsets.to(dtype), radii.to(dtype), standing, moving, None)
 
     def _held_stuck(self, future: PlanarFuture) -> Float[Tensor, " S"]:
         """Return what it costs that a held tool touches what it cannot pass; a tool may work close beside a wall."""
@@ -104,6 +115,7 @@ class BeliefCost:
             return future.speed.new_zeros(len(future.speed))
         hull = corners_of(held.to(future.own.dtype))
         points = to_world(hull, future.own.flatten(0, 1)).unflatten(0, future.own.shape[:2]).flatten(1, 2)
+        among = among.to(points.dtype)
         gaps = among.differentiable_distance(points) if points.requires_grad else among.signed_distance(points)
         return self.objective.touching(gaps.amin(dim=2)).mean(dim=1)
 

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldsim.planning.objective import Surroundings
 from worldsim.planning.planar.belief_cost import WAY_ROUND, BeliefCost
 from worldsim.planning.planar.hypotheses import Hypotheses, information_gain
 from worldsim.planning.planar.rollout import PlanarFuture
@@ -97,9 +96,8 @@ class ExpectedFreeEnergy(BeliefCost):
         self, info_dict: Mapping[str, Any], action_candidates: Float[Tensor, "1 S T U"]
     ) -> Float[Tensor, "1 S"]:
         """Return the expected free energy of each candidate (arguments and errors as `BeliefCost.get_cost`)."""
-        if action_candidates.ndim != 4 or action_candidates.shape[0] != 1:
-            return super().get_cost(info_dict, action_candidates)
-        command = action_candidates[0]
+        del info_dict
+        command = self.possible(action_candidates)
         return torch.stack(list(self.terms(self.imagine(command), command).values())).sum(dim=0)[None]
 
     def terms(self, future: PlanarFuture, command: Float[Tensor, "S T U"]) -> dict[str, Float[Tensor, " S"]]:
@@ -161,10 +159,9 @@ class ExpectedFreeEnergy(BeliefCost):
         own = OwnTrajectories(
             future.own[..., :2], future.own[..., 2], future.speed, torch.zeros_like(future.speed), command[..., :2]
         )
-        offsets, radii = self.scene.own.discs()
-        around = Surroundings(offsets, radii, self.scene.standing, self.scene.moving, None)
+        around = self.around(future.own.dtype)
         safe = torch.ones_like(future.speed[:, 0])
-        for boxes in (self.scene.moving, self.scene.standing):
+        for boxes in (around.moving, around.standing):
             if len(boxes):
                 gap = around.gaps(own, boxes)
                 touching = torch.special.ndtr(-gap / boxes.std_m.clamp(min=_STD_FLOOR_M)).amax(dim=1)

@@ -27,6 +27,7 @@ _SAME_SIZE = 0.25  # relative error of an edge: what is believed of a size wande
 _EXISTS = 0.5
 _HEADROOM_M = 0.25
 _BEHIND_M = 0.15
+_LAST_LOOK_S = 1.0  # whoever is near by then will have been seen within so long: robot and plan answer much sooner
 _PLACES = {"goal": ("task_dropoff_position", "task_goal_position"), "shut": ("task_shut_position",)}
 """Roles that a place plays, and what the task calls it: the first name that it has."""
 
@@ -276,4 +277,5 @@ def _others(own: OwnBody, forecast: Forecast, spoken_of: list[int]) -> tuple[Box
     restless = forecast.moves & (shift > 0.08)
     still = boxes.select(low & ~restless)
     standing = Boxes(still.centre[:1], still.direction, still.half_m, still.std_m[:1])
-    return standing, boxes.select(low & restless), bottom[low & ~restless]
+    moving = boxes.select(low & restless).seen_again(max(1, round(_LAST_LOOK_S / forecast.dt_s)))
+    return standing, moving, bottom[low & ~restless]

@@ -85,7 +85,7 @@ class ICEM(ShootingOptimiser):
             noise = smooth_noise((start.shape[0], count, *start.shape[1:]), self.exponent, rng)
             candidates = mean[:, None] + std[:, None] * noise
             if round_ == 0:
-                candidates[:, -(count // 4) :] -= mean[:, None]
+                candidates[:, count - count // 4 :] -= mean[:, None]
             candidates = torch.cat([mean[:, None], candidates], dim=1).clamp(-1.0, 1.0)
             cost = priced(model, info_dict, candidates)
             asked += candidates.shape[1]

@@ -125,12 +125,12 @@ def smooth_noise(
     frequency[0] = frequency[1] if steps > 1 else 1.0
     power = frequency ** (-exponent / 2.0)
     parts = rng.standard_normal((2, worlds, samples, width, len(frequency)))
+    real = [0, -1] if steps % 2 == 0 else [0]  # these have no imaginary part: the real one carries all their power
+    parts[0][..., real] *= np.sqrt(2.0)
     spectrum = (parts[0] + 1j * parts[1]) * power
     drawn = np.fft.irfft(spectrum, n=steps, axis=-1)
     times = np.full(len(frequency), 2.0)  # how often a frequency stands in the whole spectrum: its mirror image counts
-    times[0] = 1.0
-    if steps % 2 == 0:
-        times[-1] = 1.0
+    times[real] = np.sqrt(2.0)
     drawn *= steps / np.linalg.norm(times * power)
     return torch.from_numpy(np.ascontiguousarray(drawn.transpose(0, 1, 3, 2))).to(torch.float32)
 

@@ -25,7 +25,8 @@ class PathIntegral(ShootingOptimiser):
 
     Source: Williams et al. 2017, "Information theoretic MPC", Algorithm 1. As in `worldsim.planning.MPPI`, which plans
     over the warehouse's own terms, noise is smooth, the temperature follows the spread of the best tenth of the costs,
-    and the best candidate is taken where the average costs more.
+    and the best candidate is taken where the average costs more. Its cost of control is left out: the model prices
+    effort as it likes.
     """
 
     def __init__(self, samples: int = 256, rounds: int = 2, std: float = 0.6, exponent: float = 2.0) -> None:
@@ -61,7 +62,9 @@ class PathIntegral(ShootingOptimiser):
         for _ in range(self.rounds):
             noise = smooth_noise((start.shape[0], self.samples, *start.shape[1:]), self.exponent, rng)
             candidates = mean[:, None] + self.std * noise
-            candidates[:, -(self.samples // 4) :] -= mean[:, None]  # the way out when the last plan has gone stale
+            candidates[:, self.samples - self.samples // 4 :] -= mean[
+                :, None
+            ]  # the way out when the last plan has gone stale
             candidates = torch.cat([mean[:, None], candidates], dim=1).clamp(-1.0, 1.0)
             cost = priced(model, info_dict, candidates)
             least, at = cost.min(dim=1)
