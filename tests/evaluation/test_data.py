@@ -23,6 +23,8 @@ from worldsim.evaluation.datasets import (
     mismatches,
     write_folder,
 )
+from worldsim.evaluation.protocol_r import load_tosses
+from worldsim.simulation.recordings.tosses import load_cube_tosses
 
 
 class Mirror:
@@ -230,6 +232,35 @@ def test_cube_tosses_are_converted_from_half_widths(tmp_path: Path, mirror: Mirr
     with np.load(fetch("cube-toss", folder=tmp_path / "data", mirror=mirror.url)) as file:
         for name, array in arrays.items():
             np.testing.assert_array_equal(file[name], array)
+    path = tmp_path / "data" / "cube_toss" / "cube_toss.npz"
+    assert load_tosses(path, "train").rate_hz == 148.0  # what was fetched can be used
+    assert np.diff(load_cube_tosses(path)[0].time_s) == pytest.approx(1.0 / 148.0)
+    np.savez(path, **arrays, meta="{}")  # as an earlier fetch wrote it
+    fetch("cube-toss", folder=tmp_path / "data", mirror=mirror.url)
+    assert load_tosses(path, "train").rate_hz == 148.0
+
+
+def test_a_damaged_file_is_fetched_again(tmp_path: Path, mirror: Mirror, published: dict) -> None:
+    _crowd(mirror, published)
+    path = fetch("crowd", folder=tmp_path / "data", mirror=mirror.url)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert fetch("crowd", folder=tmp_path / "data", mirror=mirror.url) == path
+    with np.load(path) as file:
+        assert set(file.files) == {"zara01", "zara02", "students03", "meta"}
+
+
+def test_a_damaged_original_is_not_kept(tmp_path: Path, mirror: Mirror, published: dict) -> None:
+    arrays = _crowd(mirror, published)
+    good = mirror.root / ORIGINALS["crowd"].repository / ORIGINALS["crowd"].refs[0] / "datasets/UCY/zara02/obsmat.txt"
+    content = good.read_bytes()
+    for damaged in (b"1 2 3 4 5 6 7 8\n", b"<html>not a table</html>"):
+        good.write_bytes(damaged)
+        with pytest.raises(DataError):
+            fetch("crowd", folder=tmp_path / "data", mirror=mirror.url)
+    good.write_bytes(content)
+    with np.load(fetch("crowd", folder=tmp_path / "data", mirror=mirror.url)) as file:
+        np.testing.assert_array_equal(file["zara02"], arrays["zara02"])
 
 
 def test_items_are_known_by_their_values_and_others_stay_out(

@@ -158,6 +158,21 @@ def test_files_are_read_by_split_and_bad_ones_are_refused(tmp_path: Path, tosses
         load_tosses(path, "tran")
     with pytest.raises(DataError, match="cannot be read"):
         load_tosses(tmp_path / "nothing.npz", "dev")
+    with np.load(path) as file:
+        good = {name: file[name] for name in file.files}
+    gone = good["pos"].copy()
+    gone[7, 1] = np.nan
+    for wrong, says in (
+        ({"pos": gone}, r"'pos' has a value at \[7, 1\] that is not finite"),
+        ({"quat_wxyz": good["quat_wxyz"][:, :3]}, r"'quat_wxyz' has shape \(240, 3\)"),
+        ({"vel": good["vel"][:-9]}, r"'vel' has shape \(231, 3\)"),
+        ({"offsets": np.array([0, 60, 60, 180, 240])}, "item 1 has fewer than 2 rows"),
+        ({"offsets": np.array([0, 60, 120, 180, 239])}, "5 whole numbers from 0 to 240"),
+        ({"meta": np.array(json.dumps({"rate_hz": 0.0}))}, "rate_hz 0"),
+    ):
+        np.savez(tmp_path / "wrong.npz", **(good | wrong))
+        with pytest.raises(DataError, match=says):
+            load_tosses(tmp_path / "wrong.npz", "train")
     np.savez(tmp_path / "other.npz", pos=np.zeros(3))
     with pytest.raises(DataError, match="it lacks"):
         load_tosses(tmp_path / "other.npz", "dev")

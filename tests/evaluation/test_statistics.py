@@ -85,12 +85,26 @@ def test_unpaired_items_and_empty_strata_are_refused() -> None:
         probability_of_improvement([np.ones(3)], [np.ones(3), np.ones(3)], rng)
 
 
+@pytest.mark.parametrize(("count", "least"), [(5, 0.90), (10, 0.90)])
+def test_intervals_of_few_values_and_of_few_clusters_are_as_wide_as_students(count: int, least: float) -> None:
+    rng = np.random.default_rng(0)
+    plain, runs = 0, 0
+    for _ in range(400):
+        found = bootstrap([rng.normal(size=count)], np.mean, rng, resamples=500)
+        plain += found.low <= 0.0 <= found.high
+        clusters = [rng.normal() + rng.normal(size=10) for _ in range(count)]
+        found = cluster_bootstrap(clusters, np.mean, rng, resamples=500)
+        runs += found.low <= 0.0 <= found.high
+    assert least < plain / 400 < 0.99
+    assert least < runs / 400 < 0.99
+
+
 def test_an_interval_over_runs_covers_where_runs_differ_and_of_one_run_tells_of_that_run():
     rng, covered = np.random.default_rng(0), 0
     for _ in range(200):
         runs = [rng.normal() + rng.normal(size=5) for _ in range(10)]  # runs differ as much as their episodes do
         found = bootstrap_runs(runs, np.mean, rng)
         covered += found.low <= 0.0 <= found.high
-    assert 0.85 < covered / 200 < 0.98
+    assert 0.90 < covered / 200 < 0.99
     alone = bootstrap_runs([rng.normal(size=20)], np.mean, rng)
     assert alone.high > alone.low

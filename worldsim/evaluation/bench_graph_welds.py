@@ -127,6 +127,7 @@ def _judged(said: Bool[np.ndarray, "T P"], scene: Play) -> _Judged:
             delay = int(later[0]) if len(later) else NEVER
             if now or said[at - 1, pair]:
                 found[now].append(delay)
-            free[at : at + max(delay, FRAMES_BAR), pair] = False  # a break counts once: by how soon it is seen
+            # a change that is seen counts once, by how soon; one that never is counts frame by frame
+            free[at : at + max(delay if delay < NEVER else 0, FRAMES_BAR), pair] = False
     counts = (said & free, free, said & there, there)
     return _Judged(found[True], found[False], *(int(each.sum()) for each in counts))

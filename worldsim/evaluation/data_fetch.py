@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,7 +105,7 @@ def fetch(
     entry = dataset(name)
     folder = write_folder() if folder is None else folder
     target = folder / entry.file
-    if target.is_file() and not mismatches(name, _arrays(target)):
+    if _is_right(entry, target):
         return target
     if source is not None:
         arrays, meta = _copied(entry, source)
@@ -119,9 +120,11 @@ def fetch(
         )
     wrong = mismatches(name, arrays)
     if wrong:
+        if source is None:
+            _forget_originals(folder, name)
         raise DataError(
             f"data set {name!r} does not match its published checksums: {'; '.join(wrong)}. Nothing was written"
-            + (f"; delete {folder / '.originals' / name} and fetch again." if source is None else f" from {source}.")
+            + ("; fetch it again." if source is None else f" from {source}.")
         )
     contents: dict[str, Any] = {**arrays, "meta": meta}
     with _writing(target), atomic_write(target) as file:
@@ -138,8 +141,22 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path} is damaged or no .npz ({type(error).__name__}: {error}).") from error
 
 
+def _is_right(entry: Dataset, target: Path) -> bool:
+    """Return whether the set is there, whole, and tells its rate; what is damaged is fetched again."""
+    try:
+        if not target.is_file() or mismatches(entry.name, _arrays(target)):
+            return False
+    except DataError:
+        return False
+    if entry.rate_hz is None:
+        return True
+    with np.load(target, allow_pickle=False) as file:
+        return "meta" in file.files and "rate_hz" in json.loads(str(file["meta"]))
+
+
 def _meta(entry: Dataset) -> np.ndarray:
-    return meta_json(summary=entry.summary, source=entry.source, licence=entry.licence)
+    rate = {} if entry.rate_hz is None else {"rate_hz": entry.rate_hz}
+    return meta_json(summary=entry.summary, source=entry.source, licence=entry.licence, **rate)
 
 
 def _copied(entry: Dataset, source: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -162,7 +179,11 @@ def _downloaded(entry: Dataset, folder: Path, mirror: str, progress: Progress) -
             progress(entry.name, done, len(paths))
             files[path] = _original(client, originals, path, store, mirror)
     progress(entry.name, len(paths), len(paths))
-    return originals.convert(files)
+    try:
+        return originals.convert(files)
+    except DataError:
+        _forget_originals(folder, entry.name)  # one of them is damaged, and would be so the next time
+        raise
 
 
 def _original(client: httpx.Client, originals: Originals, path: str, store: Path, mirror: str) -> Path:

@@ -50,6 +50,7 @@ class Dataset:
         source: where the original is.
         recording: name of its loader (see `worldsim.simulation.recordings.LOADERS`), None where it is no recording.
         original: how `worldsim data fetch` gets it: ``download``, ``generate``, or ``copy`` where only a copy helps.
+        rate_hz: frames a second, None where a set has times of its own.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Dataset:
     source: str
     recording: str | None = None
     original: str = "download"
+    rate_hz: float | None = None
 
 
 _NRI = partial(
@@ -78,6 +80,7 @@ DATASETS: Mapping[str, Dataset] = {
             "BSD-3-Clause",
             "github.com/DAIRLab/contact-nets c3dc21c, data/tosses_processed",
             "cube-toss",
+            rate_hz=148.0,
         ),
         Dataset(
             "elbow-toss",
@@ -86,6 +89,7 @@ DATASETS: Mapping[str, Dataset] = {
             "BSD-3-Clause",
             "github.com/DAIRLab/dair_pll b5783254, assets/contactnets_elbow",
             "elbow-toss",
+            rate_hz=148.0,
         ),
         Dataset(
             "planar-drop",
@@ -94,6 +98,7 @@ DATASETS: Mapping[str, Dataset] = {
             "BSD-3-Clause",
             "github.com/DAIRLab/ImpactModeling f6c2889, Wang/Wang-Mason Square/dice-data-processed",
             "planar-drop",
+            rate_hz=250.0,
         ),
         Dataset(
             "double-pendulum",

@@ -6,6 +6,7 @@ percentile bootstrap of Efron and Tibshirani (1993), chapter 13. Ours takes stra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,8 @@ def bootstrap(
     groups = _groups(strata)
     drawn = [group[rng.integers(len(group), size=(resamples, len(group)))] for group in groups]
     found = [float(statistic(row)) for row in np.concatenate(drawn, axis=1)]
-    return _estimate(float(statistic(np.concatenate(groups))), found, sum(map(len, groups)), level)
+    count = sum(map(len, groups))
+    return _estimate(float(statistic(np.concatenate(groups))), found, count, level, (count, count - len(groups)))
 
 
 def cluster_bootstrap(
@@ -114,7 +116,8 @@ def cluster_bootstrap(
     groups = _groups(clusters)
     drawn = rng.integers(len(groups), size=(resamples, len(groups)))
     found = [float(statistic(np.concatenate([groups[k] for k in row]))) for row in drawn]
-    return _estimate(float(statistic(np.concatenate(groups))), found, sum(map(len, groups)), level)
+    drawn_from = (len(groups), len(groups) - 1)
+    return _estimate(float(statistic(np.concatenate(groups))), found, sum(map(len, groups)), level, drawn_from)
 
 
 def bootstrap_runs(runs: Sequence[Float[np.ndarray, " n"]], statistic: Statistic, rng: np.random.Generator) -> Estimate:
@@ -171,7 +174,7 @@ def paired_bootstrap(
     b = np.concatenate([group[pick] for group, pick in zip(second, picks, strict=True)], axis=1)
     found = [float(statistic(x)) - float(statistic(y)) for x, y in zip(a, b, strict=True)]
     value = float(statistic(np.concatenate(first))) - float(statistic(np.concatenate(second)))
-    return _estimate(value, found, sum(sizes), level)
+    return _estimate(value, found, sum(sizes), level, (sum(sizes), sum(sizes) - len(sizes)))
 
 
 def probability_of_improvement(
@@ -198,7 +201,8 @@ def probability_of_improvement(
         for _ in range(resamples)
     ]
     value = float(np.mean([_above(a, b) for a, b in pairs]))
-    return _estimate(value, [float(f) for f in found], sum(map(len, first)), level)
+    count = sum(map(len, first))
+    return _estimate(value, [float(f) for f in found], count, level, (count, count - len(first)))
 
 
 def _above(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> float:
@@ -213,7 +217,21 @@ def _groups(strata: Sequence[Float[np.ndarray, " n"]]) -> list[np.ndarray]:
     return groups
 
 
-def _estimate(value: float, found: Sequence[float], n: int, level: float) -> Estimate:
-    tail = 0.5 * (1.0 - level)
+def _estimate(value: float, found: Sequence[float], n: int, level: float, drawn_from: tuple[int, int]) -> Estimate:
+    """Return the estimate with the expanded percentile interval (Hesterberg 2015, section 5.3).
+
+    Resamples of k values have a variance that is too small by (k - 1) / k and no longer tails than the normal's: the
+    plain percentiles cover 84 % for 95 over five runs. Other percentiles are taken, so that the interval of a mean is
+    about as wide as Student's. Of fewer than five values it still covers too little.
+
+    Args:
+        value: of all values; found: of the resamples.
+        n: told of the estimate.
+        level: of the interval.
+        drawn_from: how many values, or clusters, are resampled, and how many of them are free.
+    """
+    tail, (count, free) = 0.5 * (1.0 - level), drawn_from
+    if free > 0:
+        tail = float(stats.norm.cdf(-math.sqrt(count / free) * stats.t.isf(tail, free)))
     low, high = np.quantile(np.asarray(found), [tail, 1.0 - tail])
     return Estimate(value, float(low), float(high), n)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from worldsim.errors import ConfigurationError
+from worldsim.errors import ConfigurationError, DataError
 from worldsim.evaluation.bench import Figure
 from worldsim.evaluation.calibration import consistency
 from worldsim.evaluation.datasets import DATASETS, find_data
@@ -217,6 +217,8 @@ def _general(recording: str, clips: Sequence[Clip], seed: int, run: RunFolder, t
     nis = np.concatenate([t.nis[np.isfinite(t.nis)] for t in tracks])
     error = np.concatenate([t.error_m[np.isfinite(t.error_m)] for t in tracks])
     turn = np.concatenate([t.rotation_error_rad[np.isfinite(t.rotation_error_rad)] for t in tracks])
+    if len(nis) == 0:
+        raise DataError("track: nothing in these clips was seen twice, so that there is nothing to score.")
     test = consistency(nis, tracks[0].nis_dof)
     figures = [
         Figure.told("position error one frame ahead, mean", float(error.mean()), unit="m", n=len(error)),

@@ -106,6 +106,10 @@ def _toss(clip: Clip, tracked: TrackedClip, column: int) -> Toss:
 def flight_figures(tosses: Sequence[Toss], rng: np.random.Generator) -> list[Figure]:
     """Return the figures of free flight, pooled over the tosses."""
     nis = np.concatenate([toss.track.nis[toss.flight] for toss in tosses])
+    if len(nis) == 0:
+        raise DataError(
+            "track: no frame of free flight was predicted in these clips, so that there is nothing to score."
+        )
     errors = [toss.track.error_m[toss.flight] for toss in tosses]
     test = consistency(nis, tosses[0].track.nis_dof)
     scored = int(sum(toss.flight[_FIRST_SCORED:].sum() for toss in tosses))
@@ -144,7 +148,7 @@ def impact_figures(tosses: Sequence[Toss]) -> list[Figure]:
     struck = [toss for toss in tosses if toss.impact is not None]
     peaks = np.array([_peak(toss) for toss in struck])
     flying = np.concatenate([toss.track.excess_nats[toss.flight] for toss in tosses])
-    alarmed = [bool(toss.track.alarmed.any()) for toss in struck]
+    alarmed = [bool(toss.track.alarmed[toss.impact :].any()) for toss in struck]
     early = [bool(toss.track.alarmed[: toss.impact].any()) for toss in tosses]
     return [
         Figure.told("excess surprisal at the first impact, median", _median(peaks), unit="nats",

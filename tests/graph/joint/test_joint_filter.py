@@ -197,3 +197,33 @@ def test_all_pairs_keeps_scenes_apart() -> None:
     slots: Slots = all_pairs(torch.tensor([0, 0, 1, 1, 1]))
     assert slots.neighbour[0][slots.used[0]].tolist() == [1]
     assert sorted(slots.neighbour[3][slots.used[3]].tolist()) == [2, 4]
+
+
+def test_slots_that_nobody_fills_say_nothing():
+    """A padded table of slots holds the same scene, and neither its prior nor its tilt is written over."""
+    edges = np.zeros((3, 3))
+    edges[0, 1] = edges[1, 0] = 0.1
+    places, velocities = _simulate(edges, 4, 3)
+    noise = 1e-2 * torch.from_numpy(np.random.default_rng(7).standard_normal((2, 4, 3, 2)))
+    found = []
+    for width in (2, 4):
+        slots = nearest(places[0], width)
+        graph = JointGraphFilter([Spring()], settings=JointSettings(substep_s=1e-3), slots=slots)
+        for place, velocity in zip(places + noise[0], velocities + noise[1], strict=True):
+            graph.assimilate(place, velocity, DT_S)
+        posterior = graph.posterior()
+        filled = graph.slots.used
+        found.append([posterior.probability[filled], posterior.strength[filled]])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_what_is_told_of_coefficients_reaches_those_alone_that_a_slot_speaks_of():
+    slots, group = (
+        nearest(torch.randn(3, 2, generator=torch.Generator().manual_seed(0)), 4),
+        torch.zeros(3, dtype=torch.int64),
+    )
+    pairs = Pairs.of(slots, group, 1)
+    number = pairs.index.double()
+    told = torch.where(slots.used, number + 1.0, 99.0)
+    assert pairs.spread(told, group, 0.0).tolist() == [[1.0, 2.0, 3.0]]

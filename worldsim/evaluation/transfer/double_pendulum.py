@@ -36,12 +36,15 @@ _GEAR, _ROTOR = 6.0, 6.287e-5
 _M1, _M2, _R1, _R2, _I1, _I2, _L1, _G = 0.5235, 0.6256, 0.2, 0.2557, 0.03189, 0.05087, 0.2, 9.81
 LAB = np.array(
     [
-        *(_I1 + _M2 * _L1**2 + _ROTOR * (1.0 + _GEAR**2), _I2, _I2 - _GEAR * _ROTOR, _M2 * _L1 * _R2),
+        *(_I1 + _M2 * _L1**2 + _ROTOR, _I2 + _GEAR**2 * _ROTOR, _I2 - _GEAR * _ROTOR, _M2 * _L1 * _R2),
         *(_G * (_M1 * _R1 + _M2 * _L1), _G * _M2 * _R2),
-        *(0.001, 0.001, 0.16, 0.12, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0),
+        *(0.001, 0.001, 0.5 * np.pi * 0.16, 0.5 * np.pi * 0.12, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0),
     ]
 )
-"""The laboratory's own identification of build C.1 (design_C.1/model_1.0 of its repository), as lumped parameters."""
+"""The laboratory's own identification of build C.1 (design_C.1/model_1.0 of its repository), as lumped parameters.
+
+Its dry friction is cf arctan(100 v), whose limit is pi / 2 cf; ours turns its sign over a like speed.
+"""
 
 
 @dataclass

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 
 from worldsim.errors import DataError, UnknownNameError
-from worldsim.evaluation.archives import read_arrays
+from worldsim.evaluation.archives import check_arrays, read_arrays
 from worldsim.evaluation.protocol_r import SPLITS
 from worldsim.inference.bounce_residual import PlanePath
 from worldsim.inference.identification import Windows
@@ -63,6 +63,7 @@ def load_drops(path: Path, split: str) -> Drops:
         raise DataError(f"{path} cannot be read as drops of a square: {type(error).__name__}: {error}.") from error
     if square.ndim != 3 or square.shape[1] < FRAMES or square.shape[2] != 6:
         raise DataError(f"{path}: array 'square' has shape {square.shape}, expected [drops, at least {FRAMES}, 6].")
+    check_arrays(path, {"square": square, "split": codes}, {"square": (None, None, 6), "split": (len(square),)})
     chosen = square[np.isin(codes, SPLITS[split])]
     if len(chosen) == 0:
         raise DataError(f"{path}: no drop of the {split} split.")

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from worldsim.errors import DataError
-from worldsim.evaluation.archives import read_arrays
+from worldsim.evaluation.archives import check_offsets, read_arrays
 from worldsim.evaluation.datasets import array_sha256
 from worldsim.inference.pendulum import PendulumWindows
 
@@ -45,23 +45,31 @@ def load_runs(path: Path) -> tuple[PendulumRun, ...]:
     """Return the runs of a file in the format of ``double_pendulum_dfki.npz``.
 
     Raises:
-        DataError: the file is missing or of another format, or a run in it holds no measured torque.
+        DataError: the file is missing or of another format, or a run in it holds no measured torque, or times that do
+            not grow.
     """
     arrays = read_arrays(path, "runs of a double pendulum", ("data", "offsets", "names"))
     data, offsets, names = arrays["data"], arrays["offsets"], arrays["names"].tolist()
+    if data.ndim != 2 or data.shape[1] != _COLUMNS:
+        raise DataError(f"{path}: array 'data' has shape {data.shape}, expected [T, {_COLUMNS}].")
+    check_offsets(path, offsets, len(data), len(names), least=2)
     runs = []
     for index, name in enumerate(names):
         log = data[offsets[index] : offsets[index + 1]]
-        digest, log = array_sha256(log), log.astype(np.float64)
+        # as the shipped logs are kept, so that a run is known again whatever kind of number a file keeps it in
+        digest, log = array_sha256(log.astype(np.float32)), log.astype(np.float64)
         log = log[np.concatenate([[True], np.diff(log[:, 0]) > SHORTEST_STEP_S])]
         if not np.isfinite(log).all():
             raise DataError(
                 f"{path}: run {name!r} has values that are not finite; expected measured torques throughout."
             )
+        if len(log) < 2 or not (np.diff(log[:, 0]) > 0.0).all():
+            raise DataError(f"{path}: run {name!r} has times that do not grow from line to line (column 0, s).")
         runs.append(PendulumRun(name, _build(name), log[:, 0] - log[0, 0], log[:, 1:3], log[:, 7:9], digest))
     return tuple(runs)
 
 
+_COLUMNS = 9
 SHORTEST_STEP_S = 1e-4
 """A log line that comes sooner after the last repeats it."""
 

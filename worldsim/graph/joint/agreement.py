@@ -103,11 +103,10 @@ def agree_by_scene(task: Task, pairs: Pairs, strengths: ClassStrengths, rounds: 
         rounds: of expectation-maximisation on the classes' strengths.
     """
     kinds = task.kinds
-    groups, width = pairs.used.shape
+    groups = len(pairs.used)
     group, column = task.group, pairs.columns(kinds)
     total = pooled(task.evidence, pairs, group, kinds)
-    tilt = task.tilt.new_zeros(groups, width * kinds, task.tilt.shape[-1])
-    tilt[group[:, None], column] = task.tilt
+    tilt = pairs.spread(task.tilt, group, 0.0)
     used = pairs.used.to(total[1].dtype)
     narrow = max(task.beam // 4, 2)
     best, evidence = strengths, total[1].new_full((groups,), -torch.inf)

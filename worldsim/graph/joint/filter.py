@@ -277,11 +277,11 @@ class JointGraphFilter:
         pairs, kinds = self._numbered(), len(self.laws)
         precision, information = pooled((evidence.precision[0], evidence.information[0]), pairs, self._group, kinds)
         mean, variance = self._coefficient_prior()
-        prior_mean, prior_variance = torch.zeros_like(information), torch.ones_like(information)
+        prior_mean, prior_variance = (
+            pairs.spread(*told) for told in ((mean, self._group, 0.0), (variance, self._group, 1.0))
+        )
         place = (self._group[:, None], pairs.columns(kinds))
         used = self.slots.used.repeat_interleave(kinds, dim=1)
-        prior_mean[place] = torch.where(used, mean, prior_mean[place])
-        prior_variance[place] = torch.where(used, variance, prior_variance[place])
         factor = stable_cholesky(precision + torch.diag_embed(1.0 / prior_variance))
         found = torch.cholesky_solve((information + prior_mean / prior_variance)[..., None], factor)[..., 0]
         spread = covariance_of(factor).diagonal(dim1=-2, dim2=-1)

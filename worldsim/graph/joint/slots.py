@@ -62,10 +62,12 @@ class Pairs:
     Attributes:
         index: [N, K] number of the slot's pair within its group (0 in empty slots, where no evidence is).
         used: [G, P] whether the group has a pair of that number.
+        filled: [N, K] whether the slot has a pair.
     """
 
     index: Int[Tensor, "N K"]
     used: Bool[Tensor, "G P"]
+    filled: Bool[Tensor, "N K"]
 
     @classmethod
     def of(cls, slots: Slots, group: Int[Tensor, " N"], groups: int) -> Pairs:
@@ -82,12 +84,28 @@ class Pairs:
         index = torch.where(slots.used, place - start[group][:, None], 0)
         width = max(int(size[:groups].max()), 1)
         used = torch.arange(width, device=group.device)[None] < size[:groups, None]
-        return cls(index, used)
+        return cls(index, used, slots.used)
 
     def columns(self, kinds: int) -> Int[Tensor, "N d"]:
         """Return the column of each coefficient slot among a group's P x `kinds` coefficients, pair-major."""
         kind = torch.arange(kinds, device=self.index.device)
         return (self.index[..., None] * kinds + kind).flatten(1)
+
+    def spread(self, values: Float[Tensor, "N d *S"], group: Int[Tensor, " N"], rest: float) -> Float[Tensor, "G W *S"]:
+        """Return what is known of each coefficient of each group, from the slots that speak of it.
+
+        Args:
+            values: [N, d, ...] by coefficient slot; both slots of a pair say the same.
+            group: [N] scene of each node.
+            rest: of a coefficient of which no slot speaks.
+        """
+        groups, width = self.used.shape
+        kinds = values.shape[1] // self.index.shape[1]
+        whole = values.new_full((groups, width * kinds + 1, *values.shape[2:]), rest)
+        # what empty slots hold goes to a column of its own, not to that of the pair whose number they have
+        column = torch.where(self.filled.repeat_interleave(kinds, dim=1), self.columns(kinds), width * kinds)
+        whole[group[:, None], column] = values
+        return whole[:, :-1]
 
 
 def all_pairs(group: Int[Tensor, " N"]) -> Slots:

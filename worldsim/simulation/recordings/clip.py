@@ -190,6 +190,18 @@ def read_arrays(
     return arrays, meta
 
 
+def frame_rate(path: Path, meta: Mapping[str, Any], usual_hz: float) -> float:
+    """Return how many frames a second a recording has: its meta's ``rate_hz``, or the usual one where it tells none.
+
+    Raises:
+        DataError: what it tells is no positive number.
+    """
+    told = meta.get("rate_hz", usual_hz)
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0.0 < told < np.inf:
+        raise DataError(f"recording {path}: its meta has rate_hz {told!r}, expected a number of frames a second.")
+    return float(told)
+
+
 def split_names(numbers: np.ndarray) -> tuple[str, ...]:
     """Return the split's name of each item (0 train, 1 dev, others by their number)."""
     return tuple(TRAIN_DEV[n] if 0 <= n < len(TRAIN_DEV) else f"split{n}" for n in numbers.tolist())

@@ -11,6 +11,7 @@ from worldsim.simulation.recordings.clip import (
     Clip,
     backward_spin,
     backward_velocity,
+    frame_rate,
     pose_covariance,
     read_arrays,
     split_names,
@@ -39,8 +40,8 @@ def load_planar_drops(path: Path) -> tuple[Clip, ...]:
     Raises:
         DataError: the file is missing or of another format.
     """
-    arrays, _ = read_arrays(path, {"square": (None, None, 6), "split": (None,)})
-    clips = []
+    arrays, meta = read_arrays(path, {"square": (None, None, 6), "split": (None,)})
+    rate_hz, clips = frame_rate(path, meta, _DROP_RATE_HZ), []
     for item, (drop, split) in enumerate(zip(arrays["square"], split_names(arrays["split"]), strict=True)):
         x, z, theta, vx, vz, vtheta = drop.astype(np.float64).T
         frames = len(x)
@@ -48,7 +49,7 @@ def load_planar_drops(path: Path) -> tuple[Clip, ...]:
             Clip(
                 name=f"drop-{item}",
                 split=split,
-                time_s=np.arange(frames) / _DROP_RATE_HZ,
+                time_s=np.arange(frames) / rate_hz,
                 bodies=("square",),
                 kinds=("square",),
                 position=_in_plane(x, z)[:, None],

@@ -12,6 +12,7 @@ from worldsim.simulation.recordings.clip import (
     Clip,
     backward_spin,
     backward_velocity,
+    frame_rate,
     pose_covariance,
     read_arrays,
     split_names,
@@ -42,17 +43,18 @@ def load_cube_tosses(path: Path) -> tuple[Clip, ...]:
     """Return the cube tosses, one clip a toss, in the file's order.
 
     Source: Pfrommer, Halm and Posa (2020), data of github.com/DAIRLab/contact-nets. World = board frame, z up, board
-    top at z = 0. The recorded velocities are backward differences over 1/148 s, so they belong half a frame before
-    their pose; the angular velocity, in the body frame there, is turned to the world here.
+    top at z = 0. The recorded velocities are backward differences over a frame (1/148 s), so they belong half a frame
+    before their pose; the angular velocity, in the body frame there, is turned to the world here.
 
     Raises:
         DataError: the file is missing or of another format.
     """
-    arrays, _ = read_arrays(
+    arrays, meta = read_arrays(
         path,
         {"pos": (None, 3), "quat_wxyz": (None, 4), "vel": (None, 3), "angvel_body": (None, 3), "offsets": (None,),
          "toss_id": (None,), "split": (None,)},
     )  # fmt: skip
+    rate_hz = frame_rate(path, meta, TOSS_RATE_HZ)
     quat = _unit_xyzw(arrays["quat_wxyz"])
     spin = Rotation.from_quat(quat).apply(arrays["angvel_body"].astype(np.float64))
     position, velocity = arrays["pos"].astype(np.float64), arrays["vel"].astype(np.float64)
@@ -65,7 +67,7 @@ def load_cube_tosses(path: Path) -> tuple[Clip, ...]:
             Clip(
                 name=f"toss-{toss}",
                 split=splits[item],
-                time_s=np.arange(frames) / TOSS_RATE_HZ,
+                time_s=np.arange(frames) / rate_hz,
                 bodies=("cube",),
                 kinds=("cube",),
                 position=position[rows, None],
@@ -88,7 +90,7 @@ def load_elbow_tosses(path: Path) -> tuple[Clip, ...]:
     Raises:
         DataError: the file is missing or of another format.
     """
-    arrays, _ = read_arrays(
+    arrays, meta = read_arrays(
         path,
         {"pos": (None, None, 3), "quat_wxyz": (None, None, 4), "joint": (None, None), "vel": (None, None, 3),
          "split": (None,)},
@@ -103,8 +105,8 @@ def load_elbow_tosses(path: Path) -> tuple[Clip, ...]:
         ]
     )
     clips = []
+    time_s = np.arange(arrays["pos"].shape[1]) / frame_rate(path, meta, TOSS_RATE_HZ)
     for item, split in enumerate(splits):
-        time_s = np.arange(arrays["pos"].shape[1]) / TOSS_RATE_HZ
         position, orientation = elbow_links(
             arrays["pos"][item].astype(np.float64), _unit_xyzw(arrays["quat_wxyz"][item]), arrays["joint"][item]
         )
