@@ -136,6 +136,30 @@ def test_what_is_overdue_is_found_in_the_end_and_what_is_out_of_range_is_not() -
     assert len(found) > 256
 
 
+def test_what_was_put_away_out_of_sight_is_not_overdue_until_its_time() -> None:
+    store = lying(grid(3))
+    view = Viewpoints(np.array([[2.0, 2.0, 5.0]]), np.array([40.0]))
+    store.hidden_until[: store.rows] = 50
+    assert len(watch.overdue(store, view, 50)) == 0
+    assert len(watch.overdue(store, view, 51)) == 9
+
+
+def test_something_beside_a_sleeper_that_was_seen_where_it_lies_wakes_nobody() -> None:
+    places = grid(3)
+    store, beside = lying(places), places[4] + [0.4, 0.0, 0.0]
+    found = watch.sift(store, seen(np.concatenate([places, beside[None]])), moment(1))
+    assert found.rows.tolist() == [9]
+    assert found.disturbed.tolist() == []
+
+
+def test_who_may_have_come_from_anywhere_is_beside_everybody_within_its_reach() -> None:
+    places = grid(4)
+    store = lying(places)
+    store.leave(np.array([5]))
+    a_day = watch.beside(store, np.array([[0.0, 0.0, 0.6]]), np.array([1.2 * 86_400.0]), 0.8)  # at 1.2 m/s
+    assert a_day.tolist() == [row for row in range(16) if row != 5]
+
+
 def test_who_stands_on_a_line_of_sight_is_found() -> None:
     places = grid(20)
     store = lying(places)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
 from tests.engine.test_impacts import DT_S, balls_alone, played, stream
+from tests.small_world import frame, model
 from worldsim.dynamics import quaternion
+from worldsim.engine.state import STARTER_TAG
 from worldsim.inference.blows import Balls, struck
+from worldsim.loop import WorldModel
 from worldsim.types import ObjectStates
 
 AHEAD = 16  # frames: the balls meet about half way
@@ -62,3 +66,25 @@ def test_equal_balls_without_friction_share_the_momentum_and_part_by_the_restitu
 def test_balls_out_of_reach_end_the_step_as_they_would_alone():
     before, after, balls = row_of_balls(0.2, 1.0)
     assert struck(before, after, balls, 0.1) is after
+
+
+def test_a_familiar_mover_far_from_the_own_body_goes_straight_on_and_spreads_as_it_is_unsure() -> None:
+    known = [model(kind, tags=(STARTER_TAG,)) for kind in ("person", "vehicle", "generic")]
+    wm, rng = WorldModel(models=known), np.random.default_rng(0)
+    for k in range(20):
+        things = [("person", np.array([-80.0 + 1.2 * k * DT_S, 0.0, 0.875])), ("person", np.array([4.0, -3.0, 0.875]))]
+        seen = frame(k * DT_S, things, rng)
+        _ = wm.step(seen) if k else wm.reset(seen)
+    belief, ahead = wm.belief, wm.forecast(1.0, 0.25)
+    slot = int(belief.position[:, 0].argmin())
+    row = ahead.object_id.tolist().index(int(belief.object_id[slot]))
+    times = torch.tensor([0.25, 0.5, 0.75, 1.0], dtype=torch.float64)[:, None]
+    straight = belief.position[slot] + belief.linear_velocity[slot] * times
+    torch.testing.assert_close(ahead.position[:, row].double(), straight, atol=1e-5, rtol=1e-5)
+    variance = torch.diagonal(belief.joint_covariance[slot])
+    assert (ahead.position_std[:, row].double() > (variance[:3] + variance[6:9] * times**2).sqrt()).all()
+    other = 1 - row
+    assert ahead.object_id.tolist()[other] != wm.own_id
+    here = belief.slot_of(int(ahead.object_id[other]))
+    near = belief.position[here] + belief.linear_velocity[here] * times
+    assert not torch.allclose(ahead.position[:, other].double(), near, atol=1e-3)  # as its own model says

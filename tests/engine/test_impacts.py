@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.small_world import LOOKS, Shelf, model
+from tests.small_world import LOOKS, Shelf, frame, model
 from worldsim.dynamics.sphere_impacts import Spheres, meet
-from worldsim.engine.impacts import let_meet
+from worldsim.engine.impacts import _leaning, let_meet
 from worldsim.filtering.density import Density, retract
 from worldsim.filtering.impacts import Inputs
 from worldsim.filtering.library import LoadedModels
@@ -158,3 +158,22 @@ def test_a_ball_that_strikes_two_within_a_step_pushes_both() -> None:
     assert float(after[1, 1]) == pytest.approx(-float(after[2, 1]), rel=0.05)
     assert float(after[1, 1]) > 0.1
     assert float(after[0, 1]) == pytest.approx(0.0, abs=0.05)  # what the one does to it along y, the other undoes
+
+
+def test_a_ball_leans_on_a_wall_beside_it_and_not_on_the_ball_that_strikes_it() -> None:
+    wm, rng = WorldModel(models=[BALL, model("static"), model("generic"), model("vehicle")]), np.random.default_rng(0)
+    places = [("rolling_ball", [0.0, 0.0, 0.15]), ("rolling_ball", [0.31, 0.0, 0.15]), ("static", [0.47, 3.0, 1.1])]
+    things = [(kind, np.array(place)) for kind, place in places]
+    for k in range(8):
+        seen = frame(k * DT_S, things, rng)
+        _ = wm.step(seen) if k else wm.reset(seen)
+    state = wm._state
+    first, second = (int(np.linalg.norm(state.belief.position.numpy() - np.array(p), axis=1).argmin())
+                     for _, p in places[:2])  # fmt: skip
+    wall = int(np.linalg.norm(state.belief.position.numpy() - np.array(places[2][1]), axis=1).argmin())
+    where = state.belief.position.clone()
+    pairs = np.array([[first, second]])
+    assert _leaning(state, pairs).tolist() == [[False, False]]
+    where[wall] = where[second] + where.new_tensor([0.15 + 0.01 + 1.2, 0.0, 0.0])  # 1 cm beside it; 2.4 m long
+    state.belief = dataclasses.replace(state.belief, position=where)
+    assert _leaning(state, pairs).tolist() == [[False, True]]

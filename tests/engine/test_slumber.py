@@ -186,3 +186,61 @@ def test_an_edge_of_what_is_gone_goes_with_it_though_its_other_end_sleeps():
     assert len(gone) == 1
     assert gone <= before
     assert not gone & after
+
+
+def test_a_sleeper_that_is_not_seen_grows_unsure_of_its_place_and_of_nothing_else() -> None:
+    wm, frames, world = settled()
+    object_id = id_near(wm, world.position[crate_asleep(wm, world)])
+
+    def spread() -> torch.Tensor:
+        slot = wm.belief.slot_of(object_id)
+        assert slot is not None
+        return torch.diagonal(wm.belief.joint_covariance[slot])
+
+    before, missed = spread().clone(), 20
+    for _ in range(missed):
+        seen = next(frames)
+        near = dataclasses.replace(seen.viewpoints, range_m=np.array([1e-3]))
+        wm.step(dataclasses.replace(seen, detections=seen.detections.select(np.zeros(0, dtype=int)), viewpoints=near))
+    assert not wm._state.holding([object_id]).any()  # it sleeps on
+    added = spread() - before
+    # a millimetre and three milliradians a frame, as of whoever sleeps at hand
+    assert added[:6].tolist() == pytest.approx([missed * 1e-6] * 3 + [missed * 9e-6] * 3, rel=1e-3)
+    assert not added[6:].any()
+    slot = wm.belief.slot_of(object_id)
+    prior = wm._state.library.prior_std[wm.belief.model_index[slot]] ** 2
+    assert torch.allclose(before[12:], prior)
+    assert bool((prior > 0.0).any())
+
+
+@pytest.mark.parametrize("why", ["doubted", "missed", "blurred"])
+def test_who_is_doubted_or_was_not_seen_well_is_not_put_away(why: str) -> None:
+    world = Plain(2, 30, _MODELS, np.random.default_rng(4))
+    wm, frames = world_model(8), world.frames()
+    wm.reset(next(frames))
+    while not len(wm._state.dormant):
+        seen, state = next(frames), wm._state
+        if int(state.ledger.hits.max()) >= 8:  # in the frames in which some are put away, and shortly before
+            crate = int(np.flatnonzero(world.kind == 1)[0])
+            mine = np.linalg.norm(seen.detections.position - world.position[crate], axis=1) < 0.3
+            assert mine.sum() == 1
+            object_id = id_near(wm, world.position[crate])
+            if why == "doubted":
+                value = state.belief.log_e_value.clone()
+                value[state.belief.slot_of(object_id)] = 15.0
+                state.belief = dataclasses.replace(state.belief, log_e_value=value)
+            elif why == "missed":
+                seen = dataclasses.replace(seen, detections=seen.detections.select(~mine))
+            else:
+                seen.detections.covariance[mine, 0, 0] = 0.04**2  # wider than the cells that it is looked for in
+        wm.step(seen)
+    assert len(wm._state.dormant) > 20
+    assert wm._state.holding([object_id]).any()
+
+
+def test_a_long_pause_is_survived_beside_sleepers() -> None:
+    wm, frames, _ = settled()
+    seen = next(frames)
+    record = wm.step(dataclasses.replace(seen, time_s=seen.time_s + 86_400.0))  # who walks may be anywhere
+    assert record.time_s == seen.time_s + 86_400.0
+    assert int(wm.belief.alive.sum()) >= 28

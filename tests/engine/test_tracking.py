@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import torch
 
 from tests.small_world import Shelf, frames, world_model
+from worldsim.dynamics import quaternion
 from worldsim.engine.relations import _grip, _told
-from worldsim.engine.tracking import carried
+from worldsim.engine.tracking import _carry, carried
 from worldsim.graph.edges import EdgeTable
+from worldsim.inference.slots import density_of
 from worldsim.types import InteractionKind
 
 
@@ -73,3 +76,40 @@ def test_what_is_believed_to_lie_a_little_too_high_falls_asleep_all_the_same() -
     for _ in range(40):
         wm.step(next(stream), np.zeros(3))
     assert not wm.belief.awake[on_floor].any()
+
+
+def test_what_is_carried_swings_about_its_carrier_and_has_a_little_play() -> None:
+    wm = world_model(Shelf())
+    stream = frames(1.0)
+    wm.reset(next(stream))
+    for observation in stream:
+        wm.step(observation, np.zeros(3))
+    state = wm._state
+    crate = int(np.flatnonzero(state.passive[state.model_index] & state.alive)[0])
+    own = state.own_slot
+    assert own is not None
+    place = state.belief.position.clone()
+    place[crate] = place[own] + place.new_tensor([0.6, 0.0, 0.0])
+    state.belief = dataclasses.replace(state.belief, position=place)
+    density = density_of(state.belief).copy()
+    ahead = density.states
+    quarter = ahead.position.new_tensor([0.0, 0.0, 0.5**0.5, 0.5**0.5])  # about z
+    ahead.position[own] += ahead.position.new_tensor([0.1, 0.0, 0.0])
+    ahead.orientation_xyzw[own] = quaternion.multiply(quarter, state.belief.orientation_xyzw[own])
+    ahead.linear_velocity[own] = ahead.position.new_tensor([0.5, 0.0, 0.0])
+    ahead.angular_velocity[own] = ahead.position.new_tensor([0.0, 0.0, 2.0])
+    moved = _carry(state, density, [(own, crate)])
+    torch.testing.assert_close(moved.states.position[crate], ahead.position[own] + place.new_tensor([0.0, 0.6, 0.0]))
+    torch.testing.assert_close(moved.states.linear_velocity[crate], place.new_tensor([0.5 - 2.0 * 0.6, 0.0, 0.0]))
+    torch.testing.assert_close(moved.states.angular_velocity[crate], ahead.angular_velocity[own])
+    added = torch.diagonal(moved.covariance[crate] - state.belief.joint_covariance[crate])[:6]
+    torch.testing.assert_close(added, place.new_tensor([0.004**2] * 3 + [0.01**2] * 3), rtol=1e-6, atol=1e-12)
+
+
+def test_a_stack_that_is_found_at_rest_is_understood_within_half_a_second() -> None:
+    wm = world_model(Shelf())
+    stream = frames(0.5)
+    wm.reset(next(stream))
+    for observation in stream:
+        wm.step(observation, np.zeros(3))
+    assert sum(kind == "support" for _, _, kind in wm.graph.to_networkx(0.9).edges(keys=True)) == 3

@@ -16,7 +16,7 @@ from worldsim.filtering.correct import correct, innovation
 from worldsim.filtering.density import Density, as_run
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.likelihood import gaussian_log_density, student_t_entropy, student_t_log_density
-from worldsim.filtering.predict import predict, white_acceleration
+from worldsim.filtering.predict import _impact_noise, predict, white_acceleration
 from worldsim.filtering.surroundings import Surroundings
 from worldsim.types import ObjectStates
 
@@ -256,3 +256,25 @@ def test_a_fixed_parameter_stays_fixed_and_a_free_one_is_learned() -> None:
     learned = float(library.natural(density.parameters, torch.zeros(1, dtype=torch.int64))[0, 1])
     assert learned == pytest.approx(true_rate, rel=0.2)
     assert float(density.covariance[0, 13, 13]) < 0.4**2 / 4
+
+
+def test_an_impact_makes_unsure_by_a_share_of_its_jump_and_weight_alone_does_not() -> None:
+    library = library_of("rigid_body")
+    before = density_of(library, 0, np.zeros((4, 3)), 1e-4 * np.eye(12))
+
+    def after(jump: tuple[float, ...], spin: tuple[float, ...]) -> ObjectStates:
+        moved = torch.zeros(4, 3, dtype=DTYPE)
+        moved[:, 0] = torch.tensor(jump, dtype=DTYPE)
+        turned = torch.zeros(4, 3, dtype=DTYPE)
+        turned[:, 2] = torch.tensor(spin, dtype=DTYPE)
+        return dataclasses.replace(before.states, linear_velocity=moved, angular_velocity=turned)
+
+    weight = 2.0 * 9.81 * DT_S  # what a thing may lose that lies, or is caught, in a step
+    ends = after((0.9 * weight, 2.0 + weight, 2.0 + weight, 0.0), (3.0, 3.0, 3.0, 3.0))
+    touched, ball = torch.tensor([True, True, False, True]), torch.tensor([False, False, False, True])
+    added = _impact_noise(before, ends, touched, ball, DT_S)
+    # a fifth of what is beyond weight, and of the jump in spin; a third of that of a ball, however soft the touch
+    linear, angular = [0.0, 0.4**2, 0.0, 0.0], [0.0, 0.6**2, 0.0, 1.0]
+    assert added[:, 6:9].mean(-1).tolist() == pytest.approx(linear)
+    assert added[:, 9:12].mean(-1).tolist() == pytest.approx(angular)
+    assert torch.allclose(added[:, :6], added[:, 6:] * (0.5 * DT_S) ** 2)

@@ -88,6 +88,27 @@ def test_who_is_out_of_reach_is_left_as_it_is() -> None:
     assert torch.equal(ends.either.covariance, free.covariance)
 
 
+def test_what_does_not_give_way_under_a_hypothesis_sends_the_other_back() -> None:
+    rows = belief(0.0, 0.02, 1e-6, 1e-6)
+    free, inputs = ahead(rows)
+    stays = Pairs(np.array([0]), np.array([1]), np.array([[1.0, 1e4]]))
+    even, uneven = (outcome(rows, free, NO_WALLS, pairs, inputs).either.states for pairs in (PAIR, stays))
+    assert float(uneven.linear_velocity[1, 0]) == pytest.approx(0.0, abs=1e-3)
+    assert float(even.linear_velocity[1, 0]) > 0.3
+    assert float(uneven.linear_velocity[0, 0]) < 0.0 < float(even.linear_velocity[0, 0])
+
+
+def test_what_an_impact_does_is_added_to_what_a_wall_has_done_before() -> None:
+    rows = belief(0.0, 0.02, 5e-3, 0.1)
+    free, inputs = ahead(rows)
+    walled = Density(free.states, free.parameters, free.covariance.clone())
+    torch.diagonal(walled.covariance, dim1=1, dim2=2)[:, 7] += 0.3  # to the side: nothing that the impact does
+    both, without = (outcome(rows, walled, touched, PAIR, inputs).either for touched in (~NO_WALLS, NO_WALLS))
+    assert bool((both.covariance[:, 7, 7] > 0.3).all())
+    assert bool((without.covariance[:, 7, 7] < 0.3).all())  # the draws say it all where nothing else was touched
+    assert bool((torch.diagonal(both.covariance - walled.covariance, dim1=1, dim2=2) > -1e-12).all())
+
+
 @pytest.mark.parametrize(("aside_m", "gap_m"), [(0.02, 0.02), (0.1, 0.01), (0.05, 0.043)], ids=["full", "half", "late"])
 def test_the_state_after_an_impact_lies_where_it_is_believed_to(aside_m: float, gap_m: float) -> None:
     rows = belief(aside_m, gap_m, 4e-3, 0.2)

@@ -11,6 +11,7 @@ import torch
 from worldsim.dynamics import quaternion
 from worldsim.filtering import rigid
 from worldsim.filtering.density import retract
+from worldsim.filtering.predict import white_acceleration
 from worldsim.types import ObjectStates
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -131,3 +132,19 @@ def test_masses_add_up_with_their_error_bars():
     inertia = rigid.pooled_inertia(torch.tensor([[[1.0, 0, 0], [-1.0, 0, 0]]]), torch.ones(1, 2), torch.zeros(1, 2))
     assert inertia[0].diagonal().tolist() == [0.0, 2.0, 2.0]
     assert math.isclose(float(inertia[0, 0, 1]), 0.0)
+
+
+def test_what_is_bound_is_carried_by_its_free_motion_and_by_the_noise_of_each_alone():
+    joint, dt_s = positive(2, 24), 0.1
+    free = torch.eye(12, dtype=torch.float64)
+    free[:6, 6:] = dt_s * torch.eye(6, dtype=torch.float64)
+    psd = draw(4, 6).abs() + 0.1
+    alone = free @ rigid.marginals(joint) @ free.T + white_acceleration(psd, dt_s).view(2, 2, 12, 12)
+    carried = rigid.carried_joint(joint, alone, dt_s)
+    torch.testing.assert_close(rigid.marginals(carried), alone)  # as each would be by itself
+    torch.testing.assert_close(carried[:, :12, 12:], free @ joint[:, :12, 12:] @ free.T)  # and as they were to it
+
+
+def test_a_whole_is_widened_where_it_is_seen_three_times_farther_off_than_it_should_be():
+    nis, degrees = torch.tensor([12.0, 36.0, 72.0, 1e9, 50.0]), torch.tensor([12.0, 12.0, 12.0, 12.0, 0.0])
+    assert rigid.chi_square_scale(nis, degrees, 60.0).tolist() == pytest.approx([1.0, 1.0, 2.0, 60.0, 50.0 / 3.0])

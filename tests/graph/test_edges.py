@@ -53,6 +53,28 @@ def test_what_stands_on_another_is_supported_and_what_stands_beside_is_not() -> 
     assert after(Support(), frame_of((0, 0, 0.25), (0.9, 0, 0.75)), 10) < 0.05
 
 
+def test_what_falls_past_a_top_does_not_stand_on_it_and_what_sinks_with_it_does() -> None:
+    stands = frame_of((0, 0, 0.25), (0, 0, 0.75))
+
+    def sinking(states: ObjectStates) -> ObjectStates:
+        return replace(states, linear_velocity=torch.tensor([[0.0, 0.0, -1.0]], dtype=DTYPE))
+
+    falls = replace(stands, target=sinking(stands.target))
+    lift = replace(falls, source=sinking(stands.source))
+    assert float(Support().log_evidence(falls)) < -1.0 < 1.0 < float(Support().log_evidence(lift))
+
+
+def test_however_long_an_edge_was_there_it_can_be_given_up_in_time() -> None:
+    class Lasting(Contact):
+        prior = EdgePrior(log_odds=0.0, appear_per_s=0.0, vanish_per_s=0.0)  # time alone takes nothing away
+
+    touching, apart = (frame_of((0, 0, 0.25), (x, 0, 0.25)) for x in (0.5, 0.6))
+    held = EdgeTable.empty()
+    for frame in [touching] * 400 + [apart] * 8:
+        held = infer(held, [Evidence(0, Lasting(), np.array([[1, 2]]), frame)])
+    assert float(held.log_odds[0]) < 0.0
+
+
 def test_boxes_that_touch_are_in_contact_and_boxes_a_hand_apart_are_not() -> None:
     assert after(Contact(), frame_of((0, 0, 0.25), (0.5, 0, 0.25)), 10) > 0.9
     assert after(Contact(), frame_of((0, 0, 0.25), (0.58, 0, 0.25)), 10) < 0.1
@@ -104,9 +126,21 @@ def test_a_thing_that_friction_takes_along_need_not_be_attached() -> None:
     assert after(Attach(), replace(left, carried=yes, touching=yes), 6) < 0.01
 
 
+def test_what_rests_on_a_lift_that_sinks_slowly_is_not_pulled_down_by_it() -> None:
+    down = (0, 0, -0.0075)  # 0.15 m/s: no fall yet, and faster than a belief shakes
+    lift = frame_of((0, 0, 0.25), (0, 0, 0.75), (down, down))
+    on_it = replace(lift, carried=torch.tensor([False]), touching=torch.tensor([True]))
+    assert float(Attach().log_evidence(lift)) > 0.1
+    assert float(Attach().log_evidence(on_it)) <= 0.0
+
+
 def test_the_own_command_to_hold_and_to_release_counts() -> None:
     assert after(Attach(), frame_of((0, 0, 0.25), (0.5, 0, 0.25), command=1.0), 8) > 0.8
     assert float(Attach().log_evidence(frame_of((0, 0, 0.25), (0.5, 0, 0.25), command=-1.0))[0]) < 0.0
+    told, untold = (
+        abs(float(Attach().log_evidence(frame_of((0, 0, 0.25), (0.5, 0, 0.25), command=c)))) for c in (1, -1)
+    )
+    assert untold > told  # to let go always succeeds, to take hold does not
 
 
 def test_an_edge_out_of_sight_returns_to_its_stationary_odds() -> None:

@@ -33,3 +33,8 @@ def test_unlikely_edges_and_edges_to_what_is_not_known_link_nobody() -> None:
     assert len(set(clusters(table((1, 2, CARRIES, -2.0)), [CARRIES], ids, movable).tolist())) == 2
     assert len(set(clusters(table((1, 8, CARRIES, 3.0), (2, 8, CARRIES, 3.0)), [CARRIES], ids, movable).tolist())) == 2
     assert clusters(EdgeTable.empty(), [CARRIES], ids[:0], movable[:0]).shape == (0,)
+
+
+def test_a_doubt_whether_two_are_linked_links_them_all_the_same() -> None:
+    doubtful = clusters(table((1, 2, CARRIES, -1.0)), [CARRIES], np.array([1, 2]), np.ones(2, dtype=bool))
+    assert len(set(doubtful.tolist())) == 1

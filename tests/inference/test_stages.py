@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
 from worldsim.errors import ObservationError
@@ -15,9 +16,9 @@ from worldsim.inference.associate import _assign, associate
 from worldsim.inference.lifecycle import existence_after
 from worldsim.inference.observe import admit, read
 from worldsim.inference.sensor_model import SensorModel
-from worldsim.inference.surprise import accumulate, pose_surprise
+from worldsim.inference.surprise import accumulate, appearance_surprisal, pose_surprise
 from worldsim.inference.visibility import visible
-from worldsim.types import Detections, ObjectStates, Observation, Viewpoints
+from worldsim.types import Detections, EgoState, ObjectStates, Observation, Viewpoints
 
 DTYPE = torch.float64
 RNG_SEED = 5
@@ -193,3 +194,62 @@ def test_time_that_runs_backwards_or_is_no_time_is_refused(time_s: float, messag
     observation = Observation(time_s, Detections.empty(), Viewpoints.everywhere())
     with pytest.raises(ObservationError, match=message):
         admit(observation, 0.0)
+
+
+def ego(orientation: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)) -> EgoState:
+    none = np.zeros(3)
+    return EgoState(none, np.array(orientation), none, none, np.full(3, 0.5), 1e-4 * np.eye(6))
+
+
+def test_quaternions_are_brought_to_unit_length_and_what_is_none_is_refused() -> None:
+    seen = detections(np.zeros((2, 3)))
+    seen.orientation_xyzw[1] *= 1.004  # as float32 and a file leave it
+    frame = read(Observation(0.5, seen, Viewpoints.everywhere(), ego()), torch.device("cpu"), DTYPE)
+    assert frame.orientation_xyzw.norm(dim=-1).tolist() == pytest.approx([1.0, 1.0], abs=1e-12)
+    assert (frame.rejected, frame.ego_rejected) == (0, False)
+    for wrong in ((0.0, 0.0, 0.0, 1.5), (0.0, 0.0, 0.0, math.nan)):
+        frame = read(Observation(0.5, seen, Viewpoints.everywhere(), ego(wrong)), torch.device("cpu"), DTYPE)
+        assert frame.ego is None
+        assert frame.ego_rejected
+
+
+def test_a_viewpoint_that_is_nowhere_is_left_out() -> None:
+    eyes = Viewpoints(np.array([[0.0, 0.0, 5.0], [np.nan, 0.0, 5.0], [1.0, 0.0, 5.0]]), np.array([9.0, 9.0, np.inf]))
+    frame = read(Observation(0.5, Detections.empty(), eyes), torch.device("cpu"), DTYPE)
+    assert frame.viewpoint.tolist() == [[0.0, 0.0, 5.0]]
+    assert frame.range_m.tolist() == [9.0]
+
+
+def test_a_sensor_that_claims_to_be_exact_is_believed_to_a_hair_s_breadth() -> None:
+    noise = SensorModel().pose_noise(torch.zeros(1, 6, 6, dtype=DTYPE))
+    assert torch.linalg.cholesky(noise)[0].diagonal().tolist() == pytest.approx([1e-5] * 3 + [5e-5] * 3)
+
+
+def test_what_shows_a_corner_past_a_box_is_not_in_view_and_nothing_hides_itself() -> None:
+    low, behind = (2.0, 0.0, 0.0), (4.0, 0.0, 0.0)
+    states = boxes(low, behind)
+    eye, far = torch.tensor([[0.0, 0.0, 0.4]], dtype=DTYPE), torch.tensor([10.0], dtype=DTYPE)
+    both = torch.tensor([0, 1])
+    # past the near box's top edge of 0.245 m, of the far one no more than its upper face can be seen: 1 point of 6
+    assert visible(states, both, both, eye, far).tolist() == [True, False]
+
+
+def test_the_surprisals_of_place_and_of_turn_given_the_place_are_those_of_the_pose() -> None:
+    rng = np.random.default_rng(RNG_SEED)
+    root = rng.normal(size=(3, 6, 6))
+    covariance = torch.tensor(root @ root.transpose(0, 2, 1) + 0.1 * np.eye(6))
+    residual = torch.tensor(rng.normal(size=(3, 6)))
+    found = pose_surprise(Innovation.of(residual, covariance), torch.full((3,), 1e-6, dtype=DTYPE))
+    for row in range(3):
+        shape = covariance[row].numpy() * (8.0 - 2.0) / 8.0  # eight degrees of freedom, that covariance
+        pose = stats.multivariate_t(np.zeros(6), shape, df=8.0).logpdf(residual[row].numpy())
+        place = stats.multivariate_t(np.zeros(3), shape[:3, :3], df=8.0).logpdf(residual[row, :3].numpy())
+        assert float(found.position_nats[row]) == pytest.approx(-place)
+        assert float(found.position_nats[row] + found.rotation_nats[row]) == pytest.approx(-pose)
+
+
+def test_size_and_look_surprise_as_independent_gaussians_do() -> None:
+    size, look = torch.tensor([[0.1, 0.0, -0.2]], dtype=DTYPE), torch.tensor([[0.3, -0.1]], dtype=DTYPE)
+    found = appearance_surprisal(size, torch.full_like(size, 0.01), look, torch.full_like(look, 0.04))
+    by_hand = stats.norm.logpdf(size[0], 0.0, 0.1).sum() + stats.norm.logpdf(look[0], 0.0, 0.2).sum()
+    assert float(found) == pytest.approx(-by_hand)

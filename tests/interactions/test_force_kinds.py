@@ -65,6 +65,16 @@ def test_the_laws_are_what_their_names_say() -> None:
     assert LearnedRadial((1.0, 0.0, 0.0, 4.0)).features(a, b)[0, 0, 0] == 3.0
 
 
+@pytest.mark.parametrize(("kind", "core_m"), [(Charge(), 0.01), (RadialPower(-2), 0.05)], ids=["charge", "radial"])
+def test_an_inverse_square_law_grows_down_to_its_core_and_no_further(kind: ForceKind, core_m: float) -> None:
+    def size(distance_m: float) -> float:
+        apart = torch.tensor([[distance_m, 0.0, 0.0]], dtype=torch.float64)
+        return float(kind.force_columns(apart, torch.zeros_like(apart)).norm())
+
+    assert size(1.5 * core_m) == pytest.approx((1.5 * core_m) ** -2)
+    assert size(0.1 * core_m) == pytest.approx(core_m**-2)
+
+
 def test_a_tether_pulls_beyond_its_length_and_not_before() -> None:
     zero = torch.zeros(2, 3, dtype=torch.float64)
     there = torch.tensor([[0.9, 0.0, 0.0], [1.5, 0.0, 0.0]], dtype=torch.float64)

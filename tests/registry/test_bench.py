@@ -71,7 +71,9 @@ def test_an_instance_that_was_seen_for_half_a_second_is_asked_about_as_it_was_se
     loaded = [builtin.fetch(card.model_id) for card in builtin.cards(tag="starter")]
     names = ("cat/cat-tabby-medium-00", "trolley/trolley-mesh-medium-00", "person/cyclist-city-medium-00")
     cards = [builtin.card(name) for name in names]
-    for seen in sightings(cards, loaded, np.random.default_rng(0)):
+    met = list(sightings(cards, loaded, np.random.default_rng(0)))
+    assert [seen.instance.card.model_id for seen in met] == [*names]
+    for seen in met:
         assert seen.query is not None
         np.testing.assert_allclose(seen.query.extent_m, seen.instance.extent_m, rtol=0.1)  # 2 % a frame, and a bias
         assert seen.query.exclude >= {model.card.model_id for model in loaded}

@@ -100,6 +100,8 @@ def test_a_search_finds_the_law_and_where_it_was_met(any_registry, card):
     assert [c.kind for c in shelf.search(InteractionQuery(between=("worker", "crate")), 1).cards] == [card.kind]
     assert [c.kind for c in shelf.search(InteractionQuery(kind="push")).cards] == ["push"]
     assert shelf.search(InteractionQuery(exclude=frozenset({card.model_id})), 1, tag="opened").cards[0].kind == "push"
+    for asked in (shelf.search(seen, tag="none of these").cards, shelf.cards("none of these")):
+        assert list(asked) == []
     assert shelf.search(InteractionQuery(("r",), (1.0,), ((1.0,),))).cards == ()
     with pytest.raises(CardError, match="positive definite"):
         shelf.search(InteractionQuery(("r",), (1.0,), ((-1.0,),)))

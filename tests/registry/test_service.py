@@ -86,6 +86,7 @@ def test_errors_cross_the_wire_as_what_they_are(client):
 def test_after_a_search_the_models_are_here_already(client, running):
     found = client.search(CAT)
     running.stop()
+    assert len(found.cards) > 1
     for card in found.cards:
         assert client.fetch(card.model_id).card == card
 

@@ -24,6 +24,7 @@ _SUSPECT_M = 0.6  # a detection that nothing claims may be of what lay so near
 _ROUND = 2048  # sleepers looked at a step for being overdue
 _ROUSED_AT_MOST = 256  # of the overdue a step: a camera that is switched off shall not wake the world in one
 _PATIENCE = 3  # frames in a row that a sensor may miss a thing
+_FEW_CELLS = 1024  # looking into so many costs next to nothing, however few lie there
 _SIGHT_STEP_M = 0.5 * FOOTPRINT_SIDE_M  # spacing of the points at which a line of sight is looked up
 
 
@@ -121,13 +122,17 @@ def beside(
     found = []
     for ring in np.unique(rings):
         mine = np.flatnonzero(rings == ring)
-        steps = np.arange(-ring, ring + 1)
-        offset = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
-        key = keys_of((centre[mine][:, None] + offset).reshape(-1, 2))
-        which, row = dormant.footprints.find(key)
-        mover = mine[which // len(offset)]
-        here = dormant.here[row]
-        mover, row = mover[here], row[here]
+        if (2.0 * ring + 1.0) ** 2 > dormant.rows + _FEW_CELLS:  # as after a pause: more cells than there are sleepers
+            everybody = dormant.present()
+            mover, row = np.repeat(mine, len(everybody)), np.tile(everybody, len(mine))
+        else:
+            steps = np.arange(-ring, ring + 1)
+            offset = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+            key = keys_of((centre[mine][:, None] + offset).reshape(-1, 2))
+            which, row = dormant.footprints.find(key)
+            mover = mine[which // len(offset)]
+            here = dormant.here[row]
+            mover, row = mover[here], row[here]
         outside = (np.abs(points[mover] - s.position[row]) - s.half_m[row]).clip(0.0)
         found.append(row[np.linalg.norm(outside, axis=1) - radius_m[mover] < reach_m])
     return np.unique(np.concatenate(found))

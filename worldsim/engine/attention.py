@@ -36,7 +36,7 @@ def attend(state: EngineState, frame: Frame) -> None:
     must = _urgent(state, awake)
     choice = awake[~must]
     left = state.attention_span - int(must.sum())
-    if left >= len(choice):
+    if left >= len(choice) or len(choice) == 0:
         return
     order = np.argsort(-_expected_gain_nats(state, choice, frame), kind="stable")
     state.deferred[choice[order[max(left, 0) :]]] = True

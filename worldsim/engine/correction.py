@@ -77,7 +77,9 @@ def correct_all(
     state.belief = dataclasses.replace(belief, time_s=frame.time_s)
     _correct_attributes(state, matched, frame)
     _adapt_noise(state, matched, nis, predicted.touching[slots])
-    state.belief = lifecycle.awoken(state.belief, state.index(matched.rows_on_host[jumped]))
+    woken = matched.rows_on_host[jumped]
+    state.belief = lifecycle.awoken(state.belief, state.index(woken))
+    state.ledger.quiet[woken] = 0  # or it would fall asleep again before it is known how fast it goes
     return learned
 
 

@@ -1,0 +1,91 @@
+"""What a step teaches beside the pose: colour, size, restlessness, and that a sleeper has begun to move."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from tests.small_world import frames, world_model
+from worldsim.engine.correction import _adapt_noise, _blend
+from worldsim.engine.surprisal import excess_by_channel, surprise
+from worldsim.engine.tracking import match, predict_all
+from worldsim.inference.observe import read
+from worldsim.types.record import CHANNELS, Channel
+
+
+def test_a_size_is_averaged_and_never_taken_for_surer_than_looks_are() -> None:
+    mean, variance = torch.tensor([1.0]).double(), torch.tensor([0.04]).double()
+    noise = torch.full((1,), 0.01).double()
+    once, less = _blend(mean, variance, mean + 1.0, noise)
+    assert float(once) == pytest.approx(1.0 + 0.04 / 0.05)
+    assert float(less) == pytest.approx(0.04 * 0.01 / 0.05)
+    for _ in range(5000):
+        mean, variance = _blend(mean, variance, mean, noise)
+    assert float(variance) == pytest.approx(1e-5)
+
+
+def test_the_colour_follows_what_is_seen() -> None:
+    wm = world_model(None, surprise=False)
+    stream = frames(3.0)
+    wm.reset(next(stream))
+    for k, seen in enumerate(stream):
+        red = np.tile([1.0, 0.0, 0.0], (len(seen.detections), 1))
+        painted = dataclasses.replace(seen, detections=dataclasses.replace(seen.detections, colour=red))
+        wm.step(seen if k < 10 else painted, np.zeros(3))
+    seen_now = wm.belief.alive & (wm.belief.object_id != wm.own_id)
+    assert torch.allclose(wm.belief.colour[seen_now], torch.tensor([1.0, 0.0, 0.0]).double(), atol=0.02)
+
+
+def test_a_sleeper_that_is_knocked_away_wakes_and_may_go_at_any_speed() -> None:
+    wm = world_model(None, surprise=False)
+    stream = frames(2.0)
+    wm.reset(next(stream))
+    for _ in range(30):
+        wm.step(next(stream), np.zeros(3))
+    seen = next(stream)
+    crate = int(np.flatnonzero(seen.detections.position[:, 1] < -3.5)[0])
+    place = seen.detections.position[crate].copy()
+    slot = int((wm.belief.position - wm.belief.position.new_tensor(place)).norm(dim=-1).argmin())
+    assert not wm.belief.awake[slot]
+    assert not wm.belief.joint_covariance[slot, 6:12, 6:12].any()
+    seen.detections.position[crate, 1] -= 0.2
+    wm.step(seen, np.zeros(3))
+    assert wm.belief.awake[slot]
+    assert float((wm.belief.position[slot] - wm.belief.position.new_tensor(place)).norm()) == pytest.approx(
+        0.2, abs=0.02
+    )
+    assert (torch.diagonal(wm.belief.joint_covariance[slot])[6:12].sqrt() > 0.3).all()  # m/s and rad/s
+
+
+def test_a_touch_is_blamed_on_the_contact_and_teaches_nothing_of_the_motion_without_it() -> None:
+    wm = world_model(None, surprise=False)
+    stream = frames(2.0)
+    wm.reset(next(stream))
+    for _ in range(30):
+        wm.step(next(stream), np.zeros(3))
+    state = wm._state
+    walker = next(int(s) for s in np.flatnonzero(state.alive) if wm.kind_of(int(state.ids[s])) == "person")
+    frame = read(next(stream), state.device, state.dtype)
+    with torch.inference_mode():
+        predicted = predict_all(state, frame.time_s)
+        matched = match(state, predicted, frame)
+        surprised = surprise(state, predicted, matched, frame)
+        row = matched.rows_on_host.tolist().index(walker)
+        pose = float(surprised.pose.excess_nats[row])
+        for touching, channel in ((False, Channel.POSITION), (True, Channel.CONTACT)):
+            touched = torch.full_like(predicted.touching, touching)
+            shares = excess_by_channel(dataclasses.replace(predicted, touching=touched), matched, surprised)[row]
+            expected = {channel: pose, Channel.APPEARANCE: float(surprised.appearance_excess_nats[row])}
+            assert shares.tolist() == [expected.get(c, 0.0) for c in CHANNELS]
+        before = state.belief.noise_scale.clone()
+        wild, everyone = (
+            torch.full_like(surprised.innovation.nis, 60.0),
+            torch.ones_like(matched.slots, dtype=torch.bool),
+        )
+        _adapt_noise(state, matched, wild, everyone)
+        assert torch.equal(state.belief.noise_scale, before)
+        _adapt_noise(state, matched, wild, ~everyone)
+    assert (state.belief.noise_scale > before).nonzero().flatten().tolist() == [walker]  # all others sleep
