@@ -90,6 +90,11 @@ def test_a_mover_that_stays_about_where_it_is_hinders_the_route_and_one_that_goe
     stays = Thing((2.0, 0.0), std_m=0.3, moves=True)
     goes = Thing((2.0, 0.0), std_m=0.3, velocity=(0.5, 0.0), moves=True)
     assert [len(_lingering(_sort(ROBOT, forecast((thing,)))[1])) for thing in (stays, goes)] == [1, 0]
+    for thing, hinders in ((stays, 1), (goes, 0)):
+        planner = MPPI(lambda _, thing=thing: Situation(0.0, ROBOT, forecast((thing,))))
+        planner.plan(empty_belief(), Preferences(goal_position=(4.0, 0.0, 0.0)), np.random.default_rng(0))
+        assert planner.route is not None
+        assert len(planner.route.obstacles.hindering) == hinders
 
 
 def test_touching_one_of_two_is_told_as_a_probability() -> None:

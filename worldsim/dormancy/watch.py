@@ -117,6 +117,11 @@ def beside(
     s = dormant.signature
     if s is None or len(points) == 0 or len(dormant) == 0:
         return np.zeros(0, dtype=np.int64)
+
+    def touched(mover: Int[np.ndarray, " p"], row: Int[np.ndarray, " p"]) -> Int[np.ndarray, " q"]:
+        outside = (np.abs(points[mover] - s.position[row]) - s.half_m[row]).clip(0.0)
+        return np.asarray(row[np.linalg.norm(outside, axis=1) - radius_m[mover] < reach_m])
+
     rings = np.ceil((radius_m + reach_m) / FOOTPRINT_SIDE_M).astype(np.int64)
     centre = cell(points[:, :2], FOOTPRINT_SIDE_M)
     found = []
@@ -124,17 +129,14 @@ def beside(
         mine = np.flatnonzero(rings == ring)
         if (2.0 * ring + 1.0) ** 2 > dormant.rows + _FEW_CELLS:  # as after a pause: more cells than there are sleepers
             everybody = dormant.present()
-            mover, row = np.repeat(mine, len(everybody)), np.tile(everybody, len(mine))
-        else:
-            steps = np.arange(-ring, ring + 1)
-            offset = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
-            key = keys_of((centre[mine][:, None] + offset).reshape(-1, 2))
-            which, row = dormant.footprints.find(key)
-            mover = mine[which // len(offset)]
-            here = dormant.here[row]
-            mover, row = mover[here], row[here]
-        outside = (np.abs(points[mover] - s.position[row]) - s.half_m[row]).clip(0.0)
-        found.append(row[np.linalg.norm(outside, axis=1) - radius_m[mover] < reach_m])
+            found += [touched(np.full(len(everybody), mover), everybody) for mover in mine]
+            continue
+        steps = np.arange(-ring, ring + 1)
+        offset = np.stack(np.meshgrid(steps, steps, indexing="ij"), axis=-1).reshape(-1, 2)
+        key = keys_of((centre[mine][:, None] + offset).reshape(-1, 2))
+        which, row = dormant.footprints.find(key)
+        here = dormant.here[row]
+        found.append(touched(mine[which // len(offset)][here], row[here]))
     return np.unique(np.concatenate(found))
 
 
