@@ -38,7 +38,7 @@ def test_a_front_is_opened_and_what_it_hangs_on_is_believed_by_how_it_gave_way(k
 
 
 def test_what_is_out_of_reach_is_fetched_with_a_hook_that_is_taken_by_its_stem():
-    agent, done, phases = played("ToolReach", 20_011, ActiveInference, 600)  # a thing that is knocked along the fence
+    agent, done, phases = played("ToolReach", 20_003, ActiveInference, 600)
     assert done
     assert agent.clamp.is_tool
     assert phases == [Phase.REACH, Phase.TAKE, Phase.LIFT, Phase.MOVE]  # it goes where the stem's end is, and once
