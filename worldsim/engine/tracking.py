@@ -206,11 +206,12 @@ def match(state: EngineState, predicted: Predicted, frame: Frame) -> Matched:
     missed = np.flatnonzero(candidate & ~seen)  # what was detected was in view: only the others need looking at
     if len(missed):
         seen[missed] = in_view(state, states, missed, frame)
-    unassigned = np.setdiff1d(np.arange(len(frame.detections)), detection[detection >= 0])
+    free = np.ones(len(frame.detections), dtype=bool)
+    free[detection[detection >= 0]] = False
     seen &= ~state.deferred  # nothing is made of it in this step, so it is no miss
     slots = np.flatnonzero((detection >= 0) & ~state.deferred)
     of_slots, of_detections = state.indices(slots, detection[slots])
-    return Matched(detection, seen, unassigned, of_slots, of_detections, slots, as_run(slots))
+    return Matched(detection, seen, np.flatnonzero(free), of_slots, of_detections, slots, as_run(slots))
 
 
 def _manoeuvre(state: EngineState, dt_s: float) -> Float[np.ndarray, " C"]:

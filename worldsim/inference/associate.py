@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_matrix
+from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from worldsim.dynamics.neighbours import pairs_within
@@ -125,12 +125,19 @@ def _assign(
     alone = (np.bincount(row, minlength=rows)[row] == 1) & (np.bincount(column, minlength=columns)[column] == 1)
     sure = alone & (cost < miss)
     rivals = ~alone
-    open_rows, r = np.unique(row[rivals], return_inverse=True)
-    open_columns, c = np.unique(column[rivals], return_inverse=True)
+    open_rows, r = _numbered(row[rivals], rows)
+    open_columns, c = _numbered(column[rivals], columns)
     first, second = _match(r, c, cost[rivals], miss, len(open_rows), len(open_columns))
     chosen = np.concatenate([row[sure], open_rows[first]]), np.concatenate([column[sure], open_columns[second]])
     order = np.argsort(chosen[0], kind="stable")
     return chosen[0][order], chosen[1][order]
+
+
+def _numbered(values: Int[np.ndarray, " p"], below: int) -> tuple[Int[np.ndarray, " u"], Int[np.ndarray, " p"]]:
+    """Return the distinct values in order, and which of them each value is; small numbers need no sorting."""
+    there = np.zeros(below, dtype=bool)
+    there[values] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[values]
 
 
 def _match(
@@ -141,14 +148,20 @@ def _match(
     rows: int,
     columns: int,
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Return the pairs of least total cost, a miss of a row costing `miss` (a column of its own each)."""
+    """Return the pairs of least total cost, a miss of a row costing `miss` (a column of its own each).
+
+    The pairs are sorted by row and column, and the columns of misses come last: the table is written as it is stored.
+    """
     if rows == 0:
         return row, column
     everyone = np.arange(rows)
     lift = 1.0 - min(miss, float(cost.min(initial=miss)))  # the same for every row; a stored zero would count as absent
-    weight = np.concatenate([cost, np.full(rows, miss)]) + lift
-    place = np.concatenate([row, everyone]), np.concatenate([column, columns + everyone])
-    table = coo_matrix((weight, place), shape=(rows, columns + rows)).tocsr()
+    start = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows) + 1)]).astype(np.int32)
+    weight, place = np.full(start[-1], miss), np.empty(start[-1], dtype=np.int32)
+    pairs = np.arange(len(row)) + row  # each row before it has a miss of its own
+    weight[pairs], place[pairs] = cost, column
+    place[start[1:] - 1] = columns + everyone
+    table = csr_matrix((weight + lift, place, start), shape=(rows, columns + rows))
     for_row, for_column = min_weight_full_bipartite_matching(table)
     kept = for_column < columns
     return for_row[kept], for_column[kept]
