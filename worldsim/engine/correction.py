@@ -14,7 +14,7 @@ from worldsim.engine.surprisal import Surprised
 from worldsim.engine.tracking import Matched, Predicted
 from worldsim.filtering.blocks import each_block
 from worldsim.filtering.correct import POSE_DIM, Innovation, correct
-from worldsim.filtering.density import Density, local
+from worldsim.filtering.density import Density, local, rows_of
 from worldsim.hypotheses.trial import faded
 from worldsim.inference import lifecycle
 from worldsim.inference import slots as slot_table
@@ -116,15 +116,14 @@ def own_states(state: EngineState, frame: Frame) -> ObjectStates:
 def _correct_attributes(state: EngineState, matched: Matched, frame: Frame) -> None:
     """Average size and look over what was seen (a Kalman filter of a constant), and the colour for drawing."""
     belief, slots, which, sensor = state.belief, matched.slots, matched.which, state.settings.sensor
-    size_noise = sensor.extent_variance(belief.extent_m[slots])
+    mine = matched.rows(slice(0, len(slots)))
+    extent, appearance = rows_of(belief.extent_m, mine), rows_of(belief.appearance, mine)
+    size_noise, look_noise = sensor.extent_variance(extent), sensor.appearance_variance()
     size, size_variance = _blend(
-        belief.extent_m[slots], belief.extent_variance_m2[slots], frame.extent_m[which], size_noise
+        extent, rows_of(belief.extent_variance_m2, mine), rows_of(frame.extent_m, which), size_noise
     )
     look, look_variance = _blend(
-        belief.appearance[slots],
-        belief.appearance_variance[slots],
-        frame.appearance[which],
-        torch.full_like(belief.appearance[slots], sensor.appearance_variance()),
+        appearance, rows_of(belief.appearance_variance, mine), rows_of(frame.appearance, which), look_noise
     )
     state.belief = slot_table.put(
         belief,
@@ -133,12 +132,12 @@ def _correct_attributes(state: EngineState, matched: Matched, frame: Frame) -> N
         extent_variance_m2=size_variance,
         appearance=look,
         appearance_variance=look_variance,
-        colour=0.9 * belief.colour[slots] + 0.1 * frame.colour[which],
-        last_seen_s=torch.full_like(belief.last_seen_s[slots], frame.time_s),
+        colour=0.9 * rows_of(belief.colour, mine) + 0.1 * rows_of(frame.colour, which),
+        last_seen_s=belief.last_seen_s.new_full((len(slots),), frame.time_s),
     )
 
 
-def _blend(mean: Tensor, variance: Tensor, observed: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+def _blend(mean: Tensor, variance: Tensor, observed: Tensor, noise: Tensor | float) -> tuple[Tensor, Tensor]:
     gain = variance / (variance + noise)
     return mean + gain * (observed - mean), ((1.0 - gain) * variance).clamp_min(_ATTRIBUTE_FLOOR)
 

@@ -15,6 +15,7 @@ from worldsim.engine.state import EngineState
 from worldsim.engine.tracking import Matched, Predicted
 from worldsim.filtering.blocks import each_block
 from worldsim.filtering.correct import Innovation, innovation
+from worldsim.filtering.density import rows_of
 from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
 from worldsim.inference.surprise import PoseSurprise, accumulate, appearance_surprisal, pose_surprise
@@ -65,13 +66,14 @@ def surprise(state: EngineState, predicted: Predicted, matched: Matched, frame: 
 
     def surprised(part: slice) -> Surprised:
         slots, which = matched.rows(part), matched.which[part]
-        noise = sensor.pose_noise(frame.covariance[which])
-        seen = innovation(density.poses(slots), frame.position[which], frame.orientation_xyzw[which], noise)
-        extent = belief.extent_m[slots]
-        size_variance = belief.extent_variance_m2[slots] + sensor.extent_variance(extent)
-        look_variance = belief.appearance_variance[slots] + sensor.appearance_variance()
-        size = frame.extent_m[which] - extent
-        look = frame.appearance[which] - belief.appearance[slots]
+        noise = sensor.pose_noise(rows_of(frame.covariance, which))
+        place, turn = rows_of(frame.position, which), rows_of(frame.orientation_xyzw, which)
+        seen = innovation(density.poses(slots), place, turn, noise)
+        extent = rows_of(belief.extent_m, slots)
+        size_variance = rows_of(belief.extent_variance_m2, slots) + sensor.extent_variance(extent)
+        look_variance = rows_of(belief.appearance_variance, slots) + sensor.appearance_variance()
+        size = rows_of(frame.extent_m, which) - extent
+        look = rows_of(frame.appearance, which) - rows_of(belief.appearance, slots)
         nats = appearance_surprisal(size, size_variance, look, look_variance)
         excess = 0.5 * ((size**2 / size_variance - 1.0).sum(-1) + (look**2 / look_variance - 1.0).sum(-1))
         return Surprised(seen, pose_surprise(seen, manoeuvre[part]), noise, nats, excess)

@@ -133,6 +133,11 @@ def _part(s: ObjectStates, part: slice) -> ObjectStates:
     )
 
 
+def rows_of(values: Tensor, index: Int[Tensor, " n"] | slice) -> Tensor:
+    """Return the rows at `index`: copies of them, or views where it is a slice."""
+    return values[index] if isinstance(index, slice) else values.index_select(0, index)
+
+
 def _put(target: Tensor, index: Int[Tensor, " n"] | slice, rows: Tensor) -> None:
     if isinstance(index, slice):
         target[index].copy_(rows)
