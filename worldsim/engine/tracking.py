@@ -117,15 +117,16 @@ def carried(state: EngineState) -> list[tuple[int, int]]:
         return []
     rows = rows[np.argsort(table.log_odds[rows], kind="stable")]
     passive = state.passive[state.model_index]
-    carrier: dict[int, int] = {}
-    for a, b in zip(_slots_of(state, table.source[rows]), _slots_of(state, table.target[rows]), strict=True):
-        # co-motion is the same from both sides: what moves of itself is the carrier
-        if a >= 0 and b >= 0 and passive[b] and not passive[a]:
-            carrier[int(b)] = int(a)
+    if not (passive & state.alive).any():
+        return []
+    a, b = _slots_of(state, np.stack([table.source[rows], table.target[rows]]))
+    # co-motion is the same from both sides: what moves of itself is the carrier
+    held = (a >= 0) & (b >= 0) & passive[b] & ~passive[a]
+    carrier = dict(zip(b[held].tolist(), a[held].tolist(), strict=True))
     return [(a, b) for b, a in carrier.items()]
 
 
-def _slots_of(state: EngineState, object_id: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+def _slots_of(state: EngineState, object_id: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
     """Return the slot of each object, -1 where it has none."""
     order = np.argsort(state.ids, kind="stable")
     place = np.searchsorted(state.ids, object_id, sorter=order).clip(max=len(order) - 1)

@@ -165,8 +165,9 @@ def _predict_class(
         mean, touched = advance_class(model, rows.states, natural, model_index, library, surroundings, dt_s)
     noise = model.process_noise(rows.states, natural[:, : len(model.parameter_names)], dt_s) * noise_scale.unsqueeze(-1)
     covariance = add_white_acceleration(carry(rows.covariance, slope), noise, dt_s)
-    ball = (library.shape_index.index_select(0, model_index) == SPHERE) & model.stands  # it rolls
-    torch.diagonal(covariance, dim1=1, dim2=2)[:, :TANGENT_DIM].add_(_impact_noise(rows, mean, touched, ball, dt_s))
+    if model.collides and surroundings.obstacles is not None:  # else nothing was touched, and nothing is to be added
+        ball = (library.shape_index.index_select(0, model_index) == SPHERE) & model.stands  # it rolls
+        torch.diagonal(covariance, dim1=1, dim2=2)[:, :TANGENT_DIM].add_(_impact_noise(rows, mean, touched, ball, dt_s))
     return Density(mean, rows.parameters, covariance), touched
 
 
@@ -182,8 +183,8 @@ def carry(covariance: Float[Tensor, "n X X"], slope: Float[Tensor, "n 12 U"]) ->
     """Overwrite a covariance by ``F P F'`` and return it; see `carried`."""
     used = slope.shape[-1]
     top = slope @ covariance[:, :used]
-    block = top[:, :, :used] @ slope.mT
-    covariance[:, :TANGENT_DIM, :TANGENT_DIM] = (block + block.mT).mul_(0.5)
+    half = torch.baddbmm(top.new_empty(1), top[:, :, :used], slope.mT, beta=0.0, alpha=0.5)
+    covariance[:, :TANGENT_DIM, :TANGENT_DIM] = half + half.mT
     covariance[:, :TANGENT_DIM, TANGENT_DIM:] = top[:, :, TANGENT_DIM:]
     covariance[:, TANGENT_DIM:, :TANGENT_DIM] = top[:, :, TANGENT_DIM:].mT
     return covariance

@@ -235,6 +235,8 @@ def awoken(belief: WorldBelief, slots: Int[Tensor, " n"]) -> WorldBelief:
 
 def dream(density: Density, sleepers: Int[Tensor, " n"]) -> None:
     """Widen the poses of the sleepers, in place, by what they may creep in a frame."""
+    if len(sleepers) == 0:
+        return
     creep = density.covariance.new_tensor([_ASLEEP_STD_M**2] * 3 + [_ASLEEP_STD_RAD**2] * 3)
     pose = torch.diagonal(density.covariance, dim1=1, dim2=2)[:, :6]
     pose.index_add_(0, sleepers, creep.expand(len(sleepers), -1))
