@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.dynamics.motion import advance, horizontal, noise_density, standing_velocity
-from worldsim.dynamics.transition import advance_transition, outer, standing_transition
+from worldsim.dynamics.transition import advance_transition, standing_transition
 from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
@@ -82,38 +82,39 @@ class Person(ObjectModel):
         del wrench
         preferred, relaxation, strength, reach, _ = parameters.unbind(-1)
         known = control.neighbour_known.to(preferred.dtype)
-        velocity = state.linear_velocity[:, :2]
-        speed = (velocity * velocity).sum(-1).clamp_min(1e-8).sqrt()
+        velocity = state.linear_velocity[:, :2].T  # [2, N]: what is done to rows of two takes many times as long
+        speed = (velocity * velocity).sum(0).clamp_min(1e-8).sqrt()
         walking = torch.sigmoid((speed / preferred - _WALKING_SHARE) * 10.0)
         lack = preferred / speed - 1.0
         slope = 10.0 * walking * (1.0 - walking)  # of the walking share, by speed / preferred
         gain = lack * walking / relaxation  # pace = gain * velocity
         by_speed = (lack * slope / preferred - preferred / speed**2 * walking) / relaxation
         by_preferred = (walking / speed - lack * slope * speed / preferred**2) / relaxation
-        away = state.position[:, :2] - control.neighbour_position[:, :2]
-        distance = (away * away).sum(-1).clamp_min(1e-4).sqrt()
+        away = (state.position[:, :2] - control.neighbour_position[:, :2]).T
+        distance = (away * away).sum(0).clamp_min(1e-4).sqrt()
         push = strength * torch.exp(-distance / reach) * known / distance  # repulsion = push * away
-        lag = control.neighbour_velocity[:, :2] - velocity
-        nearness = distance**2 / _COMPANION_REACH_M**2 + (lag * lag).sum(-1) / _COMPANION_SPEED_M_S**2
+        lag = control.neighbour_velocity[:, :2].T - velocity
+        nearness = distance**2 / _COMPANION_REACH_M**2 + (lag * lag).sum(0) / _COMPANION_SPEED_M_S**2
         together = _COMPANION_RATE_PER_S * torch.exp(-nearness) * known
 
-        flat = torch.eye(2, dtype=speed.dtype, device=speed.device)
+        flat = torch.eye(2, dtype=speed.dtype, device=speed.device).unsqueeze(-1)
         linear = speed.new_zeros(len(speed), 3, TANGENT_DIM + len(self.parameter_names))
-        linear[:, :2, 0:2] = (
-            push[:, None, None] * flat
-            + outer(away * (-push * (1.0 / reach + 1.0 / distance) / distance).unsqueeze(-1), away)
-            + outer(lag * together.unsqueeze(-1), away * (-2.0 / _COMPANION_REACH_M**2))
+        by_place = (
+            push * flat
+            + _products(away * (-push * (1.0 / reach + 1.0 / distance) / distance), away)
+            + _products(lag * together, away * (-2.0 / _COMPANION_REACH_M**2))
         ) * dt_s
-        linear[:, :2, 6:8] = flat + dt_s * (
-            (gain - together)[:, None, None] * flat
-            + outer(velocity * (by_speed / speed).unsqueeze(-1), velocity)
-            + outer(lag * together.unsqueeze(-1), lag * (2.0 / _COMPANION_SPEED_M_S**2))
+        by_velocity = flat + dt_s * (
+            (gain - together) * flat
+            + _products(velocity * (by_speed / speed), velocity)
+            + _products(lag * together, lag * (2.0 / _COMPANION_SPEED_M_S**2))
         )
+        linear[:, :2, 0:2], linear[:, :2, 6:8] = by_place.permute(2, 0, 1), by_velocity.permute(2, 0, 1)
         linear[:, 2, 2], linear[:, 2, 8] = standing_transition(dt_s)
-        linear[:, :2, 12] = dt_s * velocity * by_preferred.unsqueeze(-1)
-        linear[:, :2, 13] = -dt_s * velocity * (gain / relaxation).unsqueeze(-1)
-        linear[:, :2, 14] = dt_s * away * (push / strength).unsqueeze(-1)
-        linear[:, :2, 15] = dt_s * away * (push * distance / reach**2).unsqueeze(-1)
+        linear[:, :2, 12] = (dt_s * velocity * by_preferred).T
+        linear[:, :2, 13] = (-dt_s * velocity * (gain / relaxation)).T
+        linear[:, :2, 14] = (dt_s * away * (push / strength)).T
+        linear[:, :2, 15] = (dt_s * away * (push * distance / reach**2)).T
         return advance_transition(linear, _SPIN_KEPT, state.angular_velocity * _SPIN_KEPT, dt_s)
 
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
@@ -121,3 +122,8 @@ class Person(ObjectModel):
         del dt_s
         wander = parameters[:, 4]
         return noise_density(state, wander, 1e-3, 5.0 + 0.0 * wander)
+
+
+def _products(column: Float[Tensor, "2 N"], row: Float[Tensor, "2 N"]) -> Float[Tensor, "2 2 N"]:
+    """Return the product of a column and a row for each of N."""
+    return column.unsqueeze(1) * row.unsqueeze(0)
