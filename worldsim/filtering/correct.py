@@ -77,12 +77,13 @@ def correct(
     """
     k, width = residual.shape[-1], density.covariance.shape[-1]
     prior = density.covariance
-    seen = prior[:, :k, :]
     if root is None:
-        root = torch.linalg.cholesky_ex(seen[:, :, :k] + noise).L
+        root = torch.linalg.cholesky_ex(prior[:, :k, :k] + noise).L
     noise_root = torch.linalg.cholesky_ex(noise).L
-    sides = torch.cat([seen, noise_root, residual.unsqueeze(-1)], dim=-1)
-    white, shrunk, white_residual = torch.linalg.solve_triangular(root, sides, upper=False).split([width, k, 1], dim=-1)
+    # L^-1 B as (B' L^-T)': so it lies as the solver wants it, and is not turned round first; (H P)' is a part of P too
+    sides = torch.cat([prior[:, :, :k], noise_root.mT, residual.unsqueeze(1)], dim=1)
+    solved = torch.linalg.solve_triangular(root.mT, sides, upper=True, left=False).mT
+    white, shrunk, white_residual = solved.split([width, k, 1], dim=-1)
     stripe = noise_root @ (shrunk.mT @ white)
     observed = stripe[:, :, :k]
     posterior = prior if overwrite else prior.clone()
