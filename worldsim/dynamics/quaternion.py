@@ -43,7 +43,10 @@ def rotate(quaternion: Float[Tensor, "... 4"], vector: Float[Tensor, "... 3"]) -
 
 def rotate_inverse(quaternion: Float[Tensor, "... 4"], vector: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:
     """Return `vector` turned from the world frame to the body frame."""
-    return rotate(conjugate(quaternion), vector)
+    axis, scalar = quaternion[..., :3], quaternion[..., 3:]
+    axis, vector = torch.broadcast_tensors(axis, vector)
+    twice = 2.0 * torch.linalg.cross(axis, vector)
+    return vector - scalar * twice + torch.linalg.cross(axis, twice)
 
 
 def to_matrix(quaternion: Float[Tensor, "... 4"]) -> Float[Tensor, "... 3 3"]:
@@ -58,6 +61,13 @@ def to_matrix(quaternion: Float[Tensor, "... 4"]) -> Float[Tensor, "... 3 3"]:
         dim=-1,
     )
     return rows.unflatten(-1, (3, 3))
+
+
+def rise(quaternion: Float[Tensor, "... 4"]) -> Float[Tensor, "... 3"]:
+    """Return how much each body axis points up: the last row of `to_matrix`."""
+    x, y, z, w = quaternion.unbind(-1)
+    x2, y2, z2 = 2.0 * x, 2.0 * y, 2.0 * z
+    return torch.stack([x * z2 - w * y2, y * z2 + w * x2, 1.0 - x * x2 - y * y2], dim=-1)
 
 
 def exp(rotation_vector: Float[Tensor, "... 3"]) -> Float[Tensor, "... 4"]:

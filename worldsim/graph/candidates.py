@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial.transform import Rotation
 
+from worldsim.dynamics.machine_code import compiled
 from worldsim.dynamics.neighbours import all_pairs_within, pairs_within
 
 
@@ -67,14 +67,45 @@ def box_gap(
     """Return the separation of each pair of boxes along the best of their face normals, m (negative: overlap)."""
     if len(pairs) == 0:
         return np.zeros(0)
-    axes = Rotation.from_quat(orientation_xyzw).as_matrix()
-    half = 0.5 * extent_m
-    i, j = pairs[:, 0], pairs[:, 1]
-    away = (position[j] - position[i])[:, None, :]
-    shared = axes[i].transpose(0, 2, 1) @ axes[j]  # [E, 3, 3] the axes of j seen from i
-    np.abs(shared, out=shared)
-    reach_j = (shared @ half[j][:, :, None])[..., 0]  # of j along the axes of i
-    reach_i = (half[i][:, None, :] @ shared)[:, 0]  # of i along the axes of j
-    by_i = np.abs((away @ axes[i])[:, 0]) - half[i] - reach_j
-    by_j = np.abs((away @ axes[j])[:, 0]) - half[j] - reach_i
-    return np.maximum(by_i.max(axis=1), by_j.max(axis=1))
+    place, turn, half = (
+        np.ascontiguousarray(values, dtype=np.float64) for values in (position, orientation_xyzw, 0.5 * extent_m)
+    )
+    return _gaps(place, turn, half, np.ascontiguousarray(pairs))
+
+
+@compiled
+def _gaps(
+    position: Float[np.ndarray, "N 3"],
+    orientation_xyzw: Float[np.ndarray, "N 4"],
+    half: Float[np.ndarray, "N 3"],
+    pairs: Int[np.ndarray, "E 2"],
+) -> Float[np.ndarray, " E"]:
+    """Return `box_gap` of boxes of these half edges."""
+    gap, axes, away = np.empty(len(pairs)), np.empty((2, 3, 3)), np.empty(3)
+    for e in range(len(pairs)):
+        for side in range(2):
+            x, y, z, w = orientation_xyzw[pairs[e, side]]
+            s = 2.0 / (x * x + y * y + z * z + w * w)
+            axes[side, 0, 0], axes[side, 0, 1] = 1.0 - s * (y * y + z * z), s * (x * y - w * z)
+            axes[side, 0, 2], axes[side, 1, 0] = s * (x * z + w * y), s * (x * y + w * z)
+            axes[side, 1, 1], axes[side, 1, 2] = 1.0 - s * (x * x + z * z), s * (y * z - w * x)
+            axes[side, 2, 0], axes[side, 2, 1] = s * (x * z - w * y), s * (y * z + w * x)
+            axes[side, 2, 2] = 1.0 - s * (x * x + y * y)
+        i, j = pairs[e, 0], pairs[e, 1]
+        for k in range(3):
+            away[k] = position[j, k] - position[i, k]
+        best = -np.inf
+        for side in range(2):
+            mine, other = (i, j) if side == 0 else (j, i)
+            for a in range(3):  # along the a-th axis of one of the two
+                apart, reach = 0.0, half[mine, a]
+                for k in range(3):
+                    apart += away[k] * axes[side, k, a]
+                for b in range(3):
+                    shared = 0.0
+                    for k in range(3):
+                        shared += axes[side, k, a] * axes[1 - side, k, b]
+                    reach += abs(shared) * half[other, b]
+                best = max(best, abs(apart) - reach)
+        gap[e] = best
+    return gap

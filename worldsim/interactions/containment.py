@@ -11,8 +11,7 @@ from torch import Tensor
 
 from worldsim.contracts.interaction import EdgePrior, Interaction, PairFrame
 from worldsim.dynamics import quaternion
-from worldsim.interactions.hollow import FLOOR_M, FLOOR_SPREAD_M, height_over_underside, upright_edge_m
-from worldsim.types.states import ObjectStates
+from worldsim.interactions.hollow import FLOOR_M, FLOOR_SPREAD_M, Inside, centre_in, inside
 
 _EDGE_M = 0.006
 """How exactly a belief knows where the faces of a container are, beside its place."""
@@ -51,23 +50,23 @@ class Containment(Interaction):
     def log_evidence(self, frame: PairFrame) -> Float[Tensor, " E"]:
         """Compare the three pictures: by the centre, the underside, and the motion of the frame."""
         source, target = frame.source, frame.target
-        centre = quaternion.rotate_inverse(source.orientation_xyzw, target.position - source.position)
+        centre = centre_in(source, target)
         beyond = (centre.abs() - 0.5 * source.extent_m).amax(-1)  # negative inside
         travel = torch.maximum(source.linear_velocity.square().sum(-1), target.linear_velocity.square().sum(-1))
         variance = frame.source_std_m**2 + frame.target_std_m**2
         noise = variance + (_LAG * frame.dt_s) ** 2 * travel
         share = beyond / (noise + _EDGE_M**2).sqrt()
         against_outside = torch.special.log_ndtr(-share) - torch.special.log_ndtr(share)
-        against_under = _level(source, target, noise) + _motion(frame, variance)
+        against_under = _level(inside(source, target, centre), noise) + _motion(frame, variance)
         nats = torch.minimum(against_outside, against_under)
         fits = (target.extent_m.sort(-1).values < source.extent_m.sort(-1).values).all(-1)
         nats = torch.where(fits, nats, torch.full_like(nats, -_EVIDENCE_LIMIT_NATS))
         return nats.clamp(-_EVIDENCE_LIMIT_NATS, _EVIDENCE_LIMIT_NATS)
 
 
-def _level(source: ObjectStates, target: ObjectStates, noise: Float[Tensor, " E"]) -> Float[Tensor, " E"]:
+def _level(how: Inside, noise: Float[Tensor, " E"]) -> Float[Tensor, " E"]:
     """Return what the height of the target's underside over the source's tells for lying in it, against under it."""
-    level, tall = height_over_underside(source, target), upright_edge_m(source)
+    level, tall = how.height_m, how.tall_m
     variance = noise + _LEVEL_M**2
     # anywhere between the source's underside and its top, but not below
     anywhere = torch.special.log_ndtr(level / variance.sqrt()) - tall.log()
