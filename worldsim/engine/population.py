@@ -140,8 +140,8 @@ def start_own_body(state: EngineState, frame: Frame) -> None:
         extent_m=states.extent_m,
         extent_variance_m2=torch.full_like(states.extent_m, _OWN_SIZE_VARIANCE),
         existence=torch.ones(1, dtype=state.dtype, device=state.device),
-        birth_s=torch.full((1,), frame.time_s, dtype=state.dtype, device=state.device),
-        last_seen_s=torch.full((1,), frame.time_s, dtype=state.dtype, device=state.device),
+        birth_s=state.belief.birth_s.new_full((1,), frame.time_s),
+        last_seen_s=state.belief.last_seen_s.new_full((1,), frame.time_s),
     )
     state.belief = lifecycle.take_model(belief, row, chosen, state.library)
     state.own_id = state.next_id

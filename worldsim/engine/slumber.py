@@ -195,7 +195,7 @@ def _signature(state: EngineState, slots: Int[np.ndarray, " n"]) -> Signature:
         drift=np.zeros_like(pose),
         strain=np.full_like(pose[:, :1], watch.AGREED),
         last_frame=np.full_like(pose[:, :1], state.frames + 1),
-        last_seen_s=belief.last_seen_s[row].unsqueeze(-1).cpu().numpy(),
+        last_seen_s=belief.last_seen_s[row].unsqueeze(-1).cpu().numpy().astype(pose.dtype),
         half_m=np.einsum("nij,nj->ni", axes, 0.5 * extent).astype(extent.dtype),
         appearance=belief.appearance[row].cpu().numpy(),
     )
@@ -235,7 +235,7 @@ def _believed(state: EngineState, rows: Int[np.ndarray, " n"]) -> tuple[dict[str
     drift, yes = tensor(s.drift), torch.ones(len(rows), dtype=torch.bool, device=state.device)
     turned = quaternion.multiply(quaternion.exp(drift[:, 3:]), fields["orientation_xyzw"])
     return columns, fields | {
-        "last_seen_s": tensor(s.last_seen_s),
+        "last_seen_s": tensor(s.last_seen_s.astype(np.float64)),
         "alive": yes,
         "awake": ~yes,
         "joint_covariance": tensor(joint),

@@ -99,8 +99,8 @@ def born(
         existence=zero + sensor.birth_existence,
         log_e_value=zero,
         noise_scale=zero + 1.0,
-        last_seen_s=zero + frame.time_s,
-        birth_s=zero + frame.time_s,
+        last_seen_s=belief.last_seen_s.new_full((n,), frame.time_s),
+        birth_s=belief.birth_s.new_full((n,), frame.time_s),
     )
 
 

@@ -27,6 +27,7 @@ def empty_belief(capacity: int, device: torch.device, dtype: torch.dtype) -> Wor
     upright[:, 3] = 1.0
     no = torch.zeros(capacity, dtype=torch.bool, device=device)
     nobody = torch.full((capacity,), -1, dtype=torch.int64, device=device)
+    never = torch.zeros(capacity, dtype=torch.float64, device=device)  # of a clock of 1970, float32 tells no minutes
     return WorldBelief(
         time_s=0.0,
         alive=no,
@@ -47,8 +48,8 @@ def empty_belief(capacity: int, device: torch.device, dtype: torch.dtype) -> Wor
         existence=zeros(capacity),
         log_e_value=zeros(capacity),
         noise_scale=zeros(capacity) + 1.0,
-        last_seen_s=zeros(capacity),
-        birth_s=zeros(capacity),
+        last_seen_s=never,
+        birth_s=never.clone(),
     )
 
 
