@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tests.small_world import Shelf, frames, model, spoilt, world_model
+from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.errors import ConfigurationError, IntegrityError, ObservationError, StorageError
 from worldsim.interactions.push import Push
 from worldsim.interactions.support import Support
@@ -289,3 +292,21 @@ def test_a_checkpoint_of_kinds_that_are_no_plug_ins_is_continued_with_the_same_k
         again.step(observation)
     assert torch.equal(wm.belief.position, again.belief.position)
     assert np.array_equal(wm.graph.probability, again.graph.probability)
+
+
+def test_a_checkpoint_whose_times_are_in_the_precision_of_the_rest_is_continued(tmp_path):
+    settings, path = WorldModelSettings(loop=LoopSettings(precision="float32")), tmp_path / "old.safetensors"
+    wm, seen = world_model(None, surprise=False, settings=settings), list(frames(0.6))
+    for k, observation in enumerate(seen[:8]):
+        _ = wm.step(observation) if k else wm.reset(observation)
+    wm.save(path)
+    with safe_open(path, framework="pt") as file:
+        told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name in ("belief.last_seen_s", "belief.birth_s"):
+        assert tensors[name].dtype == torch.float64
+        tensors[name] = tensors[name].float()
+    save_file(tensors, path, metadata=told)
+    again = WorldModel.load(path)
+    for observation in seen[8:]:
+        again.step(observation)
+    assert again.belief.last_seen_s.dtype == torch.float64

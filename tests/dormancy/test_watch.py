@@ -65,6 +65,18 @@ def test_what_agrees_is_told_to_the_sleeper_alone_whatever_the_order() -> None:
     assert (store.signature.last_frame[: store.rows] == 1).all()
 
 
+@pytest.mark.parametrize("frame", [0, 1, 7])
+def test_a_sleeper_that_a_doubtful_detection_may_be_of_is_granted_to_no_other(frame: int) -> None:
+    """The first detection agrees with all three in a row, the second with the middle one alone."""
+    row = np.array([[-0.06, 0.0, 0.6], [0.0, 0.0, 0.6], [0.06, 0.0, 0.6]])
+    doubtful, clear = [0.0, 0.0, 0.6], [0.0, 0.07, 0.6]
+    for detections, left in (([clear], []), ([doubtful, clear], [0, 1]), ([clear, doubtful], [0, 1])):
+        store = lying(row)
+        assert watch.sift(store, seen(np.array(detections)), moment(frame)).rows.tolist() == left
+        # and what one frame leaves in doubt is no doubt in the next
+        assert watch.sift(store, seen(np.array([clear])), moment(frame + 1)).rows.tolist() == []
+
+
 def test_a_sleeper_is_corrected_as_a_kalman_filter_of_a_constant_corrects() -> None:
     rng = np.random.default_rng(1)
     place = np.array([[1.0, 2.0, 0.6]])

@@ -27,6 +27,9 @@ def test_multiply_rotate_and_matrix_agree_with_scipy(pair: tuple[torch.Tensor, t
         quaternion.to_matrix(left).numpy(), Rotation.from_quat(left.numpy()).as_matrix(), atol=1e-13
     )
     np.testing.assert_allclose(quaternion.rotate_inverse(left, quaternion.rotate(left, vector)), vector, atol=1e-13)
+    turned_back = Rotation.from_quat(left.numpy()).apply(vector.numpy(), inverse=True)
+    np.testing.assert_allclose(quaternion.rotate_inverse(left, vector).numpy(), turned_back, atol=1e-13)
+    np.testing.assert_allclose(quaternion.rise(left), quaternion.to_matrix(left)[:, 2], atol=1e-15)
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-4, 9.99e-4, 1.01e-3, 0.5, 3.1])

@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 import torch
 
 from tests.small_world import DT_S, Shelf, frame, frames, world_model
-from worldsim.types import Detections
+from worldsim.engine.settings import LoopSettings, WorldModelSettings
+from worldsim.errors import WorldsimError
+from worldsim.graph.edges import MOST_IDS
+from worldsim.types import Detections, Viewpoints
 from worldsim.types.record import EventKind
 
 
@@ -47,3 +51,31 @@ def test_a_passive_thing_that_is_met_while_it_moves_is_not_laid_down() -> None:
     assert len(born) == 2
     things = wm.belief.alive & (wm.belief.object_id != wm.own_id)
     assert torch.equal(wm.belief.awake[things], wm.belief.position[things, 0] < 5.0)
+
+
+@pytest.mark.parametrize("started_s", [0.0, 1.7e9])
+def test_clutter_goes_by_whatever_clock_the_frames_are_timed(started_s: float) -> None:
+    """Of the seconds since 1970, float32 tells no two minutes apart."""
+    settings = WorldModelSettings(loop=LoopSettings(precision="float32"))
+    wm, rng = world_model(None, surprise=False, settings=settings), np.random.default_rng(0)
+    far = Viewpoints(np.array([[-500.0, -500.0, 2.0]]), np.array([1.0]))  # what is not seen is out of sight
+    alive = []
+    for k in range(16):
+        things = [("rigid_body", np.array([2.0, 0.0, 0.175]))]
+        if k == 4:
+            things += [("rigid_body", np.array([-3.0 - n, 3.0, 0.175])) for n in range(3)]
+        seen = dataclasses.replace(frame(started_s + k * DT_S, things, rng), viewpoints=far)
+        _ = wm.step(seen) if k else wm.reset(seen)
+        alive.append(int(wm._state.alive.sum()))
+    assert alive[5] == alive[3] + 3
+    assert alive[-1] == alive[3]
+
+
+def test_that_there_are_no_more_ids_is_told_before_two_edges_are_one() -> None:
+    wm, stream = world_model(None, surprise=False), frames(1.0)
+    wm.reset(next(stream))
+    wm._state.next_id = MOST_IDS - 1
+    rng = np.random.default_rng(1)
+    new = [("rigid_body", np.array([20.0 + 2.0 * n, 0.0, 0.175])) for n in range(2)]
+    with pytest.raises(WorldsimError, match="no more ids"):
+        wm.step(frame(DT_S, new, rng))

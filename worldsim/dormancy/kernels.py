@@ -89,6 +89,7 @@ def claim(
     size_noise: tuple[float, float],
     claimed: Int[np.ndarray, "D 2"],
     learned: Float[np.ndarray, "D 21"],
+    contested: Int[np.ndarray, " M"],
 ) -> float:
     """Write which sleepers detections agree with, and what that would teach of the first.
 
@@ -108,6 +109,7 @@ def claim(
         claimed: [D, 2] rows of the first and of the last sleeper, `NOBODY` where there is none or no other; as it was
             left by other tables.
         learned: [D, 21] the learned columns of the first after the detection.
+        contested: [M] one more than the frame in which a detection last agreed with this sleeper and another before it.
     """
     position, orientation, size, look, covariance = looked
     which, rows = pairs
@@ -149,7 +151,7 @@ def claim(
         if not (unlike < _UNLIKE and strain < _STRAINED):
             continue
         if claimed[i, 0] != NOBODY:
-            claimed[i, 1] = row
+            claimed[i, 1], contested[row] = row, frame + 1  # all that mark a row in a frame write the same
             continue
         claimed[i, 0] = row
         for axis in range(3):
@@ -178,6 +180,8 @@ def count(claimed: Int[np.ndarray, "D 2"], claimants: Int[np.ndarray, " M"], bac
 def grant(
     claimed: Int[np.ndarray, "D 2"],
     claimants: Int[np.ndarray, " M"],
+    contested: Int[np.ndarray, " M"],
+    frame: int,
     learned: Float[np.ndarray, "D 21"],
     packed: Float[np.ndarray, "M W"],
     part: tuple[int, int],
@@ -186,7 +190,8 @@ def grant(
     """Fold each detection of a part into the sleeper that it claims, where nothing else claims either; say which."""
     for i in range(part[0], part[1]):
         row = claimed[i, 0]
-        granted[i] = row != NOBODY and claimed[i, 1] == NOBODY and claimants[row] == 1
+        alone = row != NOBODY and claimed[i, 1] == NOBODY
+        granted[i] = alone and claimants[row] == 1 and contested[row] != frame + 1
         if granted[i]:
             for k in range(_COUNT):
                 packed[row, _FROM + k] = learned[i, k]

@@ -130,6 +130,7 @@ class Dormant:
         places, footprints: rows by the cells that they are looked for in, and that they cover.
         row_of: [ids] row of each object, -1 where it has none.
         claimants: [M] room to count in, whose making would cost what exists; left 0.
+        contested: [M] room to mark in, by the number of the frame, so that nothing has to be cleared.
     """
 
     columns: dict[str, np.ndarray] = field(default_factory=dict)
@@ -143,6 +144,7 @@ class Dormant:
     footprints: Postings = field(default_factory=Postings)
     row_of: Int[np.ndarray, " ids"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     claimants: Int[np.ndarray, " M"] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    contested: Int[np.ndarray, " M"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     _size: int = 0  # rows in use; the arrays are longer, so that adding a few does not copy all
     _present: int = 0
 
@@ -222,7 +224,7 @@ class Dormant:
         """File all rows anew, all that the arrays hold being in use (as after packing, or after reading a file)."""
         self.places, self.footprints = Postings(), Postings()
         self._size, self._present = len(self.object_id), int(self.here.sum())
-        self.claimants = np.zeros(self._size, dtype=np.int32)
+        self.claimants, self.contested = np.zeros(self._size, dtype=np.int32), np.zeros(self._size, dtype=np.int64)
         if self._size and int(self.object_id.max()) >= len(self.row_of):
             self.row_of = np.full(int(self.object_id.max()) + 1, -1, dtype=np.int64)
         # of an object with several rows, the one in use; else the last, where it lay last
@@ -265,7 +267,7 @@ class Dormant:
             self.signature = Signature(signature.packed[:0].copy())
         self.columns = {name: _longer(values, room) for name, values in self.columns.items()}
         self.signature = Signature(_longer(self.signature.packed, room))
-        for name in (*BY_ROW, "claimants"):
+        for name in (*BY_ROW, "claimants", "contested"):
             setattr(self, name, _longer(getattr(self, name), room))
 
 

@@ -86,12 +86,13 @@ def sift(dormant: Dormant, detections: Detections, now: Moment) -> Sifted:
     def claim(part: tuple[int, int]) -> None:
         for table in dormant.places.tables:
             pairs = kernels.beside(position, table, dormant.here, part)
-            kernels.claim(looked, packed, pairs, moment, noise, claimed, learned)
+            kernels.claim(looked, packed, pairs, moment, noise, claimed, learned, dormant.contested)
 
     halves = [(0, found // 2), (found // 2, found)]
     side_by_side(claim, halves)
     kernels.count(claimed, dormant.claimants, False)
-    side_by_side(lambda part: kernels.grant(claimed, dormant.claimants, learned, packed, part, granted), halves)
+    others = dormant.claimants, dormant.contested, now.frame
+    side_by_side(lambda part: kernels.grant(claimed, *others, learned, packed, part, granted), halves)
     kernels.count(claimed, dormant.claimants, True)
     rows = np.flatnonzero(~granted)
     return Sifted(rows, _suspects(dormant, detections.position[rows], now.frame))

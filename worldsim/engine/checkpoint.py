@@ -156,6 +156,8 @@ def _restore(
     models = [_model(card) for card in head["cards"]]
     library = LoadedModels.of(models, device, dtype)
     belief_fields = {k.removeprefix("belief."): v for k, v in tensors.items() if k.startswith("belief.")}
+    # before they were float64 throughout, times were kept in the precision of the rest
+    belief_fields |= {name: belief_fields[name].double() for name in ("last_seen_s", "birth_s")}
     belief = WorldBelief(time_s=head["time_s"], model_ids=library.model_ids, **belief_fields)
     ledger = Ledger(**{f.name: tensors[f"ledger.{f.name}"].cpu().numpy() for f in dataclasses.fields(Ledger)})
     edges = EdgeTable(**{f.name: tensors[f"edges.{f.name}"].cpu().numpy() for f in dataclasses.fields(EdgeTable)})

@@ -12,7 +12,8 @@ from worldsim.engine.correction import own_states
 from worldsim.engine.state import EngineState
 from worldsim.engine.surprisal import Surprised
 from worldsim.engine.tracking import Matched
-from worldsim.graph.edges import without
+from worldsim.errors import WorldsimError
+from worldsim.graph.edges import MOST_IDS, without
 from worldsim.inference import lifecycle
 from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
@@ -98,10 +99,19 @@ def bury(state: EngineState) -> Int[np.ndarray, " n"]:
 
 
 def start_objects(state: EngineState, frame: Frame, chosen: Int[np.ndarray, " n"]) -> None:
-    """Start a new object, tracked by the generic model, from each unclaimed detection."""
+    """Start a new object, tracked by the generic model, from each unclaimed detection.
+
+    Raises:
+        WorldsimError: there are no ids left.
+    """
     if len(chosen) == 0:
         return
     slots = free_slots(state, len(chosen))
+    if state.next_id + len(chosen) > MOST_IDS:
+        raise WorldsimError(
+            f"world model: {MOST_IDS} objects were born since the last reset, and there are no more ids. Save the "
+            "belief, reset the world model, or detect less clutter."
+        )
     ids = np.arange(state.next_id, state.next_id + len(chosen), dtype=np.int64)
     state.next_id += len(chosen)
     state.belief = lifecycle.born(

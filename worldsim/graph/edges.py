@@ -79,10 +79,14 @@ def rows_linked(
     return source[known], target[known]
 
 
+MOST_IDS = 2**28
+"""How many object ids there are: a pair of them and a kind make one whole number."""
+
+
 def edge_keys(
     source: Int[np.ndarray, " E"], target: Int[np.ndarray, " E"], kind: Int[np.ndarray, " E"]
 ) -> Int[np.ndarray, " E"]:
-    """Return one int64 per (source id, target id, kind); ids below 2^28, kinds below 2^7."""
+    """Return one int64 per (source id, target id, kind); ids below `MOST_IDS`, kinds below 2^7."""
     return (source << 35) | (target << 7) | kind
 
 
