@@ -31,7 +31,9 @@ KEPT = (free_fall, linear_drag, quadratic_drag, spring, free_top, pendulum, boun
 @pytest.mark.parametrize("make", [*KEPT, rolling_ball, collision])
 def test_the_corrected_engine_keeps_its_promise(make) -> None:
     law = make()
-    for row in measure(law, [BulletBench.accurate()]):
+    rows = measure(law, [BulletBench.accurate()])
+    assert len(rows) == len(law.measures)
+    for row in rows:
         bar = row.measure.bar if row.measure.bar is not None else 1e-3
         assert row.errors[ACCURATE] <= bar, row.measure.name
 

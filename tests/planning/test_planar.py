@@ -11,9 +11,19 @@ import torch
 
 from tests.planning.floor import ROBOT
 from worldsim.errors import ConfigurationError
+from worldsim.planning import MPPI
 from worldsim.planning.boxes import Boxes
 from worldsim.planning.kinematics import unicycle_rollout
-from worldsim.planning.planar import BeliefCost, Outline, PlanarScene, Pushable, push_out, roll_out
+from worldsim.planning.planar import (
+    BeliefCost,
+    Drives,
+    ExpectedFreeEnergy,
+    Outline,
+    PlanarScene,
+    Pushable,
+    push_out,
+    roll_out,
+)
 from worldsim.planning.shooting import CandidateCost
 from worldsim.types import Preferences
 from worldsim.types.planning import PreferredOutcome
@@ -156,6 +166,56 @@ def test_the_cost_of_commands_can_be_differentiated_through_the_push():
     assert bool(torch.isfinite(slope).all())
     assert float(slope[0, 0, 0, 0]) == pytest.approx((there - back) / 2e-4, rel=0.02)
     assert float(slope[0, 0, :, 0].sum()) < 0.0  # faster brings it nearer
+
+
+def among_things():
+    """A scene with a wall to one side and somebody who walks on the other, believed in single precision."""
+    wall = Boxes(
+        torch.tensor([[[1.0, 0.6]]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[0.8, 0.05]]), torch.full((1, 1), 0.02)
+    )
+    path = torch.tensor([[[1.2, -0.9]], [[1.1, -0.8]], [[1.0, -0.7]]])
+    walker = Boxes(path, torch.tensor([[1.0, 0.0]]), torch.tensor([[0.2, 0.2]]), torch.full((3, 1), 0.2))
+    return dataclasses.replace(scene(), standing=wall, moving=walker, held=HOOK, held_among=wall)
+
+
+MODELS = [BeliefCost, lambda *told: ExpectedFreeEnergy(*told, Drives())]
+
+
+@pytest.mark.parametrize("made", MODELS, ids=["cost", "free energy"])
+def test_candidates_in_double_precision_are_priced_among_things_as_those_in_single(made):
+    model = made(among_things(), Preferences(outcomes=(HOME,), clearance_m=0.5), 0.25)
+    command = torch.tensor([[[0.5, 0.2], [0.8, -0.3], [0.6, 0.1]]]).expand(1, 4, 3, 2)
+    once = model.get_cost({}, command)
+    twice = command.double().requires_grad_()
+    cost = model.get_cost({}, twice)
+    assert cost.dtype == torch.float64
+    assert cost.detach()[0].tolist() == pytest.approx(
+        once[0].tolist(), rel=1e-2
+    )  # a tenth of a millimetre of smoothing
+    (slope,) = torch.autograd.grad(cost.sum(), twice)
+    assert bool(torch.isfinite(slope).all())
+
+
+@pytest.mark.parametrize("made", MODELS, ids=["cost", "free energy"])
+def test_a_command_beyond_the_limits_does_no_more_than_the_limit(made):
+    model = made(among_things(), Preferences(outcomes=(HOME,)), 0.25)
+    full = torch.tensor([1.0, -1.0]).expand(1, 2, 3, 2)
+    assert torch.equal(model.get_cost({}, 5.0 * full), model.get_cost({}, full))
+    assert not torch.equal(model.get_cost({}, 0.5 * full), model.get_cost({}, full))
+
+
+def test_a_horizon_of_one_step_is_priced_and_one_of_none_is_refused():
+    still = dataclasses.replace(scene(), moving=NOTHING)
+    model = BeliefCost(still, Preferences(outcomes=(HOME,)), 0.25)
+    assert bool(torch.isfinite(model.get_cost({}, torch.zeros(1, 3, 1, 2))).all())
+    with pytest.raises(ConfigurationError, match="T at least 1"):
+        model.get_cost({}, torch.zeros(1, 3, 0, 2))
+
+
+@pytest.mark.parametrize("wrong", [{"samples": 0}, {"steps": 0}])
+def test_a_planner_without_samples_or_steps_is_refused(wrong):
+    with pytest.raises(ConfigurationError, match="MPPI"):
+        MPPI(lambda belief: None, **wrong)
 
 
 def test_a_held_hook_is_kept_off_what_it_cannot_pass_and_only_that():

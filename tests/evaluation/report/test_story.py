@@ -65,11 +65,10 @@ def test_a_candidate_that_cannot_be_run_here_is_told_with_the_reason():
     assert (moment.title, moment.text) == ("Candidate balloon/party passed over", detail["error"])
 
 
-def test_every_kind_of_event_can_be_told():
-    for kind in EventKind:
-        for moment in moments_of_event(Event(kind, 1.0, 3, {})):
-            assert moment.title
-            assert moment.text is not None
+def test_whatever_an_event_lacks_what_is_told_of_it_has_words():
+    told = [moment for kind in EventKind for moment in moments_of_event(Event(kind, 1.0, 3, {}))]
+    assert len(told) >= 5
+    assert all(moment.title and moment.text is not None for moment in told)
 
 
 def test_a_stop_is_told_only_of_an_agent_that_plans_and_does_not_know_yet(log):

@@ -30,6 +30,7 @@ def test_two_laws_among_six_pairs_are_opened_as_two_kinds() -> None:
 def test_a_law_fitted_to_the_whole_scene_lies_within_its_own_error() -> None:
     likelihood = _scene()
     kinds = refitted(open_kinds(*pair_laws(*likelihood, 2)), *likelihood)
+    assert len(kinds.coefficients) == 2
     for kind, law in enumerate(kinds.coefficients):
         true = LAWS[0] if kinds.assignment[0] == kind else LAWS[1]
         error = law - true
