@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 import torch
 
 from tests.agents.hall import Floor, Hall, Thing, record
+from tests.planning.floor import FRAME_S
 from worldsim.errors import ConfigurationError
 from worldsim.planning.explanation import attribute
 from worldsim.types.explanation import Cause
@@ -129,3 +131,22 @@ def test_the_shares_add_up_and_what_did_not_change_has_none():
     assert (shares.belief, shares.value) == (4.75, 2.25)
     assert shares.belief + shares.value == table[True, True] - table[False, False]
     assert attribute(lambda belief, value: float(value)).belief == 0.0
+
+
+def test_who_waits_because_something_blocks_the_way_wants_what_it_wanted():
+    """The phase follows from the belief: a parcel that nobody can get at is waited for, under the same values."""
+    ring = [(3.0 + math.cos(a), 1.0 + math.sin(a)) for a in np.arange(8) * math.pi / 4.0]
+    crates = tuple(Thing(place, (0.8, 0.8, 0.8)) for place in ring)
+    found = []
+    for things in ((), crates):
+        hall = Hall(Floor(things))
+        agent = Deliverer(hall)
+        for _ in range(40):
+            agent.act(hall.observation(), record(hall.floor.time_s), np.random.default_rng(0))
+            hall.floor.time_s += FRAME_S
+        found.append(agent)
+    free, blocked = found
+    assert (free.phase.value, blocked.phase.value) == ("reach", "wait")
+    told = blocked.explain(-1, against=free.last_decision)
+    assert told.attribution.value == 0.0
+    assert told.attribution.belief != 0.0
