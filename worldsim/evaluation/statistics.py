@@ -1,7 +1,8 @@
 """Point estimates with intervals: interquartile means, stratified and paired bootstraps, probability of improvement.
 
 Source: Agarwal et al. (2021), "Deep Reinforcement Learning at the Edge of the Statistical Precipice", section 4; the
-percentile bootstrap of Efron and Tibshirani (1993), chapter 13. Ours takes strata of unequal size.
+percentile bootstrap of Efron and Tibshirani (1993), chapter 13, its percentiles expanded (Hesterberg 2015, "What
+teachers should know about the bootstrap"). Ours takes strata of unequal size.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Estimate:
 
     Attributes:
         value: the statistic of the sample itself.
-        low: lower end of the percentile interval.
+        low: lower end of the expanded percentile interval.
         high: upper end.
         n: size of the sample.
     """

@@ -62,9 +62,8 @@ class PathIntegral(ShootingOptimiser):
         for _ in range(self.rounds):
             noise = smooth_noise((start.shape[0], self.samples, *start.shape[1:]), self.exponent, rng)
             candidates = mean[:, None] + self.std * noise
-            candidates[:, self.samples - self.samples // 4 :] -= mean[
-                :, None
-            ]  # the way out when the last plan has gone stale
+            # the way out when the last plan has gone stale
+            candidates[:, self.samples - self.samples // 4 :] -= mean[:, None]
             candidates = torch.cat([mean[:, None], candidates], dim=1).clamp(-1.0, 1.0)
             cost = priced(model, info_dict, candidates)
             least, at = cost.min(dim=1)
