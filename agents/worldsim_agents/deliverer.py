@@ -41,6 +41,7 @@ __all__ = ["Believer", "Decision", "Deliverer", "Phase"]
 _BACK_OFF_M = 0.7  # way backed after putting a parcel down
 _SAME_TIME_S = 1e-3  # times of frames are sums of floats
 _STAGING_TOLERANCE = (0.3, 0.45)  # m, rad: good enough to begin the last stretch
+_NEARBY_M, _STAGING_PATIENCE_S = 0.7, 4.0  # so near for so long: the last stretch is begun from there
 _PLACE_TOLERANCE = (0.08, 0.15)  # m, rad: good enough to take or leave the parcel
 _ALIGN_PATIENCE_S, _GRASP_PATIENCE_S, _RETRY_S = 5.0, 1.0, 1.0
 _REMEMBERED = 400  # decisions that can be explained: 40 s of them
@@ -112,6 +113,7 @@ class Deliverer(Agent):
         self._target: tuple[float, float] | None = None
         self._approach: Approach | None = None
         self._phase_since_s = 0.0
+        self._near_since_s = -math.inf
         self._planned_s = -math.inf
         self._alarm_since_s: dict[int, float] = {}
 
@@ -229,9 +231,9 @@ class Deliverer(Agent):
                 return (Phase.CARRY if task.holding else Phase.REACH) if ready else Phase.WAIT
             case Phase.REACH | Phase.CARRY if self._approach is None:
                 return Phase.WAIT
-            case Phase.REACH if self._arrived(staging=True):
+            case Phase.REACH if self._arrived(staging=True) or self._kept_from_staging(now):
                 return Phase.ALIGN
-            case Phase.CARRY if self._arrived(staging=True):
+            case Phase.CARRY if self._arrived(staging=True) or self._kept_from_staging(now):
                 return Phase.PLACE
             case Phase.ALIGN if self._arrived(staging=False) or spent_s > _ALIGN_PATIENCE_S:
                 return Phase.GRASP
@@ -252,6 +254,18 @@ class Deliverer(Agent):
         standing = standing_but(self._situation, target)
         self._target = target
         self._approach = find_approach(self._situation.own, standing, target, standoff_m)
+
+    def _kept_from_staging(self, now: float) -> bool:
+        """Return whether it has been near where it would line up for long, and does not get there.
+
+        Somebody parked beside that place keeps it away for good; from where it is the rest of the way may be free.
+        """
+        near = (
+            self._approach is not None and math.dist(self._approach.staging, self._situation.own.position) < _NEARBY_M
+        )
+        if not near or self._near_since_s < self._phase_since_s:
+            self._near_since_s = now if near else -math.inf
+        return near and now - self._near_since_s > _STAGING_PATIENCE_S
 
     def _arrived(self, *, staging: bool) -> bool:
         if self._approach is None:

@@ -39,6 +39,15 @@ def test_a_parcel_is_delivered_among_shelves(parcel: tuple[float, float], drop_o
     assert hall.delivered
 
 
+@pytest.mark.parametrize("x", [1.5, 1.9])
+def test_a_vehicle_parked_beside_the_place_to_line_up_at_does_not_keep_it_for_good(x: float):
+    """It may go on any time, so it is given room, and that place is never quite reached; the parcel can be."""
+    parked = Thing((x, 0.95), (1.2, 0.8, 0.5), std_m=0.01, spread_m_s=0.14, moves=True)
+    hall = Hall(Floor((parked,)), (3.0, 0.0), (-2.0, 0.0))
+    run(hall, Deliverer(hall), seconds=35.0)
+    assert hall.delivered
+
+
 def test_a_crossing_worker_is_not_touched():
     worker = Thing((1.2, -2.4), (0.45, 0.55, 1.75), (0.0, 0.8), std_m=0.05, spread_m_s=0.15, moves=True)
     hall = Hall(Floor((worker,)), (3.0, 0.0), (-2.0, 0.0))
