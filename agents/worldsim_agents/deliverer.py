@@ -113,7 +113,7 @@ class Deliverer(Agent):
         self._target: tuple[float, float] | None = None
         self._approach: Approach | None = None
         self._phase_since_s = 0.0
-        self._near_since_s = -math.inf
+        self._near_since_s = math.inf
         self._planned_s = -math.inf
         self._alarm_since_s: dict[int, float] = {}
 
@@ -131,7 +131,9 @@ class Deliverer(Agent):
         if self._still_good(stopped_for, now):
             return self._action()
         self._situation = self._perceive(own, task, now)
-        if not stopped_for:
+        if stopped_for:
+            self._near_since_s = math.inf  # who stands still for somebody is not kept from anywhere
+        else:
             self._follow(task, now)
         believed = Believed(self._situation, self.phase, stopped_for, self._target, self._approach)
         valued = Valued(self.preferences, task.pickup, task.dropoff)
@@ -206,7 +208,7 @@ class Deliverer(Agent):
         phase = self._next_phase(task, now)
         if phase is self.phase and not (phase in (Phase.REACH, Phase.CARRY) and self._task_moved(task)):
             return
-        self.phase, self._phase_since_s = phase, now
+        self.phase, self._phase_since_s, self._near_since_s = phase, now, math.inf
         own = self._situation.own
         if phase is Phase.REACH:
             self._head_for(task.pickup, own.extent_m[0] / 2 + GRASP_GAP_M + PARCEL_EXTENT_M[0] / 2)
@@ -260,12 +262,10 @@ class Deliverer(Agent):
 
         Somebody parked beside that place keeps it away for good; from where it is the rest of the way may be free.
         """
-        near = (
-            self._approach is not None and math.dist(self._approach.staging, self._situation.own.position) < _NEARBY_M
-        )
-        if not near or self._near_since_s < self._phase_since_s:
-            self._near_since_s = now if near else -math.inf
-        return near and now - self._near_since_s > _STAGING_PATIENCE_S
+        assert self._approach is not None  # or the phase is to wait
+        near = math.dist(self._approach.staging, self._situation.own.position) < _NEARBY_M
+        self._near_since_s = min(self._near_since_s, now) if near else math.inf
+        return now - self._near_since_s > _STAGING_PATIENCE_S
 
     def _arrived(self, *, staging: bool) -> bool:
         if self._approach is None:

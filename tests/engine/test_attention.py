@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.evaluation.scale_worlds import Plain, known_models
 from worldsim.inference.slots import density_of, empty_belief
 from worldsim.loop import WorldModel
-from worldsim.types import Detections, EventKind
+from worldsim.types import Detections, EventKind, Observation
 
 _NEVER_ENOUGH_MS, _PLENTY_MS = 1e-3, 1e6
 
@@ -38,12 +39,18 @@ def test_a_budget_that_pays_for_all_changes_nothing() -> None:
         assert torch.equal(tensor, beliefs[1].tensors()[name]), name
 
 
-def test_what_is_left_is_named_and_comes_up_in_its_turn() -> None:
-    stream = Plain(12, 0, known_models(), np.random.default_rng(0)).frames()
+def recognised(things: int) -> tuple[WorldModel, Iterator[Observation]]:
+    """Return a world model with no time for so many things, all of them recognised, and the frames to come."""
+    stream = Plain(things, 0, known_models(), np.random.default_rng(0)).frames()
     wm = world_model(_NEVER_ENOUGH_MS)
     wm.reset(next(stream))
     for _ in range(8):
-        wm.step(next(stream))  # everybody is recognised
+        wm.step(next(stream))
+    return wm, stream
+
+
+def test_what_is_left_is_named_and_comes_up_in_its_turn() -> None:
+    wm, stream = recognised(12)
     who = set(wm.belief.object_id[wm.belief.alive].tolist())
     attended: set[int] = set()
     for _ in range(60):
@@ -57,11 +64,7 @@ def test_what_is_left_is_named_and_comes_up_in_its_turn() -> None:
 
 
 def test_the_least_known_is_attended_to_first() -> None:
-    stream = Plain(8, 0, known_models(), np.random.default_rng(0)).frames()
-    wm = world_model(_NEVER_ENOUGH_MS)
-    wm.reset(next(stream))
-    for _ in range(8):
-        wm.step(next(stream))
+    wm, stream = recognised(8)
     state = wm._state
     slot = int(np.flatnonzero(state.awake)[3])
     wide = state.belief.joint_covariance.clone()
@@ -73,11 +76,7 @@ def test_the_least_known_is_attended_to_first() -> None:
 
 
 def test_all_whose_model_fails_are_attended_to_however_many_they_are() -> None:
-    stream = Plain(8, 0, known_models(), np.random.default_rng(0)).frames()
-    wm = world_model(_NEVER_ENOUGH_MS)
-    wm.reset(next(stream))
-    for _ in range(8):
-        wm.step(next(stream))
+    wm, stream = recognised(8)
     state = wm._state
     assert state.attention_span == 1
     doubted = np.flatnonzero(state.awake)[[1, 4, 6]]

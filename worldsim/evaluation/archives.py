@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from worldsim.errors import DataError
+from worldsim.simulation.recordings.clip import check_shape, frame_rate
 
-__all__ = ["check_arrays", "check_offsets", "read_arrays"]
+__all__ = ["check_arrays", "check_offsets", "read_arrays", "told_rate"]
 
 _ZIP = b"PK"
 
@@ -60,11 +62,23 @@ def check_arrays(path: Path, arrays: Mapping[str, np.ndarray], shapes: Mapping[s
     """
     for name, shape in shapes.items():
         found = arrays[name]
-        if found.ndim != len(shape) or any(s is not None and s != f for f, s in zip(found.shape, shape, strict=True)):
-            raise DataError(f"{path}: array {name!r} has shape {found.shape}, expected {shape} (None = any).")
+        check_shape(path, name, found, shape)
         if np.issubdtype(found.dtype, np.floating) and not np.isfinite(found).all():
             at = np.argwhere(~np.isfinite(found))[0].tolist()
             raise DataError(f"{path}: array {name!r} has a value at {at} that is not finite; leave such items out.")
+
+
+def told_rate(path: Path, arrays: Mapping[str, np.ndarray]) -> float:
+    """Return the frames a second that the ``meta`` of a file tells.
+
+    Raises:
+        DataError: it is no JSON, or tells none.
+    """
+    try:
+        meta = json.loads(str(arrays["meta"]))
+    except ValueError as error:
+        raise DataError(f"{path}: its meta is not JSON ({error}).") from error
+    return frame_rate(path, meta)
 
 
 def check_offsets(path: Path, offsets: np.ndarray, rows: int, items: int, least: int) -> None:

@@ -7,7 +7,6 @@ are in the body frame.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from worldsim.dynamics import quaternion
 from worldsim.errors import DataError, UnknownNameError
-from worldsim.evaluation.archives import check_arrays, check_offsets, read_arrays
+from worldsim.evaluation.archives import check_arrays, check_offsets, read_arrays, told_rate
 from worldsim.inference.identification import Windows
 from worldsim.inference.rigid_rollout import BoxStart
 
@@ -80,18 +79,13 @@ def load_tosses(path: Path, split: str) -> Tosses:
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
     arrays = read_arrays(path, "recorded tosses in the format of cube_toss.npz", (*_COLUMNS, "meta"))
-    try:
-        rate_hz = float(json.loads(str(arrays["meta"]))["rate_hz"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} cannot be read as recorded tosses: {type(error).__name__}: {error}.") from error
+    rate_hz = told_rate(path, arrays)
     frames_in_all, items, offsets = len(arrays["pos"]), len(arrays["split"]), arrays["offsets"]
     rows = {
         name: (frames_in_all, width) for name, width in (("pos", 3), ("quat_wxyz", 4), ("vel", 3), ("angvel_body", 3))
     }
     check_arrays(path, arrays, {**rows, "split": (None,)})
     check_offsets(path, offsets, frames_in_all, items, least=2)
-    if not (np.isfinite(rate_hz) and rate_hz > 0.0):
-        raise DataError(f"{path}: its meta has rate_hz {rate_hz:g}, expected a number of frames a second.")
     chosen = np.flatnonzero(np.isin(arrays["split"], SPLITS[split]))
     if len(chosen) == 0:
         raise DataError(f"{path}: no toss of the {split} split.")

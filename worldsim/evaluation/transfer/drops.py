@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from jaxtyping import Float
 
 from worldsim.errors import DataError, UnknownNameError
-from worldsim.evaluation.archives import check_arrays, read_arrays
+from worldsim.evaluation.archives import check_arrays, read_arrays, told_rate
 from worldsim.evaluation.protocol_r import SPLITS
 from worldsim.inference.bounce_residual import PlanePath
 from worldsim.inference.identification import Windows
@@ -56,10 +55,10 @@ def load_drops(path: Path, split: str) -> Drops:
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
     arrays = read_arrays(path, "drops of a square", ("square", "split", "meta"))
+    rate_hz = told_rate(path, arrays)
     try:
         square, codes = arrays["square"].astype(np.float64), arrays["split"]
-        rate_hz = float(json.loads(str(arrays["meta"]))["rate_hz"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path} cannot be read as drops of a square: {type(error).__name__}: {error}.") from error
     if square.ndim != 3 or square.shape[1] < FRAMES or square.shape[2] != 6:
         raise DataError(f"{path}: array 'square' has shape {square.shape}, expected [drops, at least {FRAMES}, 6].")

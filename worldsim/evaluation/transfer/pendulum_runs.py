@@ -15,6 +15,7 @@ from worldsim.errors import DataError
 from worldsim.evaluation.archives import check_offsets, read_arrays
 from worldsim.evaluation.datasets import array_sha256
 from worldsim.inference.pendulum import PendulumWindows
+from worldsim.simulation.recordings.clip import check_shape
 
 __all__ = ["HORIZON_S", "PendulumRun", "joined", "load_runs", "windows"]
 
@@ -50,8 +51,7 @@ def load_runs(path: Path) -> tuple[PendulumRun, ...]:
     """
     arrays = read_arrays(path, "runs of a double pendulum", ("data", "offsets", "names"))
     data, offsets, names = arrays["data"], arrays["offsets"], arrays["names"].tolist()
-    if data.ndim != 2 or data.shape[1] != _COLUMNS:
-        raise DataError(f"{path}: array 'data' has shape {data.shape}, expected [T, {_COLUMNS}].")
+    check_shape(path, "data", data, (None, _COLUMNS))
     check_offsets(path, offsets, len(data), len(names), least=2)
     runs = []
     for index, name in enumerate(names):

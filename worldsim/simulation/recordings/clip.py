@@ -180,9 +180,7 @@ def read_arrays(
     for name, shape in shapes.items():
         if name not in arrays:
             raise DataError(f"recording {path} lacks the array {name!r}; it has {sorted(arrays)}.")
-        found = arrays[name].shape
-        if len(found) != len(shape) or any(s is not None and s != f for f, s in zip(found, shape, strict=True)):
-            raise DataError(f"recording {path}: array {name!r} has shape {found}, expected {shape} (None = any).")
+        check_shape(path, name, arrays[name], shape)
     try:
         meta = json.loads(str(arrays.pop("meta"))) if "meta" in arrays else {}
     except ValueError as error:
@@ -190,13 +188,24 @@ def read_arrays(
     return arrays, meta
 
 
-def frame_rate(path: Path, meta: Mapping[str, Any], usual_hz: float) -> float:
+def check_shape(path: Path, name: str, array: np.ndarray, shape: tuple[int | None, ...]) -> None:
+    """Check the shape of an array of a file, None for a free length.
+
+    Raises:
+        DataError: it has another.
+    """
+    found = array.shape
+    if len(found) != len(shape) or any(s is not None and s != f for f, s in zip(found, shape, strict=True)):
+        raise DataError(f"recording {path}: array {name!r} has shape {found}, expected {shape} (None = any).")
+
+
+def frame_rate(path: Path, meta: Any, usual_hz: float | None = None) -> float:
     """Return how many frames a second a recording has: its meta's ``rate_hz``, or the usual one where it tells none.
 
     Raises:
-        DataError: what it tells is no positive number.
+        DataError: what it tells is no positive number, or it tells none and none is usual.
     """
-    told = meta.get("rate_hz", usual_hz)
+    told = meta.get("rate_hz", usual_hz) if isinstance(meta, Mapping) else usual_hz
     if isinstance(told, bool) or not isinstance(told, int | float) or not 0.0 < told < np.inf:
         raise DataError(f"recording {path}: its meta has rate_hz {told!r}, expected a number of frames a second.")
     return float(told)
