@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ from worldsim.types import EventKind, Observation, StepRecord
 _MODELS = known_models()
 
 
-def world_model(dormant_above: int | None) -> WorldModel:
-    return WorldModel(models=_MODELS, settings=WorldModelSettings(loop=LoopSettings(dormant_above=dormant_above)))
+def world_model(dormant_above: int | None, precision: Literal["float32", "float64"] = "float64") -> WorldModel:
+    loop = LoopSettings(dormant_above=dormant_above, precision=precision)
+    return WorldModel(models=_MODELS, settings=WorldModelSettings(loop=loop))
 
 
 def walked(dormant_above: int | None, steps: int = 40) -> Iterator[tuple[WorldModel, StepRecord]]:
@@ -236,6 +238,22 @@ def test_who_is_doubted_or_was_not_seen_well_is_not_put_away(why: str) -> None:
         wm.step(seen)
     assert len(wm._state.dormant) > 20
     assert wm._state.holding([object_id]).any()
+
+
+def test_when_a_sleeper_was_seen_is_known_on_a_clock_of_1970_too(tmp_path) -> None:
+    world, began = Plain(2, 30, _MODELS, np.random.default_rng(4)), 1.7e9 + 0.3
+    wm = world_model(8, precision="float32")
+    frames = (dataclasses.replace(o, time_s=began + o.time_s) for o in world.frames())
+    wm.reset(next(frames))
+    for observation in itertools.islice(frames, 30):
+        wm.step(observation)
+    asleep = wm._state.dormant.object_id[wm._state.dormant.present()]
+    wm.save(tmp_path / "wm.safetensors")
+    for model in (wm, WorldModel.load(tmp_path / "wm.safetensors")):
+        belief = model.belief
+        lying = np.isin(belief.object_id.numpy(), asleep) & belief.alive.numpy()
+        assert lying.sum() > 15
+        np.testing.assert_allclose(belief.last_seen_s.numpy()[lying], observation.time_s, rtol=0.0, atol=1e-3)
 
 
 def test_a_long_pause_is_survived_beside_sleepers() -> None:

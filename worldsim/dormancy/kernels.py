@@ -104,7 +104,7 @@ def claim(
         looked: position, orientation, size, look and covariance of D detections.
         packed: the sleepers' signatures.
         pairs: detections and sleepers to compare.
-        moment: number and time (s) of the frame.
+        moment: number of the frame, and its time since the store's origin, s.
         size_noise: of a detected size: its share of the size, and m.
         claimed: [D, 2] rows of the first and of the last sleeper, `NOBODY` where there is none or no other; as it was
             left by other tables.

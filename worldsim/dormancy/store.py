@@ -44,8 +44,9 @@ class Signature:
     Attributes:
         packed: [M, 31 + A] position (m), orientation (xyzw), size (m) and its variance (m^2), variance of the pose
             along its axes (m^2, rad^2), how far the pose has been corrected since it was put away (m, rad), strain,
-            number and time (s) of the last frame in which a detection agreed, half the edges of the upright box (m),
-            and appearance. Frames are counted exactly up to 2^24 (float32: nine days at 20 Hz).
+            number and time (s, since the store's origin) of the last frame in which a detection agreed, half the edges
+            of the upright box (m), and appearance. Frames are counted exactly up to 2^24 (float32: nine days at
+            20 Hz).
     """
 
     packed: Float[np.ndarray, "M W"]
@@ -101,7 +102,7 @@ class Signature:
 
     @property
     def last_seen_s(self) -> Float[np.ndarray, " M"]:
-        """When that was, s."""
+        """When that was, s since the store's origin."""
         return self.packed[:, PARTS["last_seen_s"].start]
 
     @property
@@ -127,6 +128,7 @@ class Dormant:
         signature: of the M rows.
         filed: [M, 6] position and `half_m` by which each row was filed.
         round_at: the row at which the next look for what is overdue begins.
+        origin_s: from when the times of the signature count, so that float32 holds them on a clock of 1970 too, s.
         places, footprints: rows by the cells that they are looked for in, and that they cover.
         row_of: [ids] row of each object, -1 where it has none.
         claimants: [M] room to count in, whose making would cost what exists; left 0.
@@ -140,6 +142,7 @@ class Dormant:
     signature: Signature | None = None
     filed: Float[np.ndarray, "M 6"] = field(default_factory=lambda: np.zeros((0, 6)))
     round_at: int = 0
+    origin_s: float = 0.0
     places: Postings = field(default_factory=Postings)
     footprints: Postings = field(default_factory=Postings)
     row_of: Int[np.ndarray, " ids"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))

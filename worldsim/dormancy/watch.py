@@ -79,7 +79,7 @@ def sift(dormant: Dormant, detections: Detections, now: Moment) -> Sifted:
         for field in (d.position, d.orientation_xyzw, d.extent_m, d.appearance, d.covariance)
     )
     looked = position, orientation, size, look, covariance
-    moment, noise = (now.frame, now.time_s), (now.size_noise_share, now.size_noise_m)
+    moment, noise = (now.frame, now.time_s - dormant.origin_s), (now.size_noise_share, now.size_noise_m)
     claimed, granted = np.full((found, 2), kernels.NOBODY), np.empty(found, dtype=bool)
     learned = np.empty((found, LEARNED.stop - LEARNED.start), dtype=packed.dtype)
 

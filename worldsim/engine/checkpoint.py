@@ -74,6 +74,7 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
         "waiting": sorted(state.waiting.items()),
         "started": record is not None,
         "round_at": state.dormant.round_at,
+        "dormant_origin_s": state.dormant.origin_s,
         "attention_span": state.attention_span,
         "trials": [
             {
@@ -290,6 +291,7 @@ def _dormant(head: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Dormant:
         columns=part("dormant.column."),
         signature=Signature(tensors["dormant.signature"].cpu().numpy()),
         round_at=head["round_at"],
+        origin_s=head.get("dormant_origin_s", 0.0),
     )
     for name in BY_ROW:
         setattr(store, name, tensors[f"dormant.{name}"].cpu().numpy())

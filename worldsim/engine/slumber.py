@@ -92,6 +92,8 @@ def put_away(state: EngineState, matched: Matched, frame: Frame) -> None:
     sharp[matched.slots.cpu().numpy()] = (noise.cpu().numpy() ** 0.5) < 0.7 * watch.widest_std_m()
     slots = slots[~(unseen & due)[slots] & sharp[slots]]
     slots = slots[_alone(state, slots)]
+    if state.dormant.rows == 0:
+        state.dormant.origin_s = state.belief.time_s
     signature = _signature(state, slots)
     small = watch.footprint_cells(signature.half_m) <= _MOST_CELLS
     small &= signature.variance[:, :3].max(axis=1, initial=0.0) ** 0.5 < 0.7 * watch.widest_std_m()
@@ -195,7 +197,7 @@ def _signature(state: EngineState, slots: Int[np.ndarray, " n"]) -> Signature:
         drift=np.zeros_like(pose),
         strain=np.full_like(pose[:, :1], watch.AGREED),
         last_frame=np.full_like(pose[:, :1], state.frames + 1),
-        last_seen_s=belief.last_seen_s[row].unsqueeze(-1).cpu().numpy().astype(pose.dtype),
+        last_seen_s=(belief.last_seen_s[row].unsqueeze(-1).cpu().numpy() - state.dormant.origin_s).astype(pose.dtype),
         half_m=np.einsum("nij,nj->ni", axes, 0.5 * extent).astype(extent.dtype),
         appearance=belief.appearance[row].cpu().numpy(),
     )
@@ -235,7 +237,7 @@ def _believed(state: EngineState, rows: Int[np.ndarray, " n"]) -> tuple[dict[str
     drift, yes = tensor(s.drift), torch.ones(len(rows), dtype=torch.bool, device=state.device)
     turned = quaternion.multiply(quaternion.exp(drift[:, 3:]), fields["orientation_xyzw"])
     return columns, fields | {
-        "last_seen_s": tensor(s.last_seen_s.astype(np.float64)),
+        "last_seen_s": tensor(store.origin_s + s.last_seen_s.astype(np.float64)),
         "alive": yes,
         "awake": ~yes,
         "joint_covariance": tensor(joint),
