@@ -42,7 +42,19 @@ def test_what_was_taken_is_cleared_away_in_time_and_the_rest_is_found_as_before(
         edges.put(np.array([start]), np.array([start + 1]), np.zeros(1, dtype=np.int64), np.array([float(start)]))
         if start < 10_000:
             assert len(edges.take(np.array([start]), sleeping())) == 1
-    assert len(edges.source) < 4096
+    assert edges.rows < 4096
     last = edges.take(np.array([11_998]), sleeping())
     assert pairs(edges, last) == [(11_998, 11_999)]
     assert edges.log_odds[last].tolist() == [11_998.0]
+
+
+def test_adding_a_few_edges_does_not_copy_all() -> None:
+    edges, copies = DormantEdges(), 0
+    for start in range(2000):
+        before = edges.source
+        put(edges, (start, start + 1))
+        copies += edges.source is not before
+    assert copies < 20
+    assert edges.rows == 2000
+    assert pairs(edges, edges.take(np.array([0, 1999]), sleeping())) == [(0, 1), (1998, 1999), (1999, 2000)]
+    assert edges.log_odds[1000] == 1000 + 0.5 * 1001

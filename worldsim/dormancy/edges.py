@@ -9,6 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from worldsim.dormancy.postings import Postings
+from worldsim.dormancy.store import longer
+
+_FIELDS = ("source", "target", "kind", "log_odds", "here")
 
 Asleep = Callable[[Int[np.ndarray, " n"]], Bool[np.ndarray, " n"]]
 
@@ -23,7 +26,7 @@ class DormantEdges:
 
     Attributes:
         source, target: [E] object ids; kind: [E]; log_odds: [E].
-        here: [E] False for what was taken back since.
+        here: [E] False for what was taken back since, and for room that is not in use yet.
         ends: edges by the ids of their ends.
     """
 
@@ -33,6 +36,12 @@ class DormantEdges:
     log_odds: Float[np.ndarray, " E"] = field(default_factory=lambda: np.zeros(0))
     here: Bool[np.ndarray, " E"] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     ends: Postings = field(default_factory=Postings)
+    _size: int = 0  # rows in use; the arrays are longer, so that adding a few does not copy all
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows are in use."""
+        return self._size
 
     def put(
         self,
@@ -44,12 +53,16 @@ class DormantEdges:
         """Add n edges."""
         if len(source) == 0:
             return
-        if len(self.here) > 4096 and int(self.here.sum()) * 4 < len(self.here):
+        if self._size > 4096 and int(np.count_nonzero(self.here)) * 4 < self._size:
             self._keep(self.here)
-        row = len(self.source) + np.arange(len(source))
-        self.source, self.target = np.concatenate([self.source, source]), np.concatenate([self.target, target])
-        self.kind, self.log_odds = np.concatenate([self.kind, kind]), np.concatenate([self.log_odds, log_odds])
-        self.here = np.concatenate([self.here, np.ones(len(row), dtype=bool)])
+        row = self._size + np.arange(len(source))
+        self._size += len(source)
+        if self._size > len(self.here):
+            room = max(self._size, 2 * len(self.here))
+            for name in _FIELDS:
+                setattr(self, name, longer(getattr(self, name), room))
+        self.source[row], self.target[row], self.kind[row], self.log_odds[row] = source, target, kind, log_odds
+        self.here[row] = True
         self.ends.file(np.concatenate([source, target]), np.concatenate([row, row]))
 
     def take(self, ids: Int[np.ndarray, " n"], asleep: Asleep) -> Int[np.ndarray, " m"]:
@@ -76,6 +89,7 @@ class DormantEdges:
         self.file_all()
 
     def file_all(self) -> None:
-        """File every edge anew."""
-        row, self.ends = np.arange(len(self.source)), Postings()
+        """File every edge anew, all that the arrays hold being in use."""
+        self._size, self.ends = len(self.source), Postings()
+        row = np.arange(self._size)
         self.ends.file(np.concatenate([self.source, self.target]), np.concatenate([row, row]))

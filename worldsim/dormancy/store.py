@@ -268,13 +268,14 @@ class Dormant:
             room = size
             self.columns = {name: values[:0].copy() for name, values in columns.items()}
             self.signature = Signature(signature.packed[:0].copy())
-        self.columns = {name: _longer(values, room) for name, values in self.columns.items()}
-        self.signature = Signature(_longer(self.signature.packed, room))
+        self.columns = {name: longer(values, room) for name, values in self.columns.items()}
+        self.signature = Signature(longer(self.signature.packed, room))
         for name in (*BY_ROW, "claimants", "contested"):
-            setattr(self, name, _longer(getattr(self, name), room))
+            setattr(self, name, longer(getattr(self, name), room))
 
 
-def _longer(values: np.ndarray, rows: int) -> np.ndarray:
+def longer(values: np.ndarray, rows: int) -> np.ndarray:
+    """Return a copy with room for more rows, which are 0."""
     out = np.zeros((rows, *values.shape[1:]), dtype=values.dtype)
     out[: len(values)] = values
     return out

@@ -276,7 +276,7 @@ def _dormant_tensors(state: EngineState) -> dict[str, torch.Tensor]:
     found = {f"dormant.column.{name}": values[used] for name, values in store.columns.items()}
     found["dormant.signature"] = store.signature.packed[used]
     found |= {f"dormant.{name}": getattr(store, name)[used] for name in BY_ROW}
-    found |= {f"dormant_edges.{name}": getattr(edges, name) for name in _EDGE_FIELDS}
+    found |= {f"dormant_edges.{name}": getattr(edges, name)[: edges.rows] for name in _EDGE_FIELDS}
     return {name: _tensor(values) for name, values in found.items()}
 
 
