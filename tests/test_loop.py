@@ -151,8 +151,26 @@ def test_a_nan_is_counted_and_the_belief_stays_finite() -> None:
     wm.reset(observations[0])
     record = wm.step(spoilt(observations[1], 3), np.zeros(3))
     (refused,) = [e for e in record.events if e.kind == EventKind.REJECTED_INPUT]
-    assert refused.detail["detections"] == 1
+    assert (refused.detail["detections"], refused.detail["faults"]) == (1, {"position": 1})
     assert all(bool(torch.isfinite(v.double()).all()) for v in wm.belief.tensors().values())
+
+
+@pytest.mark.parametrize(
+    ("first", "across", "back"),
+    [(0.0, 0.0, 0.0), (-1e-4, 0.0, 0.0), (1e-4, 5e-4, 5e-4), (1e-4, 5e-5, 0.0)],
+    ids=["zero", "negative", "more than correlated", "one-sided"],
+)
+def test_a_covariance_that_is_none_is_refused_and_named(first: float, across: float, back: float) -> None:
+    wm = world_model(Shelf())
+    observations = list(frames(1.0))
+    wm.reset(observations[0])
+    covariance = observations[1].detections.covariance.copy()
+    covariance[2, 0, 0], covariance[2, 0, 1], covariance[2, 1, 0] = first, across, back
+    covariance[2, 1, 1] = 1e-4
+    detections = dataclasses.replace(observations[1].detections, covariance=covariance)
+    record = wm.step(dataclasses.replace(observations[1], detections=detections), np.zeros(3))
+    (refused,) = [e for e in record.events if e.kind == EventKind.REJECTED_INPUT]
+    assert (refused.detail["detections"], refused.detail["faults"]) == (1, {"covariance": 1})
 
 
 def test_an_empty_observation_is_a_frame_in_which_all_was_missed() -> None:

@@ -151,6 +151,17 @@ def test_what_is_not_finite_is_refused_beside_sleepers_too() -> None:
     assert [e.detail["detections"] for e in record.events if e.kind == EventKind.REJECTED_INPUT] == [1]
 
 
+@pytest.mark.parametrize("variance", [0.0, -1e-5])
+def test_what_has_no_noise_is_refused_beside_sleepers_too(variance: float) -> None:
+    wm, frames, _ = settled()
+    for axis in range(6):
+        seen = next(frames)
+        seen.detections.covariance[:, axis, axis] = variance
+        record = wm.step(seen)
+        (refused,) = [e for e in record.events if e.kind == EventKind.REJECTED_INPUT]
+        assert refused.detail["detections"] == len(seen.detections)
+
+
 def test_save_and_load_keep_the_sleepers_bit_for_bit(tmp_path) -> None:
     wm, frames, _ = settled()
     wm.save(tmp_path / "belief.safetensors")

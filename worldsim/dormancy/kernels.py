@@ -94,7 +94,8 @@ def claim(
     """Write which sleepers detections agree with, and what that would teach of the first.
 
     It is a Kalman filter of a constant along each axis: the belief's own correction, where belief and noise have no
-    correlations between axes. What is not finite agrees with nobody, since no comparison with it holds.
+    correlations between axes. What is not finite agrees with nobody, since no comparison with it holds, and what has
+    no noise is not usable.
 
     Sleepers lie all over the memory, and waiting for it took half of the time here: rows of some pairs are therefore
     touched together, so that the processor fetches them side by side, and then compared one by one. What was touched
@@ -140,7 +141,9 @@ def claim(
             residual[axis] -= packed[row, _DRIFT + axis]
             variance[axis] = packed[row, _VARIANCE + axis] + unseen * CREEP[axis]
             squared += residual[axis] ** 2 / (variance[axis] + covariance[i, axis, axis])
-        if not squared < DISAGREES:
+        least_noise = min(covariance[i, 0, 0], covariance[i, 1, 1], covariance[i, 2, 2])
+        least_noise = min(least_noise, covariance[i, 3, 3], covariance[i, 4, 4], covariance[i, 5, 5])
+        if not (squared < DISAGREES and least_noise > 0.0):
             continue
         unlike = 0.0
         for axis in range(3):

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worldsim.errors import ObservationError
-from worldsim.types.observation import Detections, EgoState, Observation, Viewpoints
+from worldsim.types.observation import Detections, EgoState, Observation, Viewpoints, positive_definite
 from worldsim.types.transfer import sent
 
 
@@ -23,7 +23,9 @@ class Frame:
         time_s: s.
         detections: the usable detections, on the host (association works there).
         source_index: [D] where each stood in the observation.
-        rejected: how many detections were refused (not finite, no unit quaternion, no positive size).
+        rejected: how many detections were refused (not finite, no unit quaternion, no positive size, no positive
+            definite covariance).
+        faults: in how many detections each field was the reason.
         ego: the own body, None where absent or refused.
         ego_rejected: the own body's report was refused.
         position, orientation_xyzw, extent_m, colour, appearance, covariance: the detections as tensors.
@@ -34,6 +36,7 @@ class Frame:
     detections: Detections
     source_index: np.ndarray
     rejected: int
+    faults: dict[str, int]
     ego: EgoState | None
     ego_rejected: bool
     position: Float[Tensor, "D 3"]
@@ -78,7 +81,9 @@ def read(
         rows: which of its detections to read; all where None.
     """
     detections = observation.detections if rows is None else observation.detections.select(rows)
-    usable = detections.finite_rows()
+    usable, faults = np.ones(len(detections), dtype=bool), detections.faults()
+    for unusable in faults.values():
+        usable &= ~unusable
     kept = detections if usable.all() else detections.select(usable)
     source = np.flatnonzero(usable)
     ego = observation.ego
@@ -91,6 +96,7 @@ def read(
         kept,
         source if rows is None else rows[source],
         int((~usable).sum()),
+        {name: int(unusable.sum()) for name, unusable in faults.items()},
         ego if ego_ok else None,
         not ego_ok,
         *sent(
@@ -127,7 +133,11 @@ def _shaped(d: Detections) -> None:
 def _ego_usable(ego: EgoState) -> bool:
     fields = (ego.position, ego.orientation_xyzw, ego.linear_velocity, ego.angular_velocity, ego.extent_m)
     finite = all(np.isfinite(field).all() for field in fields) and bool(np.isfinite(ego.covariance).all())
-    return finite and abs(float(np.linalg.norm(ego.orientation_xyzw)) - 1.0) < 1e-2
+    return (
+        finite
+        and bool(positive_definite(ego.covariance[None])[0])
+        and abs(float(np.linalg.norm(ego.orientation_xyzw)) - 1.0) < 1e-2
+    )
 
 
 def _usable_viewpoints(viewpoints: Viewpoints) -> Viewpoints:

@@ -6,14 +6,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from worldsim.errors import ObservationError
 
 APPEARANCE_DIM = 12
 """Length of the appearance descriptor that the detectors give (see ``worldsim.simulation.appearance``)."""
 
+_ASYMMETRY, _SINGULAR = 1e-3, 1e-6  # of correlations: float32 that went through a file keeps within them
 _UNIT_QUATERNION_TOLERANCE = 1e-2  # float32 observations that went through a file are this close to unit length
+
+
+def positive_definite(covariance: Float[np.ndarray, "D n n"]) -> Bool[np.ndarray, " D"]:
+    """Return which matrices are symmetric and positive definite.
+
+    A positive diagonal that outweighs the rest of its row is enough (Gershgorin's circles), and cheap: nearly all that
+    sensors give is of that kind. Of the others the eigenvalues are worked out, of the correlations.
+    """
+    diagonal = np.diagonal(covariance, axis1=1, axis2=2)
+    ok = (diagonal > 0.0).all(axis=1)
+    if ok.all() and np.count_nonzero(covariance) == diagonal.size:
+        return ok & np.isfinite(diagonal).all(axis=1)  # nothing stands beside the diagonal
+    rows = np.abs(covariance) @ np.ones(covariance.shape[2])
+    ok &= np.isfinite(rows).all(axis=1)
+    transposed = covariance.transpose(0, 2, 1)
+    doubtful = ~(2.0 * diagonal > rows).all(axis=1) | (covariance != transposed).any(axis=(1, 2))
+    left = np.flatnonzero(ok & doubtful)
+    scale = 1.0 / np.sqrt(diagonal[left])
+    correlation = covariance[left] * scale[:, :, None] * scale[:, None, :]
+    ok[left] = np.abs(correlation - correlation.transpose(0, 2, 1)).max(axis=(1, 2), initial=0.0) < _ASYMMETRY
+    ok[left] &= np.linalg.eigvalsh(correlation).min(axis=1, initial=1.0) > _SINGULAR
+    return ok
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +49,8 @@ class Detections:
         extent_m: [D, 3] full edge lengths of the oriented bounding box in the body frame.
         colour: [D, 3] mean RGB in [0, 1].
         appearance: [D, A] appearance descriptor, unitless, roughly unit scale.
-        covariance: [D, 6, 6] of (position error in m, rotation-vector error in rad, world frame).
+        covariance: [D, 6, 6] of (position error in m, rotation-vector error in rad, world frame); positive definite:
+            what is seen without noise has a small one, not none.
     """
 
     position: Float[np.ndarray, "D 3"]
@@ -69,21 +93,30 @@ class Detections:
             self.covariance[part],
         )
 
-    def finite_rows(self) -> np.ndarray:
-        """Return a [D] mask of the detections that are usable: finite, unit quaternion, positive extent."""
-        n = len(self)
-        fields = (self.position, self.orientation_xyzw, self.extent_m, self.colour, self.appearance, self.covariance)
-        ok = np.ones(n, dtype=bool)
-        for field in fields:
+    def finite_rows(self) -> Bool[np.ndarray, " D"]:
+        """Return which detections are usable: finite, unit quaternion, positive extent, a covariance."""
+        ok = np.ones(len(self), dtype=bool)
+        for unusable in self.faults().values():
+            ok &= ~unusable
+        return ok
+
+    def faults(self) -> dict[str, Bool[np.ndarray, " D"]]:
+        """Return for each field in which detections it is not usable; fields that are usable in all are left out."""
+        with np.errstate(invalid="ignore"):
+            usable = {
+                "orientation_xyzw": np.abs(np.linalg.norm(self.orientation_xyzw, axis=1) - 1.0)
+                < _UNIT_QUATERNION_TOLERANCE,
+                "extent_m": (self.extent_m > 0.0).all(axis=1),
+                "covariance": positive_definite(self.covariance),
+            }
+        for name in ("position", "orientation_xyzw", "extent_m", "colour", "appearance", "covariance"):
+            field = getattr(self, name)
             with np.errstate(over="ignore", invalid="ignore"):
                 if np.isfinite(field.sum()):  # a sum of finite numbers but for overflow, at a third of the time
                     continue
-            ok &= np.isfinite(field).all(axis=tuple(range(1, field.ndim)))  # zero detections have zero rows
-        with np.errstate(invalid="ignore"):
-            ok &= np.abs(np.linalg.norm(self.orientation_xyzw, axis=1) - 1.0) < _UNIT_QUATERNION_TOLERANCE
-            ok &= (self.extent_m > 0.0).all(axis=1)
-            ok &= (np.diagonal(self.covariance, axis1=1, axis2=2) > 0.0).all(axis=1)
-        return ok
+            finite = np.isfinite(field).all(axis=tuple(range(1, field.ndim)))  # zero detections have zero rows
+            usable[name] = finite & usable.get(name, True)
+        return {name: ~ok for name, ok in usable.items() if not ok.all()}
 
 
 @dataclass(frozen=True, slots=True)

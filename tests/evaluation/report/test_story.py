@@ -65,6 +65,12 @@ def test_a_candidate_that_cannot_be_run_here_is_told_with_the_reason():
     assert (moment.title, moment.text) == ("Candidate balloon/party passed over", detail["error"])
 
 
+def test_what_was_wrong_with_an_observation_is_told_by_field():
+    detail = {"detections": 3, "ego": False, "faults": {"position": 1, "covariance": 2}}
+    (moment,) = moments_of_event(Event(EventKind.REJECTED_INPUT, 1.0, -1, detail))
+    assert moment.text.endswith("Not usable: position of 1, covariance of 2.")
+
+
 def test_whatever_an_event_lacks_what_is_told_of_it_has_words():
     told = [moment for kind in EventKind for moment in moments_of_event(Event(kind, 1.0, 3, {}))]
     assert len(told) >= 5

@@ -147,7 +147,10 @@ def moments_of_event(event: Event) -> list[Moment]:
         case EventKind.REJECTED_INPUT:
             if detail.get("what") == "candidate":
                 return [Moment(t, "alarm", f"Candidate {detail.get('model_id')} passed over", str(detail.get("error")))]
-            return [Moment(t, "alarm", "Bad input refused", "Broken rows of an observation were left out and counted.")]
+            faults = ", ".join(f"{name} of {n}" for name, n in detail.get("faults", {}).items())
+            why = f" Not usable: {faults}." if faults else ""
+            text = f"Broken rows of an observation were left out and counted.{why}"
+            return [Moment(t, "alarm", "Bad input refused", text)]
     return []
 
 
