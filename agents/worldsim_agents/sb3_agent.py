@@ -212,12 +212,19 @@ class SACAgent(SB3Agent):
     algorithm = "sac"
 
     @classmethod
+    def network(cls) -> dict[str, Any]:
+        """Return the shape of actor and critics; Adam takes all weights in one pass."""
+        return super().network() | {"optimizer_kwargs": {"fused": True}}
+
+    @classmethod
     def make_learner(cls, env: Env[Any, Any] | VecEnv, steps: int, seed: int) -> BaseAlgorithm:
         """Return SAC with a replay memory that fits into two gigabytes."""
         from stable_baselines3 import SAC
 
+        from worldsim_agents.sac_policy import SACPolicy
+
         return SAC(
-            "MultiInputPolicy",
+            SACPolicy,
             env,
             buffer_size=min(steps, _REPLAY_FRAMES),
             learning_starts=min(_RANDOM_FRAMES, steps // 10),
@@ -229,9 +236,9 @@ class SACAgent(SB3Agent):
     @classmethod
     def make_policy(cls, observation_space: spaces.Dict, action_space: spaces.Box) -> BasePolicy:
         """Return an untrained actor and its critics."""
-        from stable_baselines3.sac import MultiInputPolicy
+        from worldsim_agents.sac_policy import SACPolicy
 
-        return MultiInputPolicy(observation_space, action_space, _no_schedule, **cls.network())
+        return SACPolicy(observation_space, action_space, _no_schedule, **cls.network())
 
 
 def _monitored(make_env: Callable[[], Any]) -> Monitor[Any, Any]:

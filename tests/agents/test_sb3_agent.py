@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3.sac import MultiInputPolicy
 
 from worldsim.errors import ConfigurationError, DataError
 from worldsim.evaluation.training import TrainOptions
@@ -152,6 +153,27 @@ def test_a_saved_policy_acts_as_the_trained_one_does(agent, tmp_path):
     assert told[-1] >= 128
     assert loaded.returns == pytest.approx(trained.returns)
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+
+
+def test_gradients_that_are_left_out_change_no_bit_of_what_sac_learns(monkeypatch):
+    trained = SACAgent.train(Corridor(), 200, 3).policy
+    monkeypatch.setattr("worldsim_agents.sac_policy.SACPolicy", MultiInputPolicy)
+    plain = SACAgent.train(Corridor(), 200, 3).policy
+    assert type(plain) is MultiInputPolicy
+    assert plain.state_dict().keys() == trained.state_dict().keys()
+    for name, weight in plain.state_dict().items():
+        assert torch.equal(weight, trained.state_dict()[name]), name
+
+
+def test_the_actors_loss_gives_the_critics_weights_no_gradient():
+    critic = SACAgent.train(Corridor(), 128, 3).policy.critic
+    critic.zero_grad()
+    fields, action = batch(np.random.default_rng(0), real=4), torch.zeros(1, 3, requires_grad=True)
+    torch.cat(critic(fields, action)).sum().backward()
+    assert bool((action.grad != 0.0).any())
+    assert all(weight.grad is None for weight in critic.parameters())
+    torch.cat(critic(fields, action.detach())).sum().backward()
+    assert all(weight.grad is not None for weight in critic.parameters())
 
 
 @pytest.mark.slow
