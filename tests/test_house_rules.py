@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import dis
 import importlib
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -180,6 +183,28 @@ def test_all_lists_nothing_that_is_not_there_and_a_package_lists_everything_that
             }
             offences += [f"{relative(name)}: {n} is gathered and not listed" for n in gathered - set(names)]
     assert offences == []
+
+
+def code_within(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from code_within(constant)
+
+
+def unknown_names(module: ast.Module) -> set[str]:
+    """Names that a function of the module reads and that neither the module nor Python has."""
+    whole = compile(module, "", "exec")
+    known = {*dir(builtins), "__file__"} | {i.argval for i in dis.get_instructions(whole) if i.opname == "STORE_NAME"}
+    made = ("STORE_GLOBAL", "LOAD_GLOBAL")
+    used = [(i.opname, i.argval) for code in code_within(whole) for i in dis.get_instructions(code) if i.opname in made]
+    return {name for how, name in used if how == "LOAD_GLOBAL"} - known - {n for how, n in used if how == made[0]}
+
+
+def test_no_function_uses_a_name_that_its_module_does_not_have():
+    """Ruff and mypy are told not to look: jaxtyping's axis letters are no names either."""
+    assert unknown_names(ast.parse("import os\ndef f(): return os, sys, len")) == {"sys"}
+    assert {relative(name): found for name, module in TREES.items() if (found := unknown_names(module))} == {}
 
 
 def test_worldsim_lists_its_public_names():

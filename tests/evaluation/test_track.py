@@ -47,6 +47,15 @@ def test_a_falling_cube_is_predicted_to_within_its_noise(tmp_path: Path) -> None
     assert figures["share of free-flight frames predicted"].value == 1.0
 
 
+def test_tosses_that_never_fly_are_refused_in_words(tmp_path: Path) -> None:
+    path = write_cube_tosses(tmp_path / "cube.npz")
+    arrays = dict(np.load(path))
+    arrays["pos"] = np.tile(np.float32([0.0, 0.0, 0.05125]), (len(arrays["pos"]), 1))
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match="no frame of free flight"):
+        track_recording("cube-toss", data=path, out=tmp_path / "run")
+
+
 def test_tosses_played_at_once_are_predicted_as_if_alone(tmp_path: Path) -> None:
     clips = load_clips("cube-toss", write_cube_tosses(tmp_path / "cube.npz", tosses=2, frames=10))
     together = track_tosses("cube-toss", clips, 0, lambda line: None)

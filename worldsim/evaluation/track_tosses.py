@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
+from worldsim.errors import DataError
 from worldsim.evaluation.bench import Figure
 from worldsim.evaluation.calibration import consistency
 from worldsim.evaluation.statistics import bootstrap
