@@ -8,6 +8,7 @@ import pytest
 from worldsim.errors import DataError
 from worldsim.evaluation.archives import read_arrays
 from worldsim.evaluation.transfer.drops import load_drops
+from worldsim.evaluation.transfer.elbow_toss import load_elbow
 
 
 def test_arrays_come_back_by_name(tmp_path):
@@ -32,6 +33,27 @@ def test_every_fault_of_a_file_is_one_line_that_names_it(tmp_path):
             read_arrays(tmp_path / name, "numbers", ["x", "y"])
     with pytest.raises(DataError, match="it is damaged"):
         read_arrays(tmp_path / "objects.npz", "numbers")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"joint": np.zeros((2, 19))}, r"'joint' has shape \(2, 19\), expected \(2, 20\)"),
+        ({"pos": np.zeros(20)}, r"'pos' has shape \(20,\)"),
+        ({"split": np.zeros(1)}, r"'split' has shape \(1,\), expected \(2,\)"),
+        ({"vel": np.full((2, 20, 3), np.nan)}, r"'vel' has a value at \[0, 0, 0\] that is not finite"),
+        ({"quat_wxyz": np.zeros((2, 20, 4))}, "'quat_wxyz' has length 0"),
+    ],
+)
+def test_elbow_tosses_of_other_shapes_or_with_gaps_are_refused(tmp_path, wrong, says):
+    place, scalar = np.zeros((2, 20, 3)), np.zeros((2, 20))
+    whole = {"pos": place, "vel": place, "angvel_body": place, "joint": scalar, "joint_vel": scalar,
+             "quat_wxyz": np.tile([1.0, 0.0, 0.0, 0.0], (2, 20, 1)), "split": np.zeros(2)}  # fmt: skip
+    np.savez(tmp_path / "e.npz", **whole)
+    assert len(load_elbow(tmp_path / "e.npz", "train")) == 2
+    np.savez(tmp_path / "e.npz", **whole | wrong)
+    with pytest.raises(DataError, match=says):
+        load_elbow(tmp_path / "e.npz", "train")
 
 
 def test_drops_whose_rate_is_not_told_are_refused(tmp_path):

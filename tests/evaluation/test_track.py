@@ -126,3 +126,6 @@ def test_what_cannot_be_tracked_is_said(tmp_path: Path) -> None:
         track_recording("crowd", data=path, out=tmp_path / "run")
     with pytest.raises(ConfigurationError, match="nothing to track"):
         track_recording("cube-toss", data=path, items=0, out=tmp_path / "run")
+    np.savez(tmp_path / "empty.npz", square=np.zeros((0, 30, 6)), split=np.zeros(0, dtype=int))
+    with pytest.raises(ConfigurationError, match=r"empty\.npz holds no planar-drop recording"):
+        track_recording("planar-drop", data=tmp_path / "empty.npz", out=tmp_path / "run")

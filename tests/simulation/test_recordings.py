@@ -79,6 +79,12 @@ def test_backward_differences_start_with_the_second_value() -> None:
     np.testing.assert_allclose(backward_spin(turn, time_s)[:, 0, 2], [0.2, 0.2, 0.4])
 
 
+def rewrite(path: Path, **arrays: np.ndarray) -> None:
+    with np.load(path) as file:
+        kept = {name: file[name] for name in file.files}
+    np.savez(path, **kept | arrays)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -88,6 +94,17 @@ def test_backward_differences_start_with_the_second_value() -> None:
         (lambda path: np.savez(path, pos=np.zeros((3, 3))), "lacks the array"),
         (lambda path: np.savez(path, **{**np.load(path), "pos": np.zeros((3, 2))}), "shape"),
         (lambda path: np.savez(path, pos=np.array([{"a": 1}], dtype=object)), "damaged"),
+        (
+            lambda path: rewrite(path, quat_wxyz=np.full((24, 4), np.nan)),
+            r"'quat_wxyz' has a value at \[0, 0\] that is",
+        ),
+        (lambda path: rewrite(path, quat_wxyz=np.zeros((24, 4))), r"'quat_wxyz' has length 0 at \[0\], expected 1"),
+        (lambda path: rewrite(path, pos=np.full((24, 3), "1.0")), "'pos' holds <U3, expected numbers"),
+        (lambda path: rewrite(path, split=np.array(["train", "dev"])), "'split' holds <U5, expected numbers"),
+        (lambda path: rewrite(path, split=np.array([0])), r"'toss_id' has shape \(2,\), expected \(1,\)"),
+        (lambda path: rewrite(path, toss_id=np.array([0])), r"'toss_id' has shape \(1,\), expected \(2,\)"),
+        (lambda path: rewrite(path, offsets=np.array([0.0, 12.0, 24.0])), "3 whole numbers from 0 to 24"),
+        (lambda path: rewrite(path, offsets=np.array([0, 12, 13])), "3 whole numbers from 0 to 24"),
     ],
 )
 def test_a_damaged_file_is_refused_with_a_reason(tmp_path: Path, damage: object, message: str) -> None:
@@ -95,6 +112,27 @@ def test_a_damaged_file_is_refused_with_a_reason(tmp_path: Path, damage: object,
     damage(path)  # type: ignore[operator]
     with pytest.raises(DataError, match=message):
         load_clips("cube-toss", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "message"),
+    [
+        ("planar-drop", {"square": np.zeros((2, 9, 6)), "split": np.zeros(1)}, r"'split' has shape \(1,\)"),
+        ("planar-drop", {"square": np.full((2, 9, 6), np.nan), "split": np.zeros(2)}, "'square' has a value at"),
+        ("elbow-toss", {"joint": np.zeros((1, 8))}, r"'joint' has shape \(1, 8\), expected \(1, 9\)"),
+        ("elbow-toss", {"joint": np.full((1, 9), np.nan)}, r"'joint' has a value at \[0, 0\] that is not finite"),
+        ("double-pendulum", {"data": np.zeros((9, 9)), "offsets": np.array([0, 8]), "names": np.array(["a"])}, "to 9"),
+        ("crowd", {"hall": np.full((9, 6), np.nan)}, r"'hall' has a value at \[0, 0\] that is not finite"),
+    ],
+)
+def test_what_is_wrong_in_an_array_is_told_with_its_name(
+    tmp_path: Path, name: str, arrays: dict[str, np.ndarray], message: str
+) -> None:
+    elbow = {"pos": np.zeros((1, 9, 3)), "quat_wxyz": np.tile([1.0, 0.0, 0.0, 0.0], (1, 9, 1)), "split": np.zeros(1),
+             "vel": np.zeros((1, 9, 3))}  # fmt: skip
+    np.savez(tmp_path / "wrong.npz", **(elbow if name == "elbow-toss" else {}) | arrays)
+    with pytest.raises(DataError, match=message):
+        load_clips(name, tmp_path / "wrong.npz")
 
 
 @pytest.mark.parametrize("name", sorted(LOADERS))

@@ -16,9 +16,10 @@ from jaxtyping import Bool, Float, Int
 
 from worldsim.dynamics import quaternion
 from worldsim.errors import DataError, UnknownNameError
-from worldsim.evaluation.archives import check_arrays, check_offsets, read_arrays, told_rate
+from worldsim.evaluation.archives import read_arrays, told_rate
 from worldsim.inference.identification import Windows
 from worldsim.inference.rigid_rollout import BoxStart
+from worldsim.simulation.recordings.checks import check_arrays, check_offsets, check_unit
 
 __all__ = ["SPLITS", "TossErrors", "Tosses", "load_tosses", "protocol_start", "score", "windows"]
 
@@ -86,6 +87,7 @@ def load_tosses(path: Path, split: str) -> Tosses:
     }
     check_arrays(path, arrays, {**rows, "split": (None,)})
     check_offsets(path, offsets, frames_in_all, items, least=2)
+    check_unit(path, "quat_wxyz", arrays["quat_wxyz"])
     chosen = np.flatnonzero(np.isin(arrays["split"], SPLITS[split]))
     if len(chosen) == 0:
         raise DataError(f"{path}: no toss of the {split} split.")

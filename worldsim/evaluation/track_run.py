@@ -148,7 +148,11 @@ def _chosen(recording: str, path: Path, split: str | None, items: int | None, qu
     wanted = items if items is not None else _QUICK[recording] if quick else _FEW.get(recording)
     clips = clips[:wanted]
     if not clips:
-        raise ConfigurationError(f"nothing to track: {items} items of recording {recording} asked for.")
+        raise ConfigurationError(
+            f"nothing to track: {path} holds no {recording} recording."
+            if items is None
+            else f"nothing to track: {items} items of recording {recording} asked for."
+        )
     if quick and recording in ("crowd", "double-pendulum"):
         return [clip.first(_QUICK_FRAMES) for clip in clips]
     return list(clips)

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 
 from worldsim.errors import DataError, UnknownNameError
-from worldsim.evaluation.archives import check_arrays, read_arrays, told_rate
+from worldsim.evaluation.archives import read_arrays, told_rate
 from worldsim.evaluation.protocol_r import SPLITS
 from worldsim.inference.bounce_residual import PlanePath
 from worldsim.inference.identification import Windows
 from worldsim.inference.rigid_rollout import BoxStart
+from worldsim.simulation.recordings.checks import check_arrays
 
 __all__ = ["FRAMES", "Drops", "box_start", "load_drops", "plane_path", "recorded_path", "windows"]
 

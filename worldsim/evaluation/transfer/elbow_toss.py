@@ -24,6 +24,7 @@ from worldsim.evaluation.statistics import bootstrap, paired_bootstrap
 from worldsim.evaluation.transfer.page import Curves, write_page
 from worldsim.inference.elbow_toss import ElbowModel, ElbowPaths, ElbowWindows
 from worldsim.inference.recursive_fit import GaussianBelief
+from worldsim.simulation.recordings.checks import check_arrays, check_unit
 
 __all__ = ["ElbowTosses", "load_elbow", "transfer_elbow_toss", "windows"]
 
@@ -32,7 +33,9 @@ FRAMES = 15
 MOVING_M_S = 0.1
 EARLY, GROUP = 8, 12
 
-_COLUMNS = ("pos", "quat_wxyz", "joint", "vel", "angvel_body", "joint_vel", "split")
+_COLUMNS: dict[str, tuple[int, ...]] = {
+    "pos": (3,), "quat_wxyz": (4,), "joint": (), "vel": (3,), "angvel_body": (3,), "joint_vel": ()
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,10 @@ def load_elbow(path: Path, split: str) -> ElbowTosses:
     """
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
-    arrays = read_arrays(path, "tosses of the elbow", _COLUMNS)
+    arrays = read_arrays(path, "tosses of the elbow", (*_COLUMNS, "split"))
+    n, frames = (*arrays["pos"].shape, 0, 0)[:2]
+    check_arrays(path, arrays, {name: (n, frames, *width) for name, width in _COLUMNS.items()} | {"split": (n,)})
+    check_unit(path, "quat_wxyz", arrays["quat_wxyz"])
     chosen = np.isin(arrays.pop("split"), SPLITS[split])
     if not chosen.any():
         raise DataError(f"{path}: no toss of the {split} split.")

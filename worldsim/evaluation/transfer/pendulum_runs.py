@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 
 from worldsim.errors import DataError
-from worldsim.evaluation.archives import check_offsets, read_arrays
+from worldsim.evaluation.archives import read_arrays
 from worldsim.evaluation.datasets import array_sha256
 from worldsim.inference.pendulum import PendulumWindows
-from worldsim.simulation.recordings.clip import check_shape
+from worldsim.simulation.recordings.checks import check_offsets, check_shape
 
 __all__ = ["HORIZON_S", "PendulumRun", "joined", "load_runs", "windows"]
 
@@ -50,8 +50,9 @@ def load_runs(path: Path) -> tuple[PendulumRun, ...]:
             not grow.
     """
     arrays = read_arrays(path, "runs of a double pendulum", ("data", "offsets", "names"))
-    data, offsets, names = arrays["data"], arrays["offsets"], arrays["names"].tolist()
+    data, offsets, names = arrays["data"], arrays["offsets"], arrays["names"].astype(str).tolist()
     check_shape(path, "data", data, (None, _COLUMNS))
+    check_shape(path, "names", arrays["names"], (None,))
     check_offsets(path, offsets, len(data), len(names), least=2)
     runs = []
     for index, name in enumerate(names):

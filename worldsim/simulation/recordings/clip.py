@@ -15,6 +15,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from worldsim.errors import DataError
+from worldsim.simulation.recordings.checks import check_shape
 
 __all__ = [
     "TRAIN_DEV",
@@ -186,29 +187,6 @@ def read_arrays(
     except ValueError as error:
         raise DataError(f"recording {path}: its meta is not JSON ({error}).") from error
     return arrays, meta
-
-
-def check_shape(path: Path, name: str, array: np.ndarray, shape: tuple[int | None, ...]) -> None:
-    """Check the shape of an array of a file, None for a free length.
-
-    Raises:
-        DataError: it has another.
-    """
-    found = array.shape
-    if len(found) != len(shape) or any(s is not None and s != f for f, s in zip(found, shape, strict=True)):
-        raise DataError(f"recording {path}: array {name!r} has shape {found}, expected {shape} (None = any).")
-
-
-def frame_rate(path: Path, meta: Any, usual_hz: float | None = None) -> float:
-    """Return how many frames a second a recording has: its meta's ``rate_hz``, or the usual one where it tells none.
-
-    Raises:
-        DataError: what it tells is no positive number, or it tells none and none is usual.
-    """
-    told = meta.get("rate_hz", usual_hz) if isinstance(meta, Mapping) else usual_hz
-    if isinstance(told, bool) or not isinstance(told, int | float) or not 0.0 < told < np.inf:
-        raise DataError(f"recording {path}: its meta has rate_hz {told!r}, expected a number of frames a second.")
-    return float(told)
 
 
 def split_names(numbers: np.ndarray) -> tuple[str, ...]:

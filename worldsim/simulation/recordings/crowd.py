@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 
 from worldsim.errors import DataError
+from worldsim.simulation.recordings.checks import check_arrays
 from worldsim.simulation.recordings.clip import Clip, backward_velocity, pose_covariance, read_arrays
 
 __all__ = ["CALIBRATION_SHARE", "annotation_noise", "load_crowd"]
@@ -40,6 +41,8 @@ def load_crowd(path: Path) -> tuple[Clip, ...]:
     scenes = {name: table for name, table in arrays.items() if table.ndim == 2 and table.shape[1] == 6}
     if not scenes:
         raise DataError(f"recording {path} holds no scene: expected arrays of six columns, got {sorted(arrays)}.")
+    for name, table in scenes.items():
+        check_arrays(path, {name: table[:, :4]}, {name: (None, 4)})
     return tuple(_scene(name, table.astype(np.float64)) for name, table in scenes.items())
 
 

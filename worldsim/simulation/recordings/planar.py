@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from worldsim.simulation.recordings.checks import check_arrays, check_offsets, frame_rate
 from worldsim.simulation.recordings.clip import (
     Clip,
     backward_spin,
     backward_velocity,
-    frame_rate,
     pose_covariance,
     read_arrays,
     split_names,
@@ -41,6 +41,7 @@ def load_planar_drops(path: Path) -> tuple[Clip, ...]:
         DataError: the file is missing or of another format.
     """
     arrays, meta = read_arrays(path, {"square": (None, None, 6), "split": (None,)})
+    check_arrays(path, arrays, {"square": (None, None, 6), "split": (len(arrays["square"]),)})
     rate_hz, clips = frame_rate(path, meta, _DROP_RATE_HZ), []
     for item, (drop, split) in enumerate(zip(arrays["square"], split_names(arrays["split"]), strict=True)):
         x, z, theta, vx, vz, vtheta = drop.astype(np.float64).T
@@ -74,6 +75,7 @@ def load_double_pendulum(path: Path) -> tuple[Clip, ...]:
         DataError: the file is missing or of another format.
     """
     arrays, _ = read_arrays(path, {"data": (None, 9), "offsets": (None,), "names": (None,)})
+    check_offsets(path, arrays["offsets"], len(arrays["data"]), len(arrays["names"]), least=1)
     rotation_std = _ENCODER_STEP_RAD / np.sqrt(12.0)
     covariance = np.stack(
         [

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from worldsim.simulation.recordings.checks import check_arrays, check_offsets, check_shape, check_unit, frame_rate
 from worldsim.simulation.recordings.clip import (
     Clip,
     backward_spin,
     backward_velocity,
-    frame_rate,
     pose_covariance,
     read_arrays,
     split_names,
@@ -55,14 +55,20 @@ def load_cube_tosses(path: Path) -> tuple[Clip, ...]:
          "toss_id": (None,), "split": (None,)},
     )  # fmt: skip
     rate_hz = frame_rate(path, meta, TOSS_RATE_HZ)
+    rows, items = len(arrays["pos"]), len(arrays["split"])
+    shapes = {"pos": (rows, 3), "quat_wxyz": (rows, 4), "vel": (rows, 3), "angvel_body": (rows, 3), "split": (items,)}
+    check_arrays(path, arrays, shapes)
+    check_shape(path, "toss_id", arrays["toss_id"], (items,))
+    check_offsets(path, arrays["offsets"], rows, items, least=1)
+    check_unit(path, "quat_wxyz", arrays["quat_wxyz"])
     quat = _unit_xyzw(arrays["quat_wxyz"])
     spin = Rotation.from_quat(quat).apply(arrays["angvel_body"].astype(np.float64))
     position, velocity = arrays["pos"].astype(np.float64), arrays["vel"].astype(np.float64)
     clips = []
     splits = split_names(arrays["split"])
     for item, toss in enumerate(arrays["toss_id"].tolist()):
-        rows = slice(arrays["offsets"][item], arrays["offsets"][item + 1])
-        frames = rows.stop - rows.start
+        part = slice(arrays["offsets"][item], arrays["offsets"][item + 1])
+        frames = part.stop - part.start
         clips.append(
             Clip(
                 name=f"toss-{toss}",
@@ -70,10 +76,10 @@ def load_cube_tosses(path: Path) -> tuple[Clip, ...]:
                 time_s=np.arange(frames) / rate_hz,
                 bodies=("cube",),
                 kinds=("cube",),
-                position=position[rows, None],
-                orientation_xyzw=quat[rows, None],
-                linear_velocity=velocity[rows, None],
-                angular_velocity=spin[rows, None],
+                position=position[part, None],
+                orientation_xyzw=quat[part, None],
+                linear_velocity=velocity[part, None],
+                angular_velocity=spin[part, None],
                 extent_m=np.full((1, 3), CUBE_EDGE_M),
                 covariance=_CUBE_COVARIANCE[None].copy(),
             )
@@ -95,6 +101,11 @@ def load_elbow_tosses(path: Path) -> tuple[Clip, ...]:
         {"pos": (None, None, 3), "quat_wxyz": (None, None, 4), "joint": (None, None), "vel": (None, None, 3),
          "split": (None,)},
     )  # fmt: skip
+    items, frames, _ = arrays["pos"].shape
+    shapes = {"pos": (items, frames, 3), "quat_wxyz": (items, frames, 4), "joint": (items, frames),
+              "vel": (items, frames, 3), "split": (items,)}  # fmt: skip
+    check_arrays(path, arrays, shapes)
+    check_unit(path, "quat_wxyz", arrays["quat_wxyz"])
     splits = split_names(arrays["split"])
     lever = float(np.linalg.norm(_HINGE_IN_LINK_1_M)) + float(np.linalg.norm(_BOX_2_IN_LINK_2_M))
     rotation_2 = np.hypot(_ELBOW_ROTATION_STD_RAD, _ELBOW_JOINT_STD_RAD)
@@ -105,7 +116,7 @@ def load_elbow_tosses(path: Path) -> tuple[Clip, ...]:
         ]
     )
     clips = []
-    time_s = np.arange(arrays["pos"].shape[1]) / frame_rate(path, meta, TOSS_RATE_HZ)
+    time_s = np.arange(frames) / frame_rate(path, meta, TOSS_RATE_HZ)
     for item, split in enumerate(splits):
         position, orientation = elbow_links(
             arrays["pos"][item].astype(np.float64), _unit_xyzw(arrays["quat_wxyz"][item]), arrays["joint"][item]
