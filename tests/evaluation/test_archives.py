@@ -56,6 +56,18 @@ def test_elbow_tosses_of_other_shapes_or_with_gaps_are_refused(tmp_path, wrong, 
         load_elbow(tmp_path / "e.npz", "train")
 
 
+def test_a_recording_of_another_rate_is_refused_where_horizons_are_frames(tmp_path):
+    meta = np.array('{"rate_hz": 500.0}')
+    np.savez(tmp_path / "d.npz", square=np.zeros((1, 30, 6)), split=np.zeros(1), meta=meta)
+    with pytest.raises(DataError, match=r"rate_hz 500, expected 250: horizons are counted in frames\. Resample it"):
+        load_drops(tmp_path / "d.npz", "train")
+    place, scalar = np.zeros((1, 20, 3)), np.zeros((1, 20))
+    np.savez(tmp_path / "e.npz", pos=place, vel=place, angvel_body=place, joint=scalar, joint_vel=scalar,
+             quat_wxyz=np.tile([1.0, 0.0, 0.0, 0.0], (1, 20, 1)), split=np.zeros(1), meta=meta)  # fmt: skip
+    with pytest.raises(DataError, match="rate_hz 500, expected 148"):
+        load_elbow(tmp_path / "e.npz", "train")
+
+
 def test_drops_whose_rate_is_not_told_are_refused(tmp_path):
     np.savez(tmp_path / "d.npz", square=np.zeros((1, 30, 6)), split=np.zeros(1), meta=np.array("{}"))
     with pytest.raises(DataError, match="its meta has rate_hz None, expected a number"):

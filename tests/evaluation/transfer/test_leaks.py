@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from worldsim.errors import DataError
 from worldsim.evaluation.bench import BenchOptions, Figure, run_bench
 from worldsim.evaluation.datasets import DATA_VARIABLE, dataset
 from worldsim.evaluation.protocol_r import load_tosses
@@ -140,3 +141,28 @@ def test_a_pendulum_run_in_both_files_is_predicted_by_a_belief_that_did_not_watc
         figures = run_bench("transfer-double-pendulum", BenchOptions(data=data)).figures
         error.append(next(figure.value for figure in figures if figure.name == key))
     assert error[0] == error[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "says"),
+    [
+        ("cube-toss", {"rate_hz": 296.0}, "rate_hz 296, expected 148"),
+        ("elbow-toss", {"frames": 15}, "no held-out toss has a window of 16 frames"),
+        ("double-pendulum", {"duration_s": 0.6}, r"no run that is left to score is longer than 0\.7 s"),
+    ],
+)
+def test_a_file_with_nothing_that_can_be_scored_is_refused_before_anything_is_watched(
+    name: str, wrong: dict[str, float], says: str, made_up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = next(suite for suite in SUITES if suite.name == name)
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    first = made_up.HOME if name == "double-pendulum" else [0, 1]
+    make = made_up.pendulum_runs if name == "double-pendulum" else getattr(made_up, suite.make)
+    made_up.write(shipped(tmp_path, suite), make(0, first), **suite.meta)
+    meta = {"rate_hz": wrong["rate_hz"]} if "rate_hz" in wrong else suite.meta
+    other = make(1, first, **{key: value for key, value in wrong.items() if key != "rate_hz"})
+    watched: list[str] = []
+    options = BenchOptions(quick=True, data=made_up.write(tmp_path / "other.npz", other, **meta), tell=watched.append)
+    with pytest.raises(DataError, match=says):
+        run_bench(f"transfer-{name}", options)
+    assert watched == []

@@ -33,11 +33,14 @@ def test_a_run_is_known_again_in_numbers_of_another_kind(tmp_path: Path) -> None
 def test_logs_that_cannot_be_runs_are_refused_by_name(tmp_path: Path) -> None:
     back = logs()["data"].copy()
     back[20:40, 0] -= 0.03
+    gap = logs()["data"].copy()
+    gap[60:, 0] += 0.5
     for wrong, says in (
         ({"offsets": np.array([0, 40, 40])}, "3 whole numbers from 0 to 80"),
         ({"offsets": np.array([0, 0, 80])}, "item 0 has fewer than 2 rows"),
         ({"data": logs()["data"][:, :7]}, r"'data' has shape \(80, 7\)"),
         ({"data": back}, "design_C.1/a/trajectory.csv' has times that do not grow"),
+        ({"data": gap}, r"design_C.1/b/trajectory.csv' has a gap of 0.502 s in its times .* at most 0.05 s; cut it"),
     ):
         np.savez(tmp_path / "wrong.npz", **(logs() | wrong))
         with pytest.raises(DataError, match=says):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from worldsim.evaluation.archives import check_rate
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.calibration import energy_score
 from worldsim.evaluation.datasets import find_data
@@ -131,7 +132,8 @@ def transfer_cube_toss(options: BenchOptions) -> list[Figure]:
     need("mujoco", "transfer cube-toss")
     rng = np.random.default_rng(options.seed)
     train = load_tosses(find_data("cube-toss"), "train")
-    held_out = load_tosses(options.data or find_data("cube-toss"), "held-out")
+    held_out = load_tosses(path := options.data or find_data("cube-toss"), "held-out")
+    check_rate(path, held_out.rate_hz, train.rate_hz)
     if options.quick:
         train, held_out = (part.select(np.arange(min(most, len(part)))) for part, most in ((train, 16), (held_out, 30)))
     identifier = Identifier()

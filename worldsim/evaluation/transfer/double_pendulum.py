@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from worldsim.errors import DataError
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.datasets import find_data
 from worldsim.evaluation.statistics import bootstrap_runs
 from worldsim.evaluation.transfer.page import Curves, write_page
-from worldsim.evaluation.transfer.pendulum_runs import FRAME_S, PendulumRun, load_runs, windows
+from worldsim.evaluation.transfer.pendulum_runs import FRAME_S, HORIZON_S, PAST_S, PendulumRun, load_runs, windows
 from worldsim.inference.pendulum import PendulumModel, PendulumWindows
 from worldsim.inference.recursive_fit import GaussianBelief
 
@@ -98,6 +99,11 @@ def transfer_double_pendulum(options: BenchOptions) -> list[Figure]:
         watched = {run.digest for run in home[:4]}
         scored = [run for run in scored if run.digest not in watched]
         shipped = [*home[:4], *[run for run in shipped if run.build == OTHER][1:3]]
+    if not any(len(windows(run)) for run in scored):
+        raise DataError(
+            f"{options.data or find_data('double-pendulum')}: no run that is left to score is longer than "
+            f"{PAST_S + HORIZON_S:g} s, so that there is nothing to score."
+        )
     adaptation = Adaptation(PendulumModel(), shipped)
     figures, curves = [], []
     builds = list(dict.fromkeys(run.build for run in scored))

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 
 from worldsim.errors import DataError, UnknownNameError
-from worldsim.evaluation.archives import read_arrays, told_rate
+from worldsim.evaluation.archives import check_rate, read_arrays, told_rate
 from worldsim.evaluation.protocol_r import SPLITS
 from worldsim.inference.bounce_residual import PlanePath
 from worldsim.inference.identification import Windows
@@ -19,8 +19,9 @@ from worldsim.simulation.recordings.checks import check_arrays
 
 __all__ = ["FRAMES", "Drops", "box_start", "load_drops", "plane_path", "recorded_path", "windows"]
 
+RATE_HZ = 250.0
 FRAMES = 26
-"""Frames from the start to 0.1 s later at 250 Hz, both counted."""
+"""Frames from the start to 0.1 s later, both counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,13 @@ def load_drops(path: Path, split: str) -> Drops:
 
     Raises:
         UnknownNameError: no such split.
-        DataError: the file is missing or of another format, or has no drop in the split.
+        DataError: the file is missing, of another format or rate, or has no drop in the split.
     """
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
     arrays = read_arrays(path, "drops of a square", ("square", "split", "meta"))
     rate_hz = told_rate(path, arrays)
+    check_rate(path, rate_hz, RATE_HZ)
     try:
         square, codes = arrays["square"].astype(np.float64), arrays["split"]
     except (ValueError, TypeError) as error:

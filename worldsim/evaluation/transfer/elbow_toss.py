@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from worldsim.dynamics import quaternion
 from worldsim.errors import DataError, UnknownNameError
-from worldsim.evaluation.archives import read_arrays
+from worldsim.evaluation.archives import check_rate, read_arrays, told_rate
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.datasets import find_data
 from worldsim.evaluation.protocol_r import SPLITS
@@ -68,18 +68,20 @@ def load_elbow(path: Path, split: str) -> ElbowTosses:
 
     Raises:
         UnknownNameError: no such split.
-        DataError: the file is missing or of another format, or has no toss in the split.
+        DataError: the file is missing, of another format or rate, or has no toss in the split.
     """
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
-    arrays = read_arrays(path, "tosses of the elbow", (*_COLUMNS, "split"))
+    arrays = read_arrays(path, "tosses of the elbow", (*_COLUMNS, "split"), ("meta",))
+    if "meta" in arrays:
+        check_rate(path, told_rate(path, arrays, RATE_HZ), RATE_HZ)
     n, frames = (*arrays["pos"].shape, 0, 0)[:2]
     check_arrays(path, arrays, {name: (n, frames, *width) for name, width in _COLUMNS.items()} | {"split": (n,)})
     check_unit(path, "quat_wxyz", arrays["quat_wxyz"])
-    chosen = np.isin(arrays.pop("split"), SPLITS[split])
+    chosen = np.isin(arrays["split"], SPLITS[split])
     if not chosen.any():
         raise DataError(f"{path}: no toss of the {split} split.")
-    part = {name: array[chosen].astype(np.float64) for name, array in arrays.items()}
+    part = {name: arrays[name][chosen].astype(np.float64) for name in _COLUMNS}
     turned = np.roll(part["quat_wxyz"], -1, axis=-1)
     turned /= np.linalg.norm(turned, axis=-1, keepdims=True)
     return ElbowTosses(part["pos"], turned, part["joint"], part["vel"], part["angvel_body"], part["joint_vel"])
@@ -108,9 +110,15 @@ def transfer_elbow_toss(options: BenchOptions) -> list[Figure]:
     torch.set_num_threads(1)
     rng = np.random.default_rng(options.seed)
     train = load_elbow(find_data("elbow-toss"), "train")
-    held_out = load_elbow(options.data or find_data("elbow-toss"), "held-out")
+    held_out = load_elbow(path := options.data or find_data("elbow-toss"), "held-out")
     if options.quick:
         train, held_out = train.select(slice(0, 20)), held_out.select(slice(0, 40))
+    window, toss = windows(held_out)
+    if len(toss) == 0:
+        raise DataError(
+            f"{path}: no held-out toss has a window of {FRAMES + 1} frames that starts at more than {MOVING_M_S} m/s, "
+            "so that there is nothing to score."
+        )
     model = ElbowModel()
     belief = early = model.begin()
     done = 0
@@ -120,7 +128,6 @@ def transfer_elbow_toss(options: BenchOptions) -> list[Figure]:
         done = min(done + group, len(train))
         early = belief if done <= EARLY else early
         options.tell(f"watched {done} tosses")
-    window, toss = windows(held_out)
     paths = {
         "world model": _predicted(model, belief, window),
         f"after {EARLY} tosses": _predicted(model, early, window),

@@ -47,7 +47,7 @@ def load_runs(path: Path) -> tuple[PendulumRun, ...]:
 
     Raises:
         DataError: the file is missing or of another format, or a run in it holds no measured torque, or times that do
-            not grow.
+            not grow or have a gap.
     """
     arrays = read_arrays(path, "runs of a double pendulum", ("data", "offsets", "names"))
     data, offsets, names = arrays["data"], arrays["offsets"], arrays["names"].astype(str).tolist()
@@ -66,13 +66,18 @@ def load_runs(path: Path) -> tuple[PendulumRun, ...]:
             )
         if len(log) < 2 or not (np.diff(log[:, 0]) > 0.0).all():
             raise DataError(f"{path}: run {name!r} has times that do not grow from line to line (column 0, s).")
+        if (gap := np.diff(log[:, 0])).max() > LONGEST_STEP_S:
+            raise DataError(
+                f"{path}: run {name!r} has a gap of {gap.max():.3g} s in its times (column 0, s), expected at most "
+                f"{LONGEST_STEP_S} s; cut it there."
+            )
         runs.append(PendulumRun(name, _build(name), log[:, 0] - log[0, 0], log[:, 1:3], log[:, 7:9], digest))
     return tuple(runs)
 
 
 _COLUMNS = 9
-SHORTEST_STEP_S = 1e-4
-"""A log line that comes sooner after the last repeats it."""
+SHORTEST_STEP_S, LONGEST_STEP_S = 1e-4, 0.05
+"""A log line that comes sooner after the last repeats it; over a longer gap motion would be made up."""
 
 
 def _build(name: str) -> str:
