@@ -76,7 +76,7 @@ class Figure:
         name: what was measured, in words, unique in its benchmark.
         value: the number; NaN where it could not be measured, which never holds.
         unit: SI unit, ``"1"`` for a ratio or a share.
-        interval: 95 % interval of `value`, None where there is none.
+        interval: 95 % interval of `value`, or what `name` says of it; None where there is none.
         n: sample size behind it.
         bar: what it must reach, for example ``">= 0.95"``; None where nothing is promised.
         holds: whether it does.

@@ -90,6 +90,7 @@ def test_what_is_learned_is_the_same_whatever_is_held_out(
     with traced() as opened:
         alone = scored(suite, other)
     assert beside_dev
+    assert all("90 % interval" in name for name in beside_dev)  # where all other intervals are of 95 %
     assert learned(alone) == beside_dev
     assert {name for name in opened if name.endswith(".npz")} == {str(file), str(other)}
 

@@ -364,6 +364,6 @@ def _horizons(tosses: Tosses) -> list[tuple[str, np.ndarray, np.ndarray]]:
 def _belief_figures(identifier: Identifier, cloud: ParameterCloud) -> list[Figure]:
     units = {prior.name: prior.unit for prior in cloud.priors}
     return [
-        Figure.told(f"belief of {name}", middle, unit=units[name], interval=(low, high), n=cloud.tosses)
+        Figure.told(f"belief of {name}, 90 % interval", middle, unit=units[name], interval=(low, high), n=cloud.tosses)
         for name, (middle, low, high) in identifier.interval(cloud).items()
     ]

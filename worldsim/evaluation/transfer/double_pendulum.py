@@ -226,6 +226,12 @@ def _curves(build: str, rows: Rows) -> Curves:
 def _belief_figures(belief: GaussianBelief) -> list[Figure]:
     units = {prior.name: prior.unit for prior in belief.priors}
     return [
-        Figure.told(f"belief of {name} ({HOME})", found[0], unit=units[name], interval=found[1:], n=belief.windows)
+        Figure.told(
+            f"belief of {name} ({HOME}), 90 % interval",
+            found[0],
+            unit=units[name],
+            interval=found[1:],
+            n=belief.windows,
+        )
         for name, found in belief.interval().items()
     ]

@@ -223,6 +223,8 @@ def _curves(misses: dict[str, Sizes]) -> list[Curves]:
 def _belief_figures(belief: GaussianBelief) -> list[Figure]:
     units = {prior.name: prior.unit for prior in belief.priors}
     return [
-        Figure.told(f"belief of {name}", found[0], unit=units[name], interval=found[1:], n=belief.windows)
+        Figure.told(
+            f"belief of {name}, 90 % interval", found[0], unit=units[name], interval=found[1:], n=belief.windows
+        )
         for name, found in belief.interval().items()
     ]

@@ -243,6 +243,6 @@ def _curves(misses: dict[str, Float[np.ndarray, "3 T N"]], drops: Drops) -> list
 def _belief_figures(cloud: ParameterCloud) -> list[Figure]:
     units = {prior.name: prior.unit for prior in cloud.priors}
     return [
-        Figure.told(f"belief of {name}", middle, unit=units[name], interval=(low, high), n=cloud.tosses)
+        Figure.told(f"belief of {name}, 90 % interval", middle, unit=units[name], interval=(low, high), n=cloud.tosses)
         for name, (middle, low, high) in cloud.interval(0.9).items()
     ]
