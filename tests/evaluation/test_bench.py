@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
+import shlex
 
 import pytest
 
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, Figure, parse_seeds, run_bench
 from worldsim.evaluation.jsonable import dump_json
+from worldsim.evaluation.transfer.page import write_page
 
 
 def told(options: BenchOptions) -> list[Figure]:
@@ -49,6 +52,7 @@ def test_a_result_is_one_strict_json_object_with_what_it_was_made_with():
     assert lines == ["one line"]
     assert list(report)[:4] == ["bench", "commit", "versions", "machine"]
     assert report["quick"] is True
+    assert report["asked"] == {"seed": 0}
     assert report["figures"][1] == {
         "name": "coverage",
         "value": 0.91,
@@ -89,3 +93,17 @@ def test_every_benchmark_of_the_table_can_be_imported():
     for target in BENCHMARKS.values():
         module, _, function = target.partition(":")
         assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_what_was_asked_stands_in_the_report_and_on_the_page(tmp_path):
+    options = BenchOptions(quick=True, seed=3, data=tmp_path / "my drops.npz", out=tmp_path / "out")
+    report = run_bench("told", options, TABLE).report()
+    assert report["asked"] == {"seed": 3, "data": str(options.data)}
+    page = write_page(options, "planar-drop", "Drops.", told(options), []).read_text(encoding="utf-8")
+    assert f"What is scored: {options.data}." in page
+    command = html.unescape(page.rpartition("written by ")[2].partition("</p>")[0])
+    assert shlex.split(command) == [
+        *("worldsim", "transfer", "planar-drop", "--quick", "--seed", "3", "--data", str(options.data)),
+        *("--out", "DIR"),
+    ]
+    assert write_page(BenchOptions(), "planar-drop", "Drops.", told(options), []) is None

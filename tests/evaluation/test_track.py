@@ -107,6 +107,9 @@ def test_a_run_writes_its_folder_and_one_json_object(tmp_path: Path) -> None:
     written = {file.name for file in (tmp_path / "run").iterdir()}
     assert {"run.json", "metrics.json", "events.jsonl", "tosses.png"} <= written
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"What is scored: {path}." in page
+    assert f"written by worldsim track cube-toss --split dev --data {path} --items 2" in page
 
 
 def test_a_crowd_run_draws_its_scene(tmp_path: Path) -> None:

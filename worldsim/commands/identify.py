@@ -32,10 +32,12 @@ def identify(
     from worldsim.evaluation.transfer.identify import identify as fit
 
     started = time.perf_counter()
-    figures = fit(recording, recordings, evaluations, BenchOptions(seed=seed, data=data, tell=tell), engine)
+    options = BenchOptions(seed=seed, data=data, tell=tell)
+    figures = fit(recording, recordings, evaluations, options, engine)
     result = {
         "identify": recording,
         "engine": engine,
+        "asked": to_jsonable({"recordings": recordings, "evaluations": evaluations, **options.asked()}),
         "commit": git_commit(),
         "versions": versions(),
         "seconds": round(time.perf_counter() - started, 3),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -170,6 +171,24 @@ class BenchOptions:
     steps: int | None = None
     scenarios: tuple[str, ...] | None = None
 
+    def asked(self) -> dict[str, Any]:
+        """Return the options that were given, and the seed, by name."""
+        given = {name: getattr(self, name) for name in ("seed", *_HEEDED)}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def flags(self) -> str:
+        """Return the same as on the command line, each with a space behind it.
+
+        >>> BenchOptions(seeds=range(3), data=Path("my drops.npz")).flags()
+        "--seeds 0:3 --data 'my drops.npz' "
+        """
+        words = ["--quick"] if self.quick else []
+        for name, value in self.asked().items():
+            if name != "seed" or value:
+                listed = ",".join(value) if isinstance(value, tuple) else to_jsonable(value)
+                words += [f"--{name.replace('_', '-')}", shlex.quote(str(listed))]
+        return "".join(f"{word} " for word in words)
+
     def stages_of(self, known: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of the `known` stages that were asked for, in their order; all where none was named.
 
@@ -209,12 +228,14 @@ class BenchResult:
         quick: whether it was the smaller version.
         seconds: wall time, s.
         figures: one a promise, at least one.
+        asked: option -> what the command line asked for.
     """
 
     bench: str
     quick: bool
     seconds: float
     figures: tuple[Figure, ...]
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -224,8 +245,9 @@ class BenchResult:
     def report(self) -> dict[str, Any]:
         """Return the one JSON-able object that ``worldsim bench NAME --json`` prints."""
         head = {"bench": self.bench, "commit": git_commit(), "versions": versions(), "machine": machine()}
-        body = {"quick": self.quick, "seconds": round(self.seconds, 3), "figures": to_jsonable(self.figures)}
-        return head | body
+        asked = {"quick": self.quick, "asked": to_jsonable(self.asked)}
+        body = {"seconds": round(self.seconds, 3), "figures": to_jsonable(self.figures)}
+        return head | asked | body
 
 
 def parse_seeds(text: str | None) -> range | None:
@@ -274,4 +296,4 @@ def run_bench(name: str, options: BenchOptions, benchmarks: Mapping[str, str] | 
         raise ConfigurationError(
             f"benchmark {name!r} ({table[name]}) returned the figures {names}; expected distinct ones."
         )
-    return BenchResult(name, options.quick, seconds, figures)
+    return BenchResult(name, options.quick, seconds, figures, options.asked())

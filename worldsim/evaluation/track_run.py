@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ def track_recording(
     started = time.monotonic()
     path = data if data is not None else find_data(_dataset_of(recording))
     clips = _chosen(recording, path, split, items, quick)
-    split = split or clips[0].split
+    split = split or (clips[0].split if len({clip.split for clip in clips}) == 1 else "all")
     config = {"recording": recording, "split": split, "data": str(path), "clips": len(clips), "quick": quick}
     with RunFolder(out, name=f"track-{recording}", config=config, seed=seed) as run:
         figures, entries = _METHODS[recording](recording, clips, seed, run, tell)
@@ -118,11 +119,14 @@ def track_recording(
             recording, split, quick, time.monotonic() - started, tuple(figures), tuple(entries), run.path
         )
         run.write_metrics({"figures": [to_jsonable(f) for f in figures], "items": list(entries)})
-        run.write_text(REPORT, _page(result, len(clips)))
+        given = {"split": split, "data": data, "items": items, "seed": seed or None}
+        flags = "".join(f" --{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+        command = f"worldsim track {recording}{flags}{' --quick' if quick else ''}"
+        run.write_text(REPORT, _page(result, len(clips), command, data))
     return result
 
 
-def _page(result: TrackResult, clips: int) -> str:
+def _page(result: TrackResult, clips: int, command: str, data: Path | None) -> str:
     """Return the page with the figures and, embedded, every drawing of the run's folder."""
     drawings = []
     for path in sorted(result.folder.glob("*.png"), key=lambda path: (path.stem not in _FIRST, path.stem)):
@@ -132,7 +136,8 @@ def _page(result: TrackResult, clips: int) -> str:
         f"The unchanged world model over {clips} clips of {result.recording} ({result.split}), frame by frame: "
         "predicted against observed, and how surprised it was. What each figure means: docs/data.md."
     )
-    command = f"worldsim track {result.recording}"
+    if data is not None:
+        lead += f" What is scored: {data}."
     return figures_page(f"Tracking {result.recording}", lead, result.figures, drawings, command, quick=result.quick)
 
 

@@ -167,8 +167,7 @@ def transfer_cube_toss(options: BenchOptions) -> list[Figure]:
         Figure.at_most("time of the one pass over the train tosses", adapted.seconds, 600.0, unit="s", n=len(train)),
         *_belief_figures(identifier, adapted.cloud),
     ]
-    if options.out is not None:
-        write_page(options.out, "cube-toss", _LEAD, figures, [], quick=options.quick)
+    write_page(options, "cube-toss", _LEAD, figures, [])
     return figures
 
 

@@ -115,8 +115,7 @@ def transfer_double_pendulum(options: BenchOptions) -> list[Figure]:
             figures += _figures(build, errors, rng)
             curves.append(_curves(build, errors))
     figures += _belief_figures(adaptation.at_home())
-    if options.out is not None:
-        write_page(options.out, "double-pendulum", _LEAD, figures, curves, quick=options.quick)
+    write_page(options, "double-pendulum", _LEAD, figures, curves)
     return figures
 
 

@@ -136,8 +136,7 @@ def transfer_elbow_toss(options: BenchOptions) -> list[Figure]:
     }
     misses = {name: _sizes(path, window) for name, path in paths.items()}
     figures = [*_figures(misses, toss, rng), *_belief_figures(belief)]
-    if options.out is not None:
-        write_page(options.out, "elbow-toss", _LEAD, figures, _curves(misses), quick=options.quick)
+    write_page(options, "elbow-toss", _LEAD, figures, _curves(misses))
     return figures
 
 

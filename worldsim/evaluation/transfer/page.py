@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 
-from worldsim.evaluation.bench import Figure
+from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.jsonable import dump_json
 from worldsim.evaluation.provenance import git_commit
 from worldsim.evaluation.report.palette import DARK, LIGHT, ROLES
@@ -44,13 +44,21 @@ class Curves:
 
 
 def write_page(
-    folder: Path, suite: str, lead: str, figures: Sequence[Figure], curves: Sequence[Curves], *, quick: bool
-) -> Path:
-    """Write ``transfer.html`` and, where there are curves, ``curves.json`` into `folder`; return the page."""
+    options: BenchOptions, suite: str, lead: str, figures: Sequence[Figure], curves: Sequence[Curves]
+) -> Path | None:
+    """Write ``transfer.html`` and, where there are curves, ``curves.json`` into the folder that was asked for.
+
+    Returns:
+        The page, None where no folder was named.
+    """
+    folder = options.out
+    if folder is None:
+        return None
     folder.mkdir(parents=True, exist_ok=True)
     drawings = [(each.name, Markup(_drawing(each))) for each in curves]
-    title, command = f"From simulation to reality: {suite}", f"worldsim transfer {suite} --out DIR"
-    page = figures_page(title, lead, figures, drawings, command, quick=quick)
+    title, command = f"From simulation to reality: {suite}", f"worldsim transfer {suite} {options.flags()}--out DIR"
+    told = lead if options.data is None else f"{lead} What is scored: {options.data}."
+    page = figures_page(title, told, figures, drawings, command, quick=options.quick)
     path = folder / "transfer.html"
     written = [(path, page)]
     if curves:

@@ -126,8 +126,7 @@ def transfer_planar_drop(options: BenchOptions) -> list[Figure]:
     }
     misses = {name: recorded_path(held_out).minus(path) for name, path in paths.items()}
     figures = [*_error_figures(misses, rng), *_coverage_figures(model, held_out, rng), *_belief_figures(model.cloud)]
-    if options.out is not None:
-        write_page(options.out, "planar-drop", _LEAD, figures, _curves(misses, held_out), quick=options.quick)
+    write_page(options, "planar-drop", _LEAD, figures, _curves(misses, held_out))
     return figures
 
 

@@ -89,8 +89,7 @@ def transfer_agents(options: BenchOptions) -> list[Figure]:
     for name in names:
         here, there = (np.stack([found[name, policy, world] for policy in POLICIES]) for world in (HOME, AWAY))
         figures += ranking_figures(name, tuple(POLICIES), here, there, rng)
-    if options.out is not None:
-        write_page(options.out, "agents", _LEAD, figures, [], quick=options.quick)
+    write_page(options, "agents", _LEAD, figures, [])
     return figures
 
 

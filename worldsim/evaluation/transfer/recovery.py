@@ -164,8 +164,7 @@ def transfer_recovery(options: BenchOptions) -> list[Figure]:
         )
         for prior in identifier.priors
     ]
-    if options.out is not None:
-        write_page(options.out, "recovery", _LEAD, figures, [], quick=options.quick)
+    write_page(options, "recovery", _LEAD, figures, [])
     return figures
 
 

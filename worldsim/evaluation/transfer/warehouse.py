@@ -86,8 +86,7 @@ def transfer_warehouse(options: BenchOptions) -> list[Figure]:
             quiet.append(done)
         options.tell(_in_words(done))
     figures = warehouse_figures(meetings, quiet, np.random.default_rng(options.seed), quick=options.quick)
-    if options.out is not None:
-        write_page(options.out, "warehouse", _LEAD, figures, [], quick=options.quick)
+    write_page(options, "warehouse", _LEAD, figures, [])
     return figures
 
 
