@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from worldsim.errors import ConfigurationError
+from worldsim.evaluation.bench import Figure
 from worldsim.evaluation.statistics import (
     bootstrap,
     bootstrap_runs,
@@ -108,3 +109,20 @@ def test_an_interval_over_runs_covers_where_runs_differ_and_of_one_run_tells_of_
     assert 0.90 < covered / 200 < 0.99
     alone = bootstrap_runs([rng.normal(size=20)], np.mean, rng)
     assert alone.high > alone.low
+
+
+def test_one_value_has_no_interval_and_promises_nothing():
+    """Its resamples are all alike, which is no certainty."""
+    rng = np.random.default_rng(0)
+    alone = [np.array([3.0])]
+    for found in (
+        bootstrap(alone, np.mean, rng),
+        cluster_bootstrap([np.array([2.0, 4.0])], np.mean, rng),
+        paired_bootstrap(alone, [np.array([0.0])], np.mean, rng),
+    ):
+        assert found.value == 3.0
+        assert np.isnan(found.interval).all()
+        assert not found.excludes(0.0)
+        assert Figure.told("x", found.value, interval=found.interval).interval is None
+        assert not Figure.at_most("upper end", found.high, 100.0).holds
+    assert bootstrap([np.array([1.0, 2.0])], np.mean, rng).high == 2.0

@@ -166,7 +166,7 @@ def test_the_verdict_holds_the_score_against_what_learns_nothing(last, interval,
 
 
 def test_the_verdict_makes_nothing_of_one_episode():
-    once = {"value": 9.0, "interval": [9.0, 9.0], "n": 1}
+    once = {"value": 9.0, "interval": None, "n": 1}
     metrics = {"steps": [64], "evaluation_last": once, "success_last": 1.0, "floors": {"random": 4.0}}
     verdict = training_verdict("ppo", metrics)
     assert "return of 9 on one held-out episode, which is too few to tell: acting at random has 4." in verdict
@@ -216,6 +216,14 @@ def test_figures_and_page_hold_curves_floors_and_intervals():
     assert page.index("It learned.") < page.index("worldsim view a") < page.index("<svg")
     assert "&lt;ppo&gt;" in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_single_episode_has_a_return_and_no_interval():
+    alone = [SeedResult(0, 200, 0, ((10, 1.0, 10),), (Evaluation(200, (8.0,), 0.0),))]
+    metrics = training_metrics(alone, {}, np.random.default_rng(0))
+    assert metrics["evaluation_last"] == {"value": 8.0, "interval": None, "n": 1}
+    page = render_training_page("ppo", alone, {}, metrics, {"seed": 0}, np.random.default_rng(0), "Once.", "view")
+    assert "8 (n = 1)" in page
 
 
 COMMAND = (

@@ -133,7 +133,8 @@ class Figure:
         baselines: Mapping[str, float | None] | None = None,
     ) -> Figure:
         met = bool(holds) and (bar is None or math.isfinite(value))
-        pair = None if interval is None else (float(interval[0]), float(interval[1]))
+        known = interval is not None and not (math.isnan(interval[0]) or math.isnan(interval[1]))
+        pair = (float(interval[0]), float(interval[1])) if interval is not None and known else None
         return cls(name, float(value), unit, pair, int(n), bar, met, dict(baselines or {}))
 
 

@@ -98,7 +98,8 @@ def render_efficiency_page(agent: str, sides: Mapping[str, Side], frames: int) -
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"{estimate.low:.4g} .. {estimate.high:.4g}, n = {estimate.n}"
+    span = "" if np.isnan(estimate.low) else f"{estimate.low:.4g} .. {estimate.high:.4g}, "
+    return f"{span}n = {estimate.n}"
 
 
 def _drawing(scenario: str, agent: str, side: Side) -> str:
@@ -113,7 +114,7 @@ def _drawing(scenario: str, agent: str, side: Side) -> str:
         colour = ROLES[roles[name]]
         axes.fill_between(steps, [e.low for _, e in curve], [e.high for _, e in curve], color=colour, alpha=0.18, lw=0)
         axes.plot(steps, [e.value for _, e in curve], color=colour, lw=1.8, marker="o", ms=3)
-        top = max(estimate.high for _, estimate in curve)  # above all of its curve, on which it would be hard to read
+        top = np.nanmax([(e.value, e.high) for _, e in curve])  # above its curve, on which it would be hard to read
         axes.annotate(
             name, (steps[-1], top), (0, 4), textcoords="offset points", color=colour, size=8, ha="right", va="bottom"
         )

@@ -38,8 +38,8 @@ class Estimate:
 
     Attributes:
         value: the statistic of the sample itself.
-        low: lower end of the expanded percentile interval.
-        high: upper end.
+        low: lower end of the expanded percentile interval, NaN where nothing that is resampled comes twice.
+        high: upper end, likewise.
         n: size of the sample.
     """
 
@@ -54,8 +54,8 @@ class Estimate:
         return (self.low, self.high)
 
     def excludes(self, value: float) -> bool:
-        """Return whether `value` lies outside the interval."""
-        return not self.low <= value <= self.high
+        """Return whether `value` lies outside the interval; an interval that is not known excludes nothing."""
+        return value < self.low or value > self.high
 
 
 def interquartile_mean(values: Float[np.ndarray, " n"]) -> float:
@@ -223,7 +223,8 @@ def _estimate(value: float, found: Sequence[float], n: int, level: float, drawn_
 
     Resamples of k values have a variance that is too small by (k - 1) / k and no longer tails than the normal's: the
     plain percentiles cover 84 % for 95 over five runs. Other percentiles are taken, so that the interval of a mean is
-    about as wide as Student's. Of fewer than five values it still covers too little.
+    about as wide as Student's. Of fewer than five values it still covers too little; a single one tells nothing of how
+    much others would differ, and has no interval.
 
     Args:
         value: of all values; found: of the resamples.
@@ -231,8 +232,9 @@ def _estimate(value: float, found: Sequence[float], n: int, level: float, drawn_
         level: of the interval.
         drawn_from: how many values, or clusters, are resampled, and how many of them are free.
     """
-    tail, (count, free) = 0.5 * (1.0 - level), drawn_from
-    if free > 0:
-        tail = float(stats.norm.cdf(-math.sqrt(count / free) * stats.t.isf(tail, free)))
+    count, free = drawn_from
+    if free == 0:
+        return Estimate(value, math.nan, math.nan, n)
+    tail = float(stats.norm.cdf(-math.sqrt(count / free) * stats.t.isf(0.5 * (1.0 - level), free)))
     low, high = np.quantile(np.asarray(found), [tail, 1.0 - tail])
     return Estimate(value, float(low), float(high), n)

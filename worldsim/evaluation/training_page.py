@@ -91,12 +91,13 @@ def training_verdict(agent: str, metrics: Mapping[str, Any]) -> str:
     last = metrics.get("evaluation_last")
     if last is None:
         return f"After {frames:,} frames {agent} was not evaluated: --evaluation-episodes is 0."
-    (low, high), floors = last["interval"], metrics["floors"]
+    floors = metrics["floors"]
     beside = " and ".join(f"{_FLOOR.get(name, name)} {value:.3g}" for name, value in floors.items())
     if last["n"] < _FEW_EPISODES:  # of which an interval says little, of one nothing
         on = "one held-out episode" if last["n"] == 1 else f"{last['n']} held-out episodes"
         told = f"After {frames:,} frames {agent} has a return of {last['value']:.3g} on {on}"
         return f"{told}, which is too few to tell{f': {beside}' if beside else ''}. Ask for more --evaluation-episodes."
+    low, high = last["interval"]
     told = (
         f"After {frames:,} frames {agent} has a return of {last['value']:.3g} ({low:.3g} to {high:.3g}) on {last['n']} "
         f"held-out episodes, and succeeds in {metrics['success_last']:.0%} of them."
@@ -230,15 +231,16 @@ def _episode_plot(results: Sequence[SeedResult]) -> str:
 
 
 def _told(estimate: Estimate) -> dict[str, Any]:
-    return {"value": estimate.value, "interval": list(estimate.interval), "n": estimate.n}
+    interval = None if np.isnan(estimate.low) else list(estimate.interval)
+    return {"value": estimate.value, "interval": interval, "n": estimate.n}
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping) and "interval" in value:
-        low, high = value["interval"]
-        return f"{value['value']:.4g} ({low:.4g} .. {high:.4g}, n = {value['n']})"
+        span = "" if value["interval"] is None else "{:.4g} .. {:.4g}, ".format(*value["interval"])
+        return f"{value['value']:.4g} ({span}n = {value['n']})"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
