@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cma
 import numpy as np
 import pytest
 
-from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.errors import ConfigurationError, DataError, UnknownNameError
 from worldsim.evaluation.bench import BenchOptions
 from worldsim.evaluation.datasets import DATA_VARIABLE, dataset
 from worldsim.evaluation.transfer.drops import Drops
@@ -44,6 +45,19 @@ def test_the_engine_finds_what_it_was_made_with() -> None:
     error = figures["position error at 0.1 s, held out"]
     assert error.n == 4
     assert error.value < 0.3 * error.baselines["PyBullet default"]
+
+
+@pytest.mark.usefixtures("bouncing")
+def test_a_file_that_cannot_be_scored_is_refused_before_anything_is_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitting(*_: object) -> None:
+        raise AssertionError("fitted before the file was read")
+
+    monkeypatch.setattr(cma, "CMAEvolutionStrategy", fitting)
+    (tmp_path / "mine.npz").write_text("no archive")
+    with pytest.raises(DataError, match=r"mine\.npz cannot be read as drops"):
+        identify("planar-drop", 12, 60, BenchOptions(data=tmp_path / "mine.npz"))
 
 
 def test_a_set_that_it_cannot_fit_and_a_budget_of_nothing_are_named() -> None:

@@ -67,27 +67,28 @@ def _of_bullet(cube: CubeInBullet) -> Fitted:
 
 
 def _cube(recordings: int, evaluations: int, options: BenchOptions) -> tuple[Fitted, Errors, int]:
-    few = _few_tosses(recordings)
+    few, held_out = _cube_tosses(recordings, options)
     fitted = identify_engine(few, options.seed, evaluations)
-    return _of_bullet(fitted), _cube_errors(fitted, CubeInBullet(), options), len(few)
+    return _of_bullet(fitted), _cube_errors(fitted, CubeInBullet(), held_out), len(few)
 
 
 def _cube_in_mujoco(recordings: int, evaluations: int, options: BenchOptions) -> tuple[Fitted, Errors, int]:
-    few = _few_tosses(recordings)
+    few, held_out = _cube_tosses(recordings, options)
     fitted = identify_mujoco(few, options.seed, evaluations)
     found = [("friction", fitted.friction, "1")]
     if fitted.stiffness is not None and fitted.damping is not None:
         found += [("contact stiffness", fitted.stiffness, "1/s^2"), ("contact damping", fitted.damping, "1/s")]
-    return found, _cube_errors(fitted, CubeInMujoco(), options), len(few)
+    return found, _cube_errors(fitted, CubeInMujoco(), held_out), len(few)
 
 
-def _few_tosses(recordings: int) -> Tosses:
+def _cube_tosses(recordings: int, options: BenchOptions) -> tuple[Tosses, Tosses]:
+    """Return the first so many train tosses, and those that are held out."""
     train = load_tosses(find_data("cube-toss"), "train")
-    return train.select(np.arange(min(recordings, len(train))))
-
-
-def _cube_errors(fitted: Cube, plain: Cube, options: BenchOptions) -> Errors:
     held_out = load_tosses(options.data or find_data("cube-toss"), "held-out")
+    return train.select(np.arange(min(recordings, len(train)))), held_out
+
+
+def _cube_errors(fitted: Cube, plain: Cube, held_out: Tosses) -> Errors:
     ours, default = engine_errors(fitted, held_out), engine_errors(plain, held_out)
     turned, turned_by_default = np.degrees(ours.rotation_rad), np.degrees(default.rotation_rad)
     return [
@@ -98,9 +99,9 @@ def _cube_errors(fitted: Cube, plain: Cube, options: BenchOptions) -> Errors:
 
 def _square(recordings: int, evaluations: int, options: BenchOptions) -> tuple[Fitted, Errors, int]:
     train = load_drops(find_data("planar-drop"), "train")
+    held_out = load_drops(options.data or find_data("planar-drop"), "held-out")
     used = min(recordings, len(train))
     fitted = identify_drop_engine(train.select(np.arange(used)), options.seed, evaluations)
-    held_out = load_drops(options.data or find_data("planar-drop"), "held-out")
     truth = recorded_path(held_out)
     ours, default = (drop_misses(truth.minus(drop_in_bullet(each, held_out))) for each in (fitted, None))
     return (
