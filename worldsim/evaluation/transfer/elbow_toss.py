@@ -20,7 +20,7 @@ from worldsim.evaluation.archives import check_rate, read_arrays, told_rate
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.datasets import find_data
 from worldsim.evaluation.protocol_r import SPLITS
-from worldsim.evaluation.statistics import bootstrap, paired_bootstrap
+from worldsim.evaluation.statistics import bootstrap, cluster_bootstrap, paired_bootstrap
 from worldsim.evaluation.transfer.page import Curves, write_page
 from worldsim.inference.elbow_toss import ElbowModel, ElbowPaths, ElbowWindows
 from worldsim.inference.recursive_fit import GaussianBelief
@@ -202,12 +202,7 @@ def _toss_means(error: Float[np.ndarray, " W"], toss: np.ndarray) -> Float[np.nd
 
 def _by_toss(error: Float[np.ndarray, " W"], toss: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     """Return the 95 % interval of the mean over windows, tosses resampled whole."""
-    names = np.unique(toss)
-    total = np.array([error[toss == each].sum() for each in names])
-    count = np.array([(toss == each).sum() for each in names])
-    drawn = rng.integers(len(names), size=(2000, len(names)))
-    low, high = np.quantile(total[drawn].sum(axis=1) / count[drawn].sum(axis=1), [0.025, 0.975])
-    return float(low), float(high)
+    return cluster_bootstrap([error[toss == each] for each in np.unique(toss)], np.mean, rng).interval
 
 
 def _curves(misses: dict[str, Sizes]) -> list[Curves]:
