@@ -10,8 +10,9 @@ import pytest
 from tests.simulation.hand_made_recordings import write_crowd, write_cube_tosses
 from worldsim.errors import ConfigurationError, DataError, UnknownNameError
 from worldsim.evaluation.datasets import RECORDINGS
+from worldsim.evaluation.statistics import bootstrap
 from worldsim.evaluation.track import follow, make_world_model
-from worldsim.evaluation.track_crowd import crowd_figures, track_scene, turning
+from worldsim.evaluation.track_crowd import _by_walker, crowd_figures, track_scene, turning
 from worldsim.evaluation.track_models import MODELS
 from worldsim.evaluation.track_run import track_recording
 from worldsim.evaluation.track_tosses import flight_figures, free_flight, track_tosses
@@ -45,6 +46,29 @@ def test_a_falling_cube_is_predicted_to_within_its_noise(tmp_path: Path) -> None
     figures = {figure.name: figure for figure in flight_figures(tosses, np.random.default_rng(0))}
     assert figures["position error one frame ahead in free flight, mean over tosses"].holds
     assert figures["share of free-flight frames predicted"].value == 1.0
+
+
+def test_the_last_displacement_is_averaged_over_tosses_as_the_figure_beside_it(tmp_path: Path) -> None:
+    clips = load_clips("cube-toss", write_cube_tosses(tmp_path / "cube.npz", tosses=2, frames=12))
+    long, short = track_tosses("cube-toss", clips, 0, lambda line: None)
+    shaken = short.clip.position + np.where(np.arange(12) % 2, 1e-3, -1e-3)[:, None, None] * [1.0, 0.0, 0.0]
+    clip = dataclasses.replace(short.clip, position=shaken)
+    short = dataclasses.replace(short, clip=clip, flight=short.flight & (np.arange(12) < 5))
+    figures = {figure.name: figure for figure in flight_figures([long, short], np.random.default_rng(0))}
+    beside = figures["position error one frame ahead in free flight, mean over tosses"].baselines["last displacement"]
+    falls = 9.81 / 148.0**2
+    assert beside == pytest.approx(0.5 * (falls + np.hypot(falls, 4e-3)), rel=1e-3)
+
+
+def test_intervals_over_walkers_are_as_wide_as_those_of_as_many_values() -> None:
+    steps = np.random.default_rng(0).normal(size=5)
+    found = _by_walker(np.repeat(steps, 3), np.repeat(np.arange(5), 3), np.random.default_rng(1))
+    assert found == pytest.approx(bootstrap([steps], np.mean, np.random.default_rng(1)).interval)
+
+
+def test_a_scene_too_short_to_be_scored_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nobody in scene 'hall' is seen now"):
+        track_recording("crowd", data=write_crowd(tmp_path / "crowd.npz", frames=4), out=tmp_path / "run")
 
 
 def test_tosses_that_never_fly_are_refused_in_words(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
+from worldsim.errors import DataError
 from worldsim.evaluation.bench import Figure
+from worldsim.evaluation.statistics import cluster_bootstrap
 from worldsim.evaluation.track import Tell, TrackedClip, follow, make_world_model
 from worldsim.evaluation.track_models import MODELS
 from worldsim.loop import WorldModel
@@ -23,7 +25,6 @@ HORIZON_FRAMES = 3
 
 _LEVEL = 0.9
 _TURN_M_S = 0.35  # a change of velocity within a keyframe that is a turn, a stop or a start
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,11 @@ def _score(scene: TrackedScene) -> _Scored:
 def crowd_figures(scene: TrackedScene, rng: np.random.Generator) -> list[Figure]:
     """Return the figures of one scene; the bar is the better of the two constant-velocity models."""
     name, scored = scene.tracked.clip.name, _score(scene)
+    if len(scored.person) == 0:
+        raise DataError(
+            f"track: nobody in scene {name!r} is seen now, one keyframe ago and 1.2 s later, the first "
+            f"{CALIBRATION_SHARE:.0%} of its time left out, so that there is nothing to score."
+        )
     straight, tracker = float(scored.straight.mean()), float(scored.tracker.mean())
     low, high = _by_walker(scored.person, scored.walker, rng)
     gap = scored.person - scored.straight
@@ -175,12 +181,7 @@ def _by_walker(
     values: Float[np.ndarray, " n"], walker: Int[np.ndarray, " n"], rng: np.random.Generator
 ) -> tuple[float, float]:
     """Return the 95 % interval of the mean when whole walkers are resampled: their frames are not independent."""
-    sums, counts = np.bincount(walker, weights=values), np.bincount(walker)
-    sums, counts = sums[counts > 0], counts[counts > 0]
-    pick = rng.integers(len(sums), size=(_RESAMPLES, len(sums)))
-    means = sums[pick].sum(axis=1) / counts[pick].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    return cluster_bootstrap([values[walker == each] for each in np.unique(walker)], np.mean, rng).interval
 
 
 def turning(clip: Clip) -> Bool[np.ndarray, "T N"]:

@@ -112,6 +112,7 @@ def flight_figures(tosses: Sequence[Toss], rng: np.random.Generator) -> list[Fig
             "track: no frame of free flight was predicted in these clips, so that there is nothing to score."
         )
     errors = [toss.track.error_m[toss.flight] for toss in tosses]
+    straight = [_last_displacement(toss) for toss in tosses]
     test = consistency(nis, tosses[0].track.nis_dof)
     scored = int(sum(toss.flight[_FIRST_SCORED:].sum() for toss in tosses))
     expected = int(sum(free_flight(toss.clip)[_FIRST_SCORED:].sum() for toss in tosses))
@@ -135,7 +136,7 @@ def flight_figures(tosses: Sequence[Toss], rng: np.random.Generator) -> list[Fig
             unit="m",
             interval=mean_error.interval,
             n=mean_error.n,
-            baselines={"last displacement": _mean(np.concatenate([_last_displacement(t) for t in tosses]))},
+            baselines={"last displacement": _mean(np.array([e.mean() for e in straight if len(e)]))},
         ),
         Figure.told("position error one frame ahead in free flight, largest", float(np.concatenate(errors).max()),
                     unit="m", n=scored),
