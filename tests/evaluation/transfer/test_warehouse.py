@@ -9,6 +9,7 @@ from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.evaluation.cat_jobs import CatJob, CatRow
 from worldsim.evaluation.cat_scoring import EpisodeScore, ForecastScore
 from worldsim.evaluation.jsonable import dump_json, to_jsonable
+from worldsim.evaluation.statistics import bootstrap
 from worldsim.evaluation.transfer import warehouse
 from worldsim.evaluation.transfer.warehouse import Meeting, Quiet, warehouse_figures
 from worldsim.simulation.gym_env import WorldsimEnv
@@ -35,6 +36,16 @@ def test_both_worlds_stand_side_by_side_and_late_alarms_alone_count() -> None:
     assert (late.value, late.holds, late.baselines["PyBullet"]) == (1.0, True, 0.0)
     assert late.interval is not None
     assert found["the same in the first 60 s"].value == pytest.approx(300.0)
+
+
+def test_the_interval_of_the_error_over_few_episodes_is_as_wide_as_that_of_as_many_values() -> None:
+    sums = [1.0, 2.0, 3.0, 5.0, 9.0]
+    meetings = [Meeting({"PyBullet": row(8.2, 2.0), "MuJoCo": row(9.0, each)}) for each in sums]
+    error = warehouse._error_figure(meetings, np.random.default_rng(1))
+    means = bootstrap([np.array(sums) / 10.0], np.mean, np.random.default_rng(1))
+    assert error.value == pytest.approx(0.4)
+    assert error.interval == pytest.approx(means.interval)
+    assert warehouse._error_figure(meetings[:1], np.random.default_rng(1)).interval is None
 
 
 def test_an_environment_runs_in_either_engine_with_the_same_observations() -> None:

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.cat_figures import cat_figures, poisson_interval
 from worldsim.evaluation.cat_jobs import PLAYED, SCORED, CatJob, CatRow, played, row_from_json
 from worldsim.evaluation.cat_scoring import score_episode
 from worldsim.evaluation.kept_stages import kept
+from worldsim.evaluation.statistics import bootstrap
 from worldsim.evaluation.transfer.page import write_page
 from worldsim.evaluation.workers import spawned_workers
 from worldsim.extras import need
@@ -204,17 +206,19 @@ def _error_figure(meetings: Sequence[Meeting], rng: np.random.Generator) -> Figu
         ).reshape(-1, 2)
         for world in ENGINES
     }
-    mean = {world: float(each[:, 0].sum() / max(each[:, 1].sum(), 1.0)) for world, each in sums.items()}
     away = sums[AWAY]
-    drawn = away[rng.integers(len(away), size=(2000, len(away)))].sum(axis=1)
-    low, high = np.quantile(drawn[:, 0] / np.maximum(drawn[:, 1], 1.0), [0.025, 0.975])
+
+    def mean_error(rows: Float[np.ndarray, "E 2"]) -> float:
+        return float(rows[:, 0].sum() / max(rows[:, 1].sum(), 1.0))
+
+    found = bootstrap([np.arange(len(away))], lambda drawn: mean_error(away[drawn.astype(np.int64)]), rng)
     return Figure.told(
         "1 s ahead: mean error of the intruder's position",
-        mean[AWAY],
+        found.value,
         unit="m",
-        interval=(float(low), float(high)),
+        interval=found.interval,
         n=int(away[:, 1].sum()),
-        baselines={HOME: mean[HOME]},
+        baselines={HOME: mean_error(sums[HOME])},
     )
 
 
