@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worldsim.commands.options import DataFile, Json, Out, Seed, emit, print_table, tell
+from worldsim.commands.options import DataFile, Json, Out, Seed, check_file, emit, print_table, tell
 
 __all__ = ["identify"]
 
@@ -31,6 +31,7 @@ def identify(
     from worldsim.evaluation.provenance import git_commit, versions
     from worldsim.evaluation.transfer.identify import identify as fit
 
+    check_file(out)
     started = time.perf_counter()
     options = BenchOptions(seed=seed, data=data, tell=tell)
     figures = fit(recording, recordings, evaluations, options, engine)

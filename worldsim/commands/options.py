@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-__all__ = ["DataFile", "Json", "Out", "Ray", "Seed", "Set", "emit", "names_exist", "print_table", "tell"]
+__all__ = ["DataFile", "Json", "Out", "Ray", "Seed", "Set", "check_file", "emit", "names_exist", "print_table", "tell"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; unused where nothing is.")]
@@ -58,6 +59,26 @@ def emit(result: Mapping[str, Any], *, as_json: bool, out: Path | None, show: Ca
         typer.echo(dump_json(result))
     else:
         show()
+
+
+def check_file(out: Path | None) -> None:
+    """Check before anything is computed that `out` can be written as a file.
+
+    Raises:
+        ConfigurationError: it is a folder, or lies in one that cannot be made or written.
+    """
+    from worldsim.errors import ConfigurationError
+
+    if out is None:
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"--out: cannot write {out}: {error.strerror or error}.") from error
+    if out.is_dir():
+        raise ConfigurationError(f"--out: {out} is a folder, expected the name of a file for the JSON.")
 
 
 def names_exist(*, scenario: str, agent: str) -> None:

@@ -9,6 +9,7 @@ import cma
 import numpy as np
 import pytest
 
+from worldsim.commands.identify import identify as command
 from worldsim.errors import ConfigurationError, DataError, UnknownNameError
 from worldsim.evaluation.bench import BenchOptions
 from worldsim.evaluation.datasets import DATA_VARIABLE, dataset
@@ -48,13 +49,15 @@ def test_the_engine_finds_what_it_was_made_with() -> None:
 
 
 @pytest.mark.usefixtures("bouncing")
-def test_a_file_that_cannot_be_scored_is_refused_before_anything_is_fitted(
+def test_a_file_that_cannot_be_scored_or_written_is_refused_before_anything_is_fitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fitting(*_: object) -> None:
         raise AssertionError("fitted before the file was read")
 
     monkeypatch.setattr(cma, "CMAEvolutionStrategy", fitting)
+    with pytest.raises(ConfigurationError, match="is a folder, expected the name of a file"):
+        command("planar-drop", out=tmp_path)
     (tmp_path / "mine.npz").write_text("no archive")
     with pytest.raises(DataError, match=r"mine\.npz cannot be read as drops"):
         identify("planar-drop", 12, 60, BenchOptions(data=tmp_path / "mine.npz"))
