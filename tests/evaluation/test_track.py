@@ -147,6 +147,8 @@ def test_what_cannot_be_tracked_is_said(tmp_path: Path) -> None:
     path = write_cube_tosses(tmp_path / "cube.npz")
     with pytest.raises(UnknownNameError, match="split"):
         track_recording("cube-toss", data=path, split="test", out=tmp_path / "run")
+    with pytest.raises(UnknownNameError, match=r"Known: all\.$"):
+        track_recording("crowd", data=write_crowd(tmp_path / "crowd.npz"), split="test", out=tmp_path / "run")
     with pytest.raises(UnknownNameError, match="Did you mean 'crowd'"):
         track_recording("crowds", data=path, out=tmp_path / "run")
     with pytest.raises(DataError, match="holds no scene"):

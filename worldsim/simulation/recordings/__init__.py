@@ -45,5 +45,5 @@ def load_clips(recording: str, path: Path, split: str | None = None) -> tuple[Cl
     if split is None or split == "all":
         return clips
     if split not in splits:
-        raise UnknownNameError(f"split of recording {recording}", split, [*splits, "all"])
+        raise UnknownNameError(f"split of recording {recording}", split, sorted({*splits, "all"}))
     return tuple(clip for clip in clips if clip.split == split)
