@@ -122,6 +122,45 @@ def test_machine_code_imagines_what_the_rollout_does_that_has_gradients(held):
         assert torch.allclose(ours, reference, rtol=0.0, atol=1e-12)
 
 
+def test_machine_code_imagines_as_the_rollout_with_gradients_does_what_pushed_things_push():
+    command = torch.rand(64, 16, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * 2.0 - 1.0
+    command[..., 0] = command[..., 0].abs()
+    outlines = [
+        dataclasses.replace(outline, centre=outline.centre.double(), half_m=outline.half_m.double())
+        for outline in (SQUARE, T, SQUARE)
+    ]
+    placed = ((0.9, 0.1, 0.3), (1.5, 0.0, 1.0), (2.1, -0.1, 0.2))
+    things = tuple(Pushable(7 + n, placed[n], outlines[n], 0.05 * (n + 1)) for n in range(3))
+    on_host = roll_out(ROBOT, things, command, LIMITS, 0.25)
+    with_gradients = roll_out(ROBOT, things, command.clone().requires_grad_(), LIMITS, 0.25)
+    alone = roll_out(ROBOT, things[2:], command, LIMITS, 0.25)
+    passed_on = (on_host.pushed[:, -1, 2] - torch.tensor(placed[2], dtype=torch.float64)).norm(dim=1)
+    assert int(((passed_on > 0.1) & (alone.pushing.sum(dim=(1, 2)) == 0)).sum()) > 3  # moved, and never touched
+    for name in ("own", "speed", "pushed", "pushing"):
+        assert torch.allclose(getattr(on_host, name), getattr(with_gradients, name), rtol=0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_things_in_a_row_are_pushed_along_together_and_slow_the_own_body_together(gradients):
+    command = torch.zeros(1, 9, 2, requires_grad=gradients) + torch.tensor([0.5, 0.0])
+    row = (Pushable(7, (0.9, 0.0, 0.0), SQUARE, 0.1), Pushable(8, (1.45, 0.0, 0.0), SMALL, 0.1))
+    together, alone = roll_out(ROBOT, row, command, LIMITS, 0.2), roll_out(ROBOT, row[:1], command, LIMITS, 0.2)
+    first, second = together.pushed[0, -1].detach()
+    assert float(second[0] - first[0]) == pytest.approx(0.2 + 0.07, abs=0.01)  # face to face
+    assert float(second[0]) > 1.65
+    assert together.pushing[0, -1].tolist() == [1.0, 1.0]
+    assert float((alone.speed - together.speed)[0, -1].detach()) > 0.05
+
+
+def test_a_thing_beside_what_is_pushed_stays():
+    command = torch.zeros(1, 20, 2)
+    command[..., 0] = 0.5
+    things = (Pushable(7, (0.9, 0.0, 0.0), SQUARE, 0.1), Pushable(8, (2.0, 1.5, 0.4), SQUARE, 0.1))
+    future = roll_out(ROBOT, things, command, LIMITS, 0.2)
+    assert torch.allclose(future.pushed[0, :, 1], torch.tensor([2.0, 1.5, 0.4]).expand(20, 3))
+    assert future.pushing[0, :, 1].sum() == 0.0
+
+
 def test_a_held_hook_draws_along_what_is_between_its_bar_and_the_own_body():
     back = torch.ones(1, 8, 2) * torch.tensor([-0.5, 0.0])
     within, beyond = (Pushable(7, (x, 0.3, 0.0), SMALL) for x in (0.95, 1.45))

@@ -116,7 +116,14 @@ def push_out(
     rectangles = torch.cat([own_half_m.new_zeros(2), own_half_m])[None]
     if held is not None:
         rectangles = torch.cat([rectangles, held.to(rectangles)])
-    hulls = rectangles[:, None, :2] + own_half_m.new_tensor(HULL) * rectangles[:, None, 2:]
+    return pushed_by(own, rectangles, pose, outline)
+
+
+def pushed_by(
+    own: Float[Tensor, "S 3"], rectangles: Float[Tensor, "B 4"], pose: Float[Tensor, "S 3"], outline: Outline
+) -> tuple[Float[Tensor, "S 3"], Float[Tensor, " S"], Float[Tensor, "S 2"]]:
+    """Return the same for a pusher of several rectangles (middle and half edges, in its frame)."""
+    hulls = rectangles[:, None, :2] + rectangles.new_tensor(HULL) * rectangles[:, None, 2:]
     own_points = to_world(hulls.flatten(0, 1), own)
     corners = outline.corners()
     first: tuple[Tensor, Tensor] | None = None

@@ -103,6 +103,56 @@ def _pushed_out(
 
 
 @_jit
+def _passed_on(
+    now: Float[np.ndarray, "N 3"],
+    before: Float[np.ndarray, "N 3"],
+    hit: Int[np.ndarray, " N"],
+    pushes: Float[np.ndarray, "N 2"],
+    things: Float[np.ndarray, "N 4"],
+    first: Int[np.ndarray, " N1"],
+    rectangles: Float[np.ndarray, "R 4"],
+    points: tuple[Float[np.ndarray, "R8 2"], Float[np.ndarray, "R4 2"]],
+) -> None:
+    """Let what is pushed push others out of its way, and those again others (`rollout._passed_on`).
+
+    Args:
+        now, before: poses of the things, and where they were before the piece of the step.
+        hit: 1 for what the own body pushed, 0 for what it did not; what is pushed by the former becomes 2, and so on.
+        pushes: parts of each push along the own heading, and its lever.
+        things, first, rectangles: as of `futures`.
+        points: of the hulls and the corners of all rectangles, in the things' frames: 8 and 4 of each.
+    """
+    hulls, corners = points
+    for level in range(1, len(things)):
+        for n in range(len(things)):
+            if hit[n] != level:
+                continue
+            pose, a, b = (now[n, 0], now[n, 1], now[n, 2]), first[n], first[n + 1]
+            for m in range(len(things)):
+                apart = math.hypot(now[n, 0] - now[m, 0], now[n, 1] - now[m, 1])
+                if hit[m] != 0 or apart > things[n, 3] + things[m, 3]:
+                    continue
+                thing, c, d = (now[m, 0], now[m, 1], now[m, 2]), first[m], first[m + 1]
+                thing, met, _, _ = _pushed_out(
+                    pose, hulls[8 * a : 8 * b], rectangles[a:b], thing, corners[4 * c : 4 * d], rectangles[c:d],
+                    things[m, 1],
+                )  # fmt: skip
+                if not met:
+                    continue
+                x, y, u, v = (
+                    thing[0] - now[m, 0],
+                    thing[1] - now[m, 1],
+                    now[n, 0] - before[n, 0],
+                    now[n, 1] - before[n, 1],
+                )
+                far = math.hypot(x, y) * math.hypot(u, v)
+                share = max(x * u + y * v, 0.0) / far if far > 0.0 else 0.0
+                pushes[m, 0], pushes[m, 1] = share * pushes[n, 0], share * pushes[n, 1]
+                now[m, 0], now[m, 1], now[m, 2] = thing
+                hit[m] = level + 1
+
+
+@_jit
 def _driven(
     pose: tuple[float, float, float],
     speed: float,
@@ -132,7 +182,7 @@ def futures(
     own_rectangles: Float[np.ndarray, "B 4"],
     body: tuple[float, float, float, float, int],
     placed: Float[np.ndarray, "S N 3"],
-    things: Float[np.ndarray, "N 3"],
+    things: Float[np.ndarray, "N 4"],
     first: Int[np.ndarray, " N1"],
     rectangles: Float[np.ndarray, "R 4"],
 ) -> tuple[
@@ -151,20 +201,23 @@ def futures(
         body: how fast its speed and its yaw rate answer (1/s), the length of a piece of a step (s),
             `rollout.turn_per_lever`, and how many pieces there are to a step.
         placed: poses of the things at first.
-        things: reach (m; farther away nothing touches), squared characteristic length (m^2), resistance (m/s).
+        things: reach (m; farther away nothing touches), squared characteristic length (m^2), resistance (m/s), radius
+            (m).
         first: rectangle that is each thing's first, and how many there are.
         rectangles: of all things, in their frames: middle, half length and half width.
     """
     samples, steps, count = command.shape[0], command.shape[1], len(things)
     own_path, thing_path = np.empty((samples, steps, 5)), np.empty((samples, steps, count, 3))
-    pushing, lost = np.zeros((samples, steps, count)), np.zeros((count, 2))
-    answer, signs, now = (body[0], body[1], body[2]), np.array(_HULL), np.empty((count, 3))
+    pushing, lost, pushes = np.zeros((samples, steps, count)), np.zeros((count, 2)), np.zeros((count, 2))
+    answer, signs, hit = (body[0], body[1], body[2]), np.array(_HULL), np.zeros(count, dtype=np.int64)
+    now, before = np.empty((count, 3)), np.empty((count, 3))
     own_points = np.empty((len(signs) * len(own_rectangles), 2))
     for r in range(len(own_rectangles)):
         first_point = len(signs) * r
         own_points[first_point : first_point + len(signs)] = own_rectangles[r, :2] + signs * own_rectangles[r, 2:]
-    corners = np.empty((4 * len(rectangles), 2))
+    corners, hulls = np.empty((4 * len(rectangles), 2)), np.empty((8 * len(rectangles), 2))
     for r in range(len(rectangles)):
+        hulls[8 * r : 8 * r + 8] = rectangles[r, :2] + signs * rectangles[r, 2:]
         corners[4 * r : 4 * r + 4] = rectangles[r, :2] + signs[:4] * rectangles[r, 2:]
     for s in range(samples):
         pose, speed, rate = (start[s, 0], start[s, 1], start[s, 2]), start[s, 3], start[s, 4]
@@ -173,8 +226,9 @@ def futures(
             wanted = (command[s, t, 0], command[s, t, 1])
             for _ in range(body[4]):
                 pose, speed, rate = _driven(pose, speed, rate, wanted, (lost[:, 0].sum(), lost[:, 1].sum()), answer)
+                before[:], hit[:], pushes[:], lost[:] = now, 0, 0.0, 0.0
                 for n in range(count):
-                    thing, lost[n] = (now[n, 0], now[n, 1], now[n, 2]), 0.0
+                    thing = (now[n, 0], now[n, 1], now[n, 2])
                     if math.hypot(pose[0] - thing[0], pose[1] - thing[1]) > things[n, 0]:
                         continue
                     a, b = first[n], first[n + 1]
@@ -183,8 +237,13 @@ def futures(
                     )
                     now[n, 0], now[n, 1], now[n, 2] = thing
                     if met:
+                        hit[n], pushes[n, 0], pushes[n, 1] = 1, along, lever
+                if count > 1:
+                    _passed_on(now, before, hit, pushes, things, first, rectangles, (hulls, corners))
+                for n in range(count):
+                    if hit[n] > 0:
                         pushing[s, t, n] = 1.0
-                        lost[n, 0], lost[n, 1] = things[n, 2] * along, things[n, 2] * lever * body[3]
+                        lost[n, 0], lost[n, 1] = things[n, 2] * pushes[n, 0], things[n, 2] * pushes[n, 1] * body[3]
             own_path[s, t, 0], own_path[s, t, 1], own_path[s, t, 2] = pose
             own_path[s, t, 3], own_path[s, t, 4], thing_path[s, t] = speed, rate, now
     return own_path, thing_path, pushing

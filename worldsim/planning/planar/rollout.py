@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from worldsim.planning.kinematics import unicycle_rollout
-from worldsim.planning.planar.pushing import Outline, push_out
+from worldsim.planning.planar.pushing import Outline, push_out, pushed_by
 from worldsim.planning.situation import OwnBody
 
 _SUBSTEP_M = 0.12  # the own body moves no farther between two looks for overlap
@@ -67,7 +67,7 @@ def roll_out(
 
     Args:
         own: the own body now.
-        pushables: N things that it may push; they do not push one another.
+        pushables: N things that it may push, and that push one another while it does.
         command: forward speed and yaw rate, each in [-1, 1] of `limits`, held over each step; more columns are unread.
         limits: highest speed (m/s) and yaw rate (rad/s).
         dt_s: length of a step, s.
@@ -99,15 +99,18 @@ def roll_out(
                 (p * thing.resistance_m_s for p, thing in zip(pushing, pushables)), torch.zeros_like(pose[:, :2])
             )
             pose, speed, rate = _drive(pose, speed, rate, wanted, lost, own, piece_s)
+            before = list(things)
+            hit = [torch.zeros_like(speed, dtype=torch.int64) for _ in pushables]
             for n, thing in enumerate(pushables):
                 near = (pose[:, :2] - things[n][:, :2]).norm(dim=1).amin()
                 if float(near.detach()) > reach[n]:  # no sample can touch it: most steps cost nothing
                     pushing[n] = torch.zeros_like(pushing[n])
                     continue
                 things[n], depth, push = push_out(pose, half, things[n], thing.outline, held)
-                now = (depth.detach() > 0.0).to(speed.dtype)
-                pushing[n] = push.detach() * now[:, None]
-                touched[n] = torch.maximum(touched[n], now)
+                hit[n] = (depth.detach() > 0.0).long()
+                pushing[n] = push.detach() * hit[n][:, None]
+            _passed_on(pushables, things, before, hit, pushing)
+            touched = [torch.maximum(t, (h > 0).to(t.dtype)) for t, h in zip(touched, hit, strict=True)]
         rows.append((pose, speed, list(things), touched))
     return PlanarFuture(
         torch.stack([row[0] for row in rows], dim=1),
@@ -115,6 +118,40 @@ def roll_out(
         torch.stack([torch.stack(row[2], dim=1) for row in rows], dim=1),
         torch.stack([torch.stack(row[3], dim=1) for row in rows], dim=1),
     )
+
+
+def _passed_on(
+    pushables: tuple[Pushable, ...],
+    things: list[Float[Tensor, "S 3"]],
+    before: list[Float[Tensor, "S 3"]],
+    hit: list[Int[Tensor, " S"]],
+    pushing: list[Float[Tensor, "S 2"]],
+) -> None:
+    """Let what is pushed push others out of its way, and those again others.
+
+    What it takes to push them comes from the own body, as far as they go where goes what pushes them.
+
+    Args:
+        pushables: N things.
+        things, before: their poses, and those before the own body moved.
+        hit: 1 where the own body pushes each, else 0; what is pushed by the former becomes 2, and so on.
+        pushing: each push: its part along the own heading, and its lever (m).
+    """
+    for level in range(1, len(pushables)):
+        for n, pusher in enumerate(pushables):
+            rectangles = torch.cat([pusher.outline.centre, pusher.outline.half_m], dim=1).to(things[n])
+            for m, other in enumerate(pushables):
+                may = (hit[n] == level) & (hit[m] == 0)
+                if not bool(may.any()):
+                    continue
+                moved, depth, _ = pushed_by(things[n], rectangles, things[m], other.outline)
+                met = may & (depth.detach() > 0.0)
+                there, here = (moved - things[m]).detach()[:, :2], (things[n] - before[n]).detach()[:, :2]
+                far = there.norm(dim=1) * here.norm(dim=1)
+                share = torch.where(far > 0.0, (there * here).sum(dim=1).clamp(min=0.0) / far, 0.0)
+                pushing[m] = torch.where(met[:, None], share[:, None] * pushing[n], pushing[m])
+                things[m] = torch.where(met[:, None], moved, things[m])
+                hit[m] = torch.where(met, level + 1, hit[m])
 
 
 def _rolled_on_host(
@@ -160,8 +197,10 @@ class HostPlane:
         answers = (float(own.speed_response_per_s), float(own.yaw_response_per_s))
         self._body = (*answers, piece_s, turn_per_lever(own), pieces)
         far = reach_m(own, held) + _ENOUGH_GAP_M
-        rows = [(far + o.radius_m, o.characteristic_m**2, t.resistance_m_s) for o, t in zip(outlines, pushables)]
-        self._things = np.array(rows, dtype=np.float64).reshape(-1, 3)
+        rows = [
+            (far + o.radius_m, o.characteristic_m**2, t.resistance_m_s, o.radius_m) for o, t in zip(outlines, pushables)
+        ]
+        self._things = np.array(rows, dtype=np.float64).reshape(-1, 4)
         self._first = np.cumsum([0, *(len(outline.centre) for outline in outlines)])
         boxes = [torch.cat([outline.centre, outline.half_m], dim=1).double().numpy() for outline in outlines]
         self._rectangles = np.concatenate([np.zeros((0, 4)), *boxes])
