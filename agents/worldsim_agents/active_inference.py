@@ -29,7 +29,7 @@ from worldsim.planning.route import Obstacles
 from worldsim.planning.shooting import CandidateCost, ShootingOptimiser
 from worldsim.planning.situation import OwnBody, believed_own_body
 from worldsim.types.observation import Observation
-from worldsim.types.planning import Preferences
+from worldsim.types.planning import OTHERS, Preferences
 from worldsim.types.record import StepRecord
 from worldsim_agents.behind import Behind
 from worldsim_agents.mpc import MPC
@@ -51,6 +51,7 @@ _MAPPED_S = 1.0  # a search is mapped anew at most so often
 _HIDDEN = "object"  # the role of a hidden thing
 _LOSSES, _HEAVIEST = "task_push_loss_m_s", "heaviest"
 _AS_LIKELY = 0.1  # hypotheses whose probabilities differ by less are told apart by the way to their thing
+_FELT_WITHIN_M = 0.5  # a push over so much has told what it can
 _NOISE_M_S = 0.10  # of a look: odometry, and 15 % each that mass and friction vary between instances
 
 
@@ -208,11 +209,17 @@ class ActiveInference(MPC):
         return super()._level_above(task)
 
     def _likeliest(self, scene: PlanarScene) -> int:
-        """Return which of the scene's pushables is to be pushed: the likeliest one, the nearest of equals."""
+        """Return which of the scene's pushables is to be pushed: the likeliest one, the nearest of equals.
+
+        Of equals those come first that can be pushed and felt before they are where all but the right one harm.
+        """
         assert self.hypotheses is not None
         shares = self.hypotheses.posterior.tolist()
         who = self.hypotheses.roles[_HEAVIEST]
-        away = [math.dist(scene.own.position, scene.pushables[n].pose[:2]) for n in who]
+        poses = [scene.pushables[n].pose[:2] for n in who]
+        off_limits = max((o.distance_m for o in self.preferences.outcomes if o.subject == OTHERS), default=-math.inf)
+        goal, enough_m = scene.paths["goal"][-1, :2].tolist(), off_limits + _FELT_WITHIN_M
+        away = [(math.dist(p, goal) < enough_m, math.dist(scene.own.position, p)) for p in poses]
         best = max(shares) - _AS_LIKELY
         return min((away[k], who[k]) for k in range(len(who)) if shares[k] >= best)[1]
 

@@ -16,7 +16,7 @@ from worldsim.simulation.engine import PinholeCamera
 from worldsim.simulation.goal_task import GoalTask
 from worldsim.simulation.scene import BodySpec, CameraSpec, SceneBuilder, Vector
 from worldsim.simulation.task import REWARDS
-from worldsim.types.planning import Preferences, PreferredOutcome
+from worldsim.types.planning import OTHERS, Preferences, PreferredOutcome
 from worldsim_scenarios.stock import MAST_M, article, bulk_of, drawn, fence, floor, furnish, places_apart
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ LIGHT_KG, HEAVY_KG = 6.0, 22.0
 """Nominal masses."""
 TOLERANCE_M = 0.35
 """A crate whose middle is so near to the mark's lies on it."""
+SAFE_M = 0.3
+"""Farther than that the light ones are wanted from there."""
 MOST_CRATES = 5
 CAMERA_HEIGHT_M, CAMERA_RANGE_M = 5.0, 30.0
 
@@ -133,10 +135,15 @@ class Sorting(Scenario):
     # ------------------------------------------------------------------ preferences
 
     def preferences(self) -> Preferences:
-        """Return what is asked of the robot: the heavy one on the mark, whichever it is, and itself near it."""
+        """Return what is asked of the robot: the heavy one on the mark, whichever it is, no other, itself near."""
         home = PreferredOutcome("home", "heaviest", "goal", scale_m=0.3, weight=3.0)
         near = PreferredOutcome("near", "own", "heaviest", scale_m=0.8, distance_m=0.6, weight=0.3)
-        return Preferences(goal_position=None, goal_tolerance_m=TOLERANCE_M, clearance_m=0.0, outcomes=(home, near))
+        clear = PreferredOutcome(
+            "clear", OTHERS, "goal", scale_m=0.1, distance_m=TOLERANCE_M + SAFE_M, weight=10.0, or_farther=True
+        )
+        return Preferences(
+            goal_position=None, goal_tolerance_m=TOLERANCE_M, clearance_m=0.0, outcomes=(home, near, clear)
+        )
 
     # ------------------------------------------------------------------ is over
 

@@ -10,8 +10,9 @@ import torch
 from tests.agents.playing import played
 from tests.planning.floor import ROBOT
 from worldsim.planning.boxes import Boxes
-from worldsim.planning.planar import Outline, PlanarScene, Pushable
+from worldsim.planning.planar import Hypotheses, Outline, PlanarScene, Pushable
 from worldsim.types import Preferences
+from worldsim.types.planning import OTHERS, PreferredOutcome
 from worldsim_agents.active_inference import ActiveInference
 from worldsim_agents.behind import Behind, PushPhase
 
@@ -48,6 +49,22 @@ def test_what_has_slipped_aside_is_gone_behind_again_and_so_is_another_one():
     assert led((-0.2, 0.9), phase=PushPhase.PUSH)[0].phase is PushPhase.GO
     assert led((-0.9, 0.6), phase=PushPhase.PUSH)[0].phase is PushPhase.PUSH
     assert led((1.2, 0.0), target=1, phase=PushPhase.PUSH)[0].phase is PushPhase.GO
+
+
+def test_of_equals_the_nearest_is_tried_that_can_be_felt_before_it_harms():
+    clear = PreferredOutcome("clear", OTHERS, "goal", scale_m=0.1, distance_m=0.6, or_farther=True)
+    things = tuple(Pushable(n, (x, 0.0, 0.0), CRATE) for n, x in enumerate((1.2, -1.0, -2.5)))
+    scene = PlanarScene(0.0, ROBOT, things, {}, {"goal": torch.tensor([[2.0, 0.0, 0.0]])}, NOTHING, NOTHING)
+    home = PreferredOutcome("home", "heaviest", "goal", scale_m=0.3)
+
+    def chosen(*outcomes, weights=(0.0, 0.0, 0.0)):
+        agent = ActiveInference(None, Preferences(outcomes=outcomes))
+        agent.hypotheses = replace(Hypotheses.one_is_heaviest(3, 0.1, 0.4), log_weight=torch.tensor(weights))
+        return agent._likeliest(replace(scene, own=replace(ROBOT, position=(1.0, 1.0))))
+
+    assert chosen(home) == 0  # the nearest
+    assert chosen(home, clear) == 1  # the first lies within 1.1 m of where all but the heavy one harm
+    assert chosen(home, clear, weights=(3.0, 0.0, 0.0)) == 0  # it is as good as known
 
 
 def test_the_heavy_one_is_found_and_pushed_home():

@@ -25,7 +25,7 @@ from worldsim.planning.planar import (
 )
 from worldsim.planning.planar.visibility import sees, state_information_gain
 from worldsim.types import Preferences
-from worldsim.types.planning import PreferredOutcome
+from worldsim.types.planning import OTHERS, PreferredOutcome
 
 SQUARE = Outline.of(torch.tensor([[0.0, 0.0, 0.4, 0.4]]))
 NOTHING = Boxes(torch.zeros(1, 0, 2), torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(1, 0))
@@ -116,6 +116,39 @@ def test_without_information_gain_it_is_the_belief_s_cost_in_expectation_over_th
         sure = BeliefCost(scene(pushed_roles={"heaviest": player}), HOME, 0.2)
         each.append(sure.get_cost({}, command[None])[0])
     assert torch.allclose(got, (each[0] + each[1]) / 2.0, atol=1e-5)
+
+
+def test_what_is_wanted_of_the_others_hangs_on_which_one_is_not_one_of_them():
+    """The first thing is pushed from 1.2 m away to where it costs, if it is one of the others."""
+    clear = PreferredOutcome("clear", OTHERS, "goal", scale_m=0.2, distance_m=1.0, or_farther=True)
+    wanted, command = Preferences(outcomes=(clear,), clearance_m=0.0), forwards()
+    near = scene(pushables=(Pushable(1, (0.8, 0.0, 0.0), SQUARE), Pushable(2, (-9.0, 0.0, 0.0), SQUARE)))
+    under = [
+        BeliefCost(dataclasses.replace(near, pushed_roles={"heaviest": n}), wanted, 0.2).terms(
+            BeliefCost(near, wanted, 0.2).imagine(command), command
+        )
+        for n in (0, 1)
+    ]
+    assert under[0]["clear"].tolist() == [0.0, 0.0]  # the other one is far away, and farther is as good
+    assert float(under[1]["clear"][0]) > 1.0
+    assert float(under[1]["clear"][1]) == 0.0  # the second candidate stands
+    assert "clear_way_round" not in under[1]
+    unsure = dataclasses.replace(TWO, log_weight=torch.tensor([0.7, 0.3]).log())
+    off = ExpectedFreeEnergy(near, wanted, 0.2, Drives(True, False, False), unsure)
+    got = off.terms(off.imagine(command), command)["clear"]
+    assert torch.allclose(got, 0.3 * under[1]["clear"], atol=1e-5)
+
+
+def test_the_worst_of_the_others_counts_and_where_there_are_none_nothing_does():
+    clear = PreferredOutcome("clear", OTHERS, "goal", scale_m=0.5, distance_m=3.0, or_farther=True)
+    wanted, still = Preferences(outcomes=(clear,), clearance_m=0.0), torch.zeros(1, 4, 2)
+    things = tuple(Pushable(n, (x, 0.0, 0.0), SQUARE) for n, x in enumerate((5.0, 3.0, 4.0)))  # 3, 1 and 2 m away
+    three = scene(pushables=things, own=dataclasses.replace(ROBOT, position=(-5.0, 0.0)))
+    cost = BeliefCost(three, wanted, 0.2)
+    nats = math.sqrt(1.0 + ((1.0 - 3.0) / 0.5) ** 2) - 1.0
+    assert cost.surprisal(clear, cost.imagine(still))[0].tolist() == pytest.approx([nats] * 4, abs=1e-5)
+    alone = BeliefCost(scene(pushables=things[1:2], pushed_roles={"heaviest": 0}), wanted, 0.2)
+    assert alone.surprisal(clear, alone.imagine(still))[0].tolist() == [0.0] * 4
 
 
 def test_what_is_learned_by_doing_harm_counts_for_nothing():

@@ -12,6 +12,8 @@ from worldsim.errors import ConfigurationError
 
 OWN_ROLES = ("own", "own_front")
 """Roles that the own body plays: its middle, and the middle of its front."""
+OTHERS = "others"
+"""Role that all play that can be pushed and have no role of their own; the worst of them counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,12 @@ class PreferredOutcome:
 
     Attributes:
         name: of the outcome, unique in its preferences.
-        subject: role of the thing that should be there (one of `OWN_ROLES`, or ``object``).
+        subject: role of the thing that should be there (one of `OWN_ROLES`, ``object``, or `OTHERS`).
         reference: role of the thing that it is seen from (``object``, ``goal``, or one of `OWN_ROLES`).
         scale_m: how far off is about as good.
         scale_rad: the same of the turn about the vertical, None where any will do.
         distance_m: preferred distance between the two.
+        or_farther: more distance is as good.
         weight: importance beside the other outcomes.
     """
 
@@ -39,6 +42,7 @@ class PreferredOutcome:
     scale_rad: float | None = None
     distance_m: float = 0.0
     weight: float = 1.0
+    or_farther: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers.

@@ -15,7 +15,7 @@ from worldsim.planning.planar.pushing import corners_of, to_world
 from worldsim.planning.planar.rollout import PlanarFuture, roll_out
 from worldsim.planning.planar.scene import PlanarScene
 from worldsim.planning.situation import OwnTrajectories
-from worldsim.types.planning import OWN_ROLES, Preferences, PreferredOutcome
+from worldsim.types.planning import OTHERS, OWN_ROLES, Preferences, PreferredOutcome
 
 WAY_ROUND = "_way_round"
 """How the name of an outcome's second term ends."""
@@ -90,7 +90,7 @@ class BeliefCost:
             for wanted in self.preferences.outcomes
         }
         for wanted in self.preferences.outcomes:
-            pushed = wanted.subject not in OWN_ROLES and wanted.subject not in self.scene.carried
+            pushed = wanted.subject not in (*OWN_ROLES, *self.scene.carried) and not wanted.or_farther
             if wanted.reference in ("goal", "base", "line") and pushed and wanted.scale_rad is None:
                 price = _WAY_ROUND_PER_M * wanted.weight * self.preferences.weight(wanted.name)
                 priced[wanted.name + WAY_ROUND] = price * self.way_round(wanted, future)
@@ -127,12 +127,25 @@ class BeliefCost:
         self, players: Mapping[str, int], outcome: PreferredOutcome, future: PlanarFuture
     ) -> Float[Tensor, "S T"]:
         """Return the same where `players` tells of some roles which pushable plays them."""
+        if outcome.subject == OTHERS:
+            taken = {**self.scene.pushed_roles, **players}.values()
+            rest = [{**players, OTHERS: n} for n in range(len(self.scene.pushables)) if n not in taken]
+            each = [self._surprisal_of(subject, outcome, future) for subject in rest]
+            return torch.stack(each).amax(dim=0) if each else torch.zeros_like(future.speed)
+        return self._surprisal_of(players, outcome, future)
+
+    def _surprisal_of(
+        self, players: Mapping[str, int], outcome: PreferredOutcome, future: PlanarFuture
+    ) -> Float[Tensor, "S T"]:
         subject = self._pose(outcome.subject, future, players)
         reference = self._pose(outcome.reference, future, players)
         away = subject - reference
         # a hundredth of a millimetre keeps the root differentiable where the two coincide
         distance = (away[..., :2].square().sum(dim=-1) + 1e-10).sqrt()
-        squared = ((distance - outcome.distance_m) / outcome.scale_m).square()
+        short = distance - outcome.distance_m
+        if outcome.or_farther:
+            short = short.clamp(max=0.0)
+        squared = (short / outcome.scale_m).square()
         if outcome.scale_rad is not None:
             squared = squared + (2.0 * torch.sin(away[..., 2] / 2.0) / outcome.scale_rad).square()
         return (1.0 + squared).sqrt() - 1.0

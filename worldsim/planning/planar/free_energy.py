@@ -19,7 +19,7 @@ from worldsim.planning.planar.search_tour import detour_m, tours
 from worldsim.planning.planar.visibility import SENSOR_STD_M, Unseen, sees, state_information_gain
 from worldsim.planning.planar.whereabouts import Whereabouts, missed_by_step, search_information
 from worldsim.planning.situation import OwnTrajectories
-from worldsim.types.planning import Preferences, PreferredOutcome
+from worldsim.types.planning import OTHERS, Preferences, PreferredOutcome
 
 SEARCH = "search_info_gain"
 """Name of what a future tells about where a hidden thing is."""
@@ -198,7 +198,10 @@ class ExpectedFreeEnergy(BeliefCost):
         future: PlanarFuture,
     ) -> Float[Tensor, "S *T"]:
         hypotheses = self.hypotheses
-        unsure = () if hypotheses is None else {outcome.subject, outcome.reference} & set(hypotheses.roles)
+        spoken_of = {outcome.subject, outcome.reference}
+        unsure = () if hypotheses is None else set(hypotheses.roles) & spoken_of
+        if hypotheses is not None and OTHERS in spoken_of:  # who they are hangs on who the ones with roles are
+            unsure = set(hypotheses.roles)
         if hypotheses is None or not unsure:
             return under({}, outcome, future)
         players = [{role: hypotheses.roles[role][k] for role in unsure} for k in range(len(hypotheses.log_weight))]
