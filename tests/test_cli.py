@@ -158,6 +158,14 @@ def test_a_misspelt_motion_statistic_is_told_and_not_left_out():
         build().main(["registry", "search", "--motion", "sped_mean=1"], standalone_mode=False)
 
 
+@pytest.mark.parametrize("option", ["run Intercept --seconds", "run Intercept --beliefs", "graph Stacks --seconds"])
+def test_an_endless_number_of_seconds_is_refused_and_not_a_traceback(option, tmp_path):
+    done = run(*option.split(), "inf", "--out", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert "less than or equal to 1000000" in " ".join(done.stderr.replace("│", " ").split())
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_full_disk_is_one_line(tmp_path):
     code = (
         "import errno\nfrom worldsim import cli\n"

@@ -92,3 +92,12 @@ def test_a_run_in_the_other_engine_is_another_world_of_the_same_scene(tmp_path):
 )
 def test_who_plays_where_nobody_was_named_can_do_what_is_asked(scenario, arguments, agent):
     assert agent_for(scenario, arguments, "deliverer") == agent
+
+
+def test_a_belief_more_often_than_every_frame_is_kept_every_frame(tmp_path):
+    options = PlayOptions("Intercept", agent="random", max_frames=4, beliefs_every_s=0.01)
+    with RunFolder(tmp_path / "run", name="Intercept", config={}, seed=0) as folder:
+        play(options, folder)
+    assert [path.name for path in sorted(folder.path.glob("belief-*"))] == [
+        f"belief-0-{time}s.safetensors" for time in ("0.00", "0.05", "0.10", "0.15")
+    ]

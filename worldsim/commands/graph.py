@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Seed, Set, emit, names_exist, print_table
+from worldsim.commands.options import LONGEST_S, Json, Out, Seed, Set, emit, names_exist, print_table
 
 if TYPE_CHECKING:
     from worldsim.evaluation.episode import EpisodeLog
@@ -22,7 +22,7 @@ def graph(  # noqa: PLR0913 - one option a part of the run
         float, typer.Option("--threshold", min=0.0, max=1.0, help="An edge is believed from here.")
     ] = 0.5,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.0, help="End after so long, simulated; 0: never.")
+        float, typer.Option("--seconds", min=0.0, max=LONGEST_S, help="End after so long, simulated; 0: never.")
     ] = 20.0,
     film: Annotated[bool, typer.Option("--film/--no-film", help="Draw the graph over the scene.")] = True,
     fields: Set = None,

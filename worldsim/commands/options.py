@@ -10,7 +10,23 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["DataFile", "Json", "Out", "Ray", "Seed", "Set", "check_file", "emit", "names_exist", "print_table", "tell"]
+__all__ = [
+    "LONGEST_S",
+    "DataFile",
+    "Json",
+    "Out",
+    "Ray",
+    "Seed",
+    "Set",
+    "check_file",
+    "emit",
+    "names_exist",
+    "print_table",
+    "tell",
+]
+
+LONGEST_S = 1e6
+"""How long an episode may be asked to be: eleven days; infinity is no number of frames (0 says never)."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random; unused where nothing is.")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Seed, Set, emit, names_exist, print_table
+from worldsim.commands.options import LONGEST_S, Json, Out, Seed, Set, emit, names_exist, print_table
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -40,7 +40,8 @@ Scenario = Annotated[str, typer.Argument(help="See `worldsim list scenarios`.")]
 Observation = Annotated[ObservationMode, typer.Option("--observation", help="What the sensors give.")]
 RegistryName = Annotated[str, typer.Option("--registry", help="Where the world model asks for models.")]
 Seconds = Annotated[
-    float, typer.Option("--seconds", min=0.0, help="End an episode after so long, simulated; 0: never.")
+    float,
+    typer.Option("--seconds", min=0.0, max=LONGEST_S, help="End an episode after so long, simulated; 0: never."),
 ]
 Policy = Annotated[
     Path | None,
@@ -70,7 +71,9 @@ def run(  # noqa: PLR0913 - one option a part of the run
     seconds: Seconds = 0.0,
     beliefs: Annotated[
         float,
-        typer.Option("--beliefs", min=0.0, help="Keep the belief every so many s for `worldsim ask`; 0: the last."),
+        typer.Option(
+            "--beliefs", min=0.0, max=LONGEST_S, help="Keep the belief every so many s for `worldsim ask`; 0: the last."
+        ),
     ] = 0.0,
     fields: Set = None,
     json: Json = False,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import Json, Out, Ray, Seed, Set, emit, names_exist, print_table, tell
-from worldsim.commands.run import Observation, ObservationMode, Scenario
+from worldsim.commands.options import LONGEST_S, Json, Out, Ray, Seed, Set, emit, names_exist, print_table, tell
+from worldsim.commands.run import Observation, ObservationMode, Scenario, frames_of
 
 if TYPE_CHECKING:
     from worldsim.evaluation.training import OnStep, SeedResult, TrainOptions
@@ -39,7 +39,10 @@ def train(  # noqa: PLR0913 - one option a part of the training
         int, typer.Option("--evaluation-episodes", min=0, help="Held-out episodes an evaluation; 0: none.")
     ] = 5,
     evaluation_seconds: Annotated[
-        float, typer.Option("--evaluation-seconds", min=0.0, help="Cut those episodes after so long; 0: never.")
+        float,
+        typer.Option(
+            "--evaluation-seconds", min=0.0, max=LONGEST_S, help="Cut those episodes after so long; 0: never."
+        ),
     ] = 0.0,
     observation: Observation = ObservationMode.DETECTIONS,
     record: Annotated[
@@ -76,7 +79,7 @@ def train(  # noqa: PLR0913 - one option a part of the training
         envs,
         checkpoint_every,
         evaluation_episodes,
-        round(evaluation_seconds * 20),
+        frames_of(evaluation_seconds),
         arguments,
     )
     if not (resume or overwrite):

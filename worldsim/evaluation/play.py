@@ -269,7 +269,7 @@ def _keeping(
     options: PlayOptions, world_model: WorldModel, folder: Path, seed: int, episode: int, on_frame: OnFrame | None
 ) -> Callable[[Frame], None]:
     """Return what is called with every frame: it keeps the belief where it is time to, and tells `on_frame`."""
-    every = round(options.beliefs_every_s / FRAME_S)
+    every = max(1, round(options.beliefs_every_s / FRAME_S)) if options.beliefs_every_s else 0
 
     def told(frame: Frame) -> None:
         if every and round(frame.time_s / FRAME_S) % every == 0:
