@@ -222,6 +222,15 @@ def test_imagining_asks_for_usable_actions_and_moves_the_own_body() -> None:
     assert rollout.position.shape[:2] == (8, 20)
 
 
+def test_a_saved_model_may_be_read_by_whom_other_files_of_its_writer_may(tmp_path: Path) -> None:
+    wm = world_model(Shelf())
+    run(wm, list(frames(0.2)))
+    wm.save(tmp_path / "wm.safetensors")
+    (tmp_path / "beside.txt").write_text("an ordinary file")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("wm.safetensors", "beside.txt"), modes["beside.txt"])
+
+
 def test_save_and_load_continue_bit_for_bit_in_a_new_process(tmp_path: Path) -> None:
     observations = list(frames(4.0, cat_from_s=2.0))
     wm = world_model(Shelf(model("cat")))
