@@ -24,7 +24,7 @@ from worldsim.registry import open_registry
 from worldsim.types.observation import Observation
 from worldsim_agents.clamp import works_by_hand
 from worldsim_agents.sb3_agent import PPOAgent, SACAgent, SB3Agent, policy_fields, policy_spaces
-from worldsim_agents.sb3_training import SB3Learner
+from worldsim_agents.sb3_training import SB3Learner, log_nowhere
 
 __all__ = ["ImaginedLearner", "ImaginedPPOAgent", "ImaginedSACAgent"]
 
@@ -98,6 +98,7 @@ class ImaginedLearner(SB3Learner):
                     "searched for by `active_inference`; `ppo` and `sac` train on what the environment rewards."
                 )
             if self._imagined.moments:
+                log_nowhere(self.algorithm)
                 self.algorithm.learn(piece * self._each, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
 
     def _look(self) -> None:

@@ -92,8 +92,11 @@ class SB3Agent(LearningAgent):
             return True
 
         need("stable_baselines3", f"agent {cls.algorithm!r}")
+        from worldsim_agents.sb3_training import log_nowhere
+
         monitor = _monitored(lambda: env)
         learner = cls.make_learner(monitor, steps, seed)
+        log_nowhere(learner)
         learner.learn(steps, callback=told)
         return cls(learner.policy, tuple(monitor.get_episode_rewards()))
 

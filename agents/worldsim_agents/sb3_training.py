@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from worldsim_agents.sb3_agent import SB3Agent
 
-__all__ = ["SB3Learner", "vector_environment"]
+__all__ = ["SB3Learner", "log_nowhere", "vector_environment"]
 
 _TENSORS, _STATE = "learner.safetensors", "learner.json"
 _SPREAD = "rewards/spread"
@@ -47,6 +47,16 @@ def vector_environment(make_env: Callable[[], Any], envs: int) -> VecEnv:
     if envs == 1 or envs > len(os.sched_getaffinity(0)):
         return DummyVecEnv([make_env] * envs)
     return SubprocVecEnv([make_env] * envs, start_method="spawn")  # an engine is not to be forked
+
+
+def log_nowhere(algorithm: BaseAlgorithm) -> None:
+    """Give `algorithm` a new logger that holds numbers in memory alone.
+
+    Stable-Baselines3's own makes a folder in the system's temporary one at each call of `learn`, and leaves it there.
+    """
+    from stable_baselines3.common.logger import Logger
+
+    algorithm.set_logger(Logger(folder=None, output_formats=[]))
 
 
 class SB3Learner(Learner):
@@ -102,6 +112,7 @@ class SB3Learner(Learner):
                 on_step(step)
             return True
 
+        log_nowhere(self.algorithm)
         self.algorithm.learn(missing, callback=told, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
 
     def agent(self) -> SB3Agent:

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -88,6 +89,18 @@ def test_a_look_at_a_training_leaves_it_as_it_was():
         weights.append([value.clone() for value in learner.algorithm.policy.state_dict().values()])
         learner.close()
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_a_training_leaves_nothing_in_the_folder_of_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    learner = PPOAgent.learner(Corridor, 1, 256, 3)
+    learner.learn(64)
+    losses = learner.scalars
+    learner.learn(2 * learner.steps)
+    assert "train/loss" in losses
+    assert losses.keys() <= learner.scalars.keys()
+    PPOAgent.train(Corridor(), 64, 3)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_environments_side_by_side_count_the_frames_of_both():
