@@ -101,3 +101,22 @@ def test_a_belief_more_often_than_every_frame_is_kept_every_frame(tmp_path):
     assert [path.name for path in sorted(folder.path.glob("belief-*"))] == [
         f"belief-0-{time}s.safetensors" for time in ("0.00", "0.05", "0.10", "0.15")
     ]
+
+
+def test_a_run_that_is_interrupted_keeps_its_events_and_the_scores_of_the_episodes_that_were_played(tmp_path):
+    def stop(episode, frame):
+        if episode == 1 and frame.time_s > 0.2:
+            raise KeyboardInterrupt
+
+    options = PlayOptions("Intercept", agent="random", episodes=3, max_frames=8, seed=5)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        RunFolder(tmp_path / "run", name="Intercept", config={}, seed=5) as folder,
+    ):
+        play(options, folder, stop)
+    events = read_events(folder.path)
+    assert {event["episode"] for event in events} == {5, 6}
+    assert max(event["time_s"] for event in events if event["episode"] == 6) <= 0.25
+    scores = json.loads((folder.path / "metrics.json").read_text())
+    assert scores["summary"]["episodes"] == 1
+    assert [row["seed"] for row in scores["episodes"]] == [5]

@@ -10,6 +10,7 @@ import pytest
 from tests.simulation.hand_made_recordings import write_crowd, write_cube_tosses
 from worldsim.errors import ConfigurationError, DataError, UnknownNameError
 from worldsim.evaluation.datasets import RECORDINGS
+from worldsim.evaluation.run_folder import read_events
 from worldsim.evaluation.statistics import bootstrap
 from worldsim.evaluation.track import follow, make_world_model
 from worldsim.evaluation.track_crowd import _by_walker, crowd_figures, track_scene, turning
@@ -139,6 +140,7 @@ def test_a_run_writes_its_folder_and_one_json_object(tmp_path: Path) -> None:
 def test_a_crowd_run_draws_its_scene(tmp_path: Path) -> None:
     path = write_crowd(tmp_path / "crowd.npz", frames=20, noise_m=0.02)
     result = track_recording("crowd", data=path, quick=True, out=tmp_path / "run")
+    assert {event["clip"] for event in read_events(tmp_path / "run")} == {"hall"}
     assert (tmp_path / "run" / "hall.png").stat().st_size > 10_000
     assert {figure.name.split(":")[0] for figure in result.figures} == {"hall"}
 

@@ -182,7 +182,8 @@ def play(
 ) -> dict[str, Any]:
     """Play every episode; write events, trajectories, metrics, and the first episode's report.
 
-    The world model keeps what it learned from one episode to the next.
+    The world model keeps what it learned from one episode to the next. Events are written as they happen, and the
+    metrics after each episode, so that a run that is interrupted has those of the episodes that were played.
 
     Args:
         options: what to play.
@@ -195,19 +196,18 @@ def play(
     """
     scores: list[EpisodeScore] = []
     outcomes: list[Outcome] = []
-    for episode, log in enumerate(_episodes(options, folder.path, on_frame)):
-        for event in log.events():
-            folder.write_event(event)
+    metrics: dict[str, Any] = {}
+    for episode, log in enumerate(_episodes(options, folder, on_frame)):
         write_trajectory(log, folder.path / f"trajectory-{log.seed}.npz")
-        if episode == 0:
-            _report(log, folder, options)
         scores.append(score_episode(log))
         outcomes.append(Outcome(log.total_reward, log.success))
+        rows = [asdict(score) | asdict(outcome) for score, outcome in zip(scores, outcomes, strict=True)]
+        metrics = {"summary": _summary(scores, outcomes), "episodes": rows}
+        folder.write_metrics(metrics)
+        if episode == 0:
+            _report(log, folder, options)
         if on_log is not None:
             on_log(log)
-    rows = [asdict(score) | asdict(outcome) for score, outcome in zip(scores, outcomes, strict=True)]
-    metrics = {"summary": _summary(scores, outcomes), "episodes": rows}
-    folder.write_metrics(metrics)
     return metrics
 
 
@@ -216,7 +216,7 @@ def _agent_class(options: PlayOptions) -> type[Agent]:
     return load_plugin("worldsim.agents", options.agent, Agent)  # type: ignore[type-abstract]
 
 
-def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> Iterator[EpisodeLog]:
+def _episodes(options: PlayOptions, folder: RunFolder, on_frame: OnFrame | None) -> Iterator[EpisodeLog]:
     torch.set_num_threads(1)  # the tensors are small; a second thread only waits
     env = WorldsimEnv(
         scenario=options.scenario,
@@ -245,7 +245,7 @@ def _episodes(options: PlayOptions, folder: Path, on_frame: OnFrame | None) -> I
                 ),
                 on_frame=_keeping(options, world_model, folder, seed, episode, on_frame),
             )
-            keep_belief(world_model, folder, seed)
+            keep_belief(world_model, folder.path, seed)
             yield log
     finally:
         env.close()
@@ -266,14 +266,16 @@ def has_own_body(env: WorldsimEnv) -> None:
 
 
 def _keeping(
-    options: PlayOptions, world_model: WorldModel, folder: Path, seed: int, episode: int, on_frame: OnFrame | None
+    options: PlayOptions, world_model: WorldModel, folder: RunFolder, seed: int, episode: int, on_frame: OnFrame | None
 ) -> Callable[[Frame], None]:
-    """Return what is called with every frame: it keeps the belief where it is time to, and tells `on_frame`."""
+    """Return what is called with every frame: it writes events, keeps the belief when it is time, tells `on_frame`."""
     every = max(1, round(options.beliefs_every_s / FRAME_S)) if options.beliefs_every_s else 0
 
     def told(frame: Frame) -> None:
+        for event in frame.record.events if frame.record is not None else ():
+            folder.write_event(event, episode=seed)
         if every and round(frame.time_s / FRAME_S) % every == 0:
-            keep_belief(world_model, folder, seed)
+            keep_belief(world_model, folder.path, seed)
         if on_frame is not None:
             on_frame(episode, frame)
 

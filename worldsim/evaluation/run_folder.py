@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from worldsim.errors import ConfigurationError, DataError, WorldsimError
-from worldsim.evaluation.jsonable import dump_json
+from worldsim.evaluation.jsonable import dump_json, to_jsonable
 from worldsim.evaluation.provenance import git_commit, machine, versions
 
 if TYPE_CHECKING:
@@ -92,9 +92,12 @@ class RunFolder:
                 f"cannot write the run folder {self.path}: {error.strerror or error}. Name another one with --out."
             ) from error
 
-    def write_event(self, event: Event) -> None:
-        """Append one event as a line of `events.jsonl`, on disk when the call returns."""
-        self._events.write(dump_json(event) + "\n")
+    def write_event(self, event: Event, **of: str | int) -> None:
+        """Append one event as a line of `events.jsonl`, on disk when the call returns.
+
+        `of` says of what it is where a run has several of those, each with times and ids of its own: ``episode=3``.
+        """
+        self._events.write(dump_json(to_jsonable(event) | of) + "\n")
         self._events.flush()
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:

@@ -205,7 +205,7 @@ def _crowd(recording: str, clips: Sequence[Clip], seed: int, run: RunFolder, tel
         figures += crowd_figures(scene, np.random.default_rng(seed))
         draw_scene(scene, run.path / f"{clip.name}.png")
         for event in scene.tracked.events:
-            run.write_event(event)
+            run.write_event(event, clip=clip.name)
         noise_m = float(np.sqrt(clip.covariance[0, 0, 0]))
         entries.append({"name": clip.name, "walkers": len(clip.bodies), "annotation_noise_m": noise_m})
         tell(f"{clip.name}: done")
@@ -218,7 +218,7 @@ def _general(recording: str, clips: Sequence[Clip], seed: int, run: RunFolder, t
     for clip in clips:
         tracked.append(follow(clip, make_world_model(models, seed), [m.card for m in models], seed, tell=tell))
         for event in tracked[-1].events:
-            run.write_event(event)
+            run.write_event(event, clip=clip.name)
         tell(f"{clip.name}: done")
     tracks = [track for item in tracked for track in item.tracks]
     for track in tracked[0].tracks:
