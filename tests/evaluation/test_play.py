@@ -120,3 +120,5 @@ def test_a_run_that_is_interrupted_keeps_its_events_and_the_scores_of_the_episod
     scores = json.loads((folder.path / "metrics.json").read_text())
     assert scores["summary"]["episodes"] == 1
     assert [row["seed"] for row in scores["episodes"]] == [5]
+    assert scores["episodes"][0]["other_alarms"] == scores["summary"]["alarms"]
+    assert "false_alarms" not in scores["episodes"][0]

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from worldsim.contracts.agent import Agent
 from worldsim.evaluation.cat_scoring import score_episode
 from worldsim.evaluation.episode import EpisodeLog, Frame, LogOptions, run_episode
-from worldsim.evaluation.jsonable import to_jsonable
+from worldsim.evaluation.play import score_row
 from worldsim.evaluation.report.animation import draw_pictures, write_animation, write_gif
 from worldsim.evaluation.report.page import write_report
 from worldsim.evaluation.report.story import Moment, headline, moments_of_event, tell
@@ -77,7 +77,7 @@ def run_demo(
             _introduce(console, seed, world_model)
             log = _play(console, folder, env, world_model, agent, seed, duration_s)
             _film(console, log, folder.path, agent.planner.dt_s)
-            score = score_episode(log)
+            score = score_row(score_episode(log))
             folder.write_metrics(
                 {"headline": headline(log), "episode": score, "real_time_factor": log.real_time_factor}
             )
@@ -100,7 +100,7 @@ def run_demo(
         "headline": headline(log),
         "seconds": round(time.perf_counter() - started, 1),
         "real_time_factor": log.real_time_factor,
-        "episode": to_jsonable(score),
+        "episode": score,
     }
 
 
