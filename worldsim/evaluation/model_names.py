@@ -8,8 +8,10 @@ from worldsim.types.record import Event
 
 __all__ = ["adopted_kind", "by_kind", "describe_kind", "kind_of"]
 
-_FAMILIES_OF_MANY_KINDS = ("static", "rigid-body", "rigid_body", "hinge", "vehicle", "person")
-_KINDS_OF_TWO_WORDS = ("door-frame",)
+_FAMILIES_OF_MANY_KINDS = frozenset(
+    {"static", "rigid-body", "rigid_body", "hinge", "vehicle", "person", "rolling-ball", "rolling_ball", "trolley"}
+)
+_KINDS_OF_TWO_WORDS = ("door-frame", "flight-case", "gas-bottle", "robot-vacuum", "traffic-cone")
 _WORDS = {"agv": "automated vehicle", "generic": "something new"}
 
 
