@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import json
+import shlex
 import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from worldsim.cli import COMMANDS, build
 from worldsim.commands.options import print_table
+from worldsim.commands.train import _commands
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, Figure
 from worldsim.evaluation.run_folder import RunFolder
+from worldsim.evaluation.scenario_fields import read_fields
+from worldsim.evaluation.training import TrainOptions
 
 
 def run(*arguments, **options):
@@ -246,6 +252,16 @@ def test_view_of_something_that_is_no_run_says_what_a_run_is(tmp_path):
     done = run("view", tmp_path)
     assert done.returncode == 1
     assert "is not a run folder" in done.stderr
+
+
+def test_the_command_that_plays_a_policy_plays_it_in_what_it_was_trained_in(tmp_path):
+    fields = ("reward=dense", "duration_s=4")
+    options = TrainOptions("Billiards", observation="state", scenario_arguments=read_fields("Billiards", fields))
+    words = shlex.split(_commands(options, Path("my runs/first")).splitlines()[1])
+    assert words[:7] == ["worldsim", "run", "Billiards", "--agent", "ppo", "--policy", "my runs/first"]
+    again = [field for option, field in itertools.pairwise(words) if option == "--set"]
+    assert read_fields("Billiards", again) == options.scenario_arguments
+    assert words[-2:] == ["--observation", "state"]
 
 
 def test_what_is_not_paid_is_not_trained_on(tmp_path):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import LONGEST_S, Json, Out, Seed, Set, emit, names_exist, print_table
+from worldsim.commands.options import LONGEST_S, Json, Out, Seed, Set, emit, names_exist, print_table, typed
 
 if TYPE_CHECKING:
     from worldsim.evaluation.episode import EpisodeLog
@@ -62,5 +62,5 @@ def graph(  # noqa: PLR0913 - one option a part of the run
         {"run": str(folder.path), **metrics},
         as_json=json,
         out=None,
-        show=lambda: print_table(f"graph {scenario}", columns, rows, caption=f"worldsim view {folder.path}"),
+        show=lambda: print_table(f"graph {scenario}", columns, rows, caption=typed("worldsim", "view", folder.path)),
     )

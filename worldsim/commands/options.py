@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "names_exist",
     "print_table",
     "tell",
+    "typed",
 ]
 
 LONGEST_S = 1e6
@@ -133,6 +135,15 @@ def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]
         Console(width=wide).print(table)
     if caption is not None:
         typer.echo(caption)
+
+
+def typed(*words: str | Path) -> str:
+    """Return a command as it is to be typed in a shell, also where a folder's name has a space.
+
+    >>> typed("worldsim", "view", Path("my runs/first"))
+    "worldsim view 'my runs/first'"
+    """
+    return shlex.join(map(str, words))
 
 
 def tell(line: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import LONGEST_S, Json, Out, Seed, Set, emit, names_exist, print_table
+from worldsim.commands.options import LONGEST_S, Json, Out, Seed, Set, emit, names_exist, print_table, typed
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -122,7 +122,7 @@ def _emit(folder: Path, metrics: dict[str, Any], figures: dict[str, Any], title:
         {"run": str(folder), **metrics},
         as_json=as_json,
         out=None,
-        show=lambda: print_table(title, ("figure", "value"), rows, caption=f"worldsim view {folder}"),
+        show=lambda: print_table(title, ("figure", "value"), rows, caption=typed("worldsim", "view", folder)),
     )
 
 

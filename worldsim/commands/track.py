@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worldsim.commands.figures import show_figures
-from worldsim.commands.options import DataFile, Json, Out, Seed, emit, print_table, tell
+from worldsim.commands.options import DataFile, Json, Out, Seed, emit, print_table, tell, typed
 from worldsim.errors import UnknownNameError
 from worldsim.evaluation.datasets import RECORDINGS
 
@@ -56,7 +56,7 @@ def _show(result: TrackResult) -> None:
     if beliefs:
         print_table("after each toss", ("toss", "taken for", "friction", "90 %", "alarm"), beliefs)
     smaller = "smaller version (--quick), not the published figures; " if result.quick else ""
-    caption = f"{smaller}{result.seconds:.1f} s; worldsim view {result.folder}"
+    caption = f"{smaller}{result.seconds:.1f} s; {typed('worldsim', 'view', result.folder)}"
     show_figures(f"track {result.recording} ({result.split})", result.figures, caption)
 
 

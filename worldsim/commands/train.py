@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worldsim.commands.options import LONGEST_S, Json, Out, Ray, Seed, Set, emit, names_exist, print_table, tell
+from worldsim.commands.options import LONGEST_S, Json, Out, Ray, Seed, Set, emit, names_exist, print_table, tell, typed
 from worldsim.commands.run import Observation, ObservationMode, Scenario, frames_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ _SAME = ("scenario", "agent", "observation", "seeds", "envs", "checkpoint_every"
 def train(  # noqa: PLR0913 - one option a part of the training
     scenario: Scenario,
     agent: Annotated[
-        str, typer.Option("--agent", help="An agent that learns: ppo, sac, monolith, or one of yours.")
+        str,
+        typer.Option(
+            "--agent", help="An agent that learns: ppo, sac, imagined_ppo, imagined_sac, monolith, or one of yours."
+        ),
     ] = "ppo",
     steps: Annotated[int, typer.Option("--steps", min=1, help="Frames to learn from, a seed.")] = 20_000,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many trainings; training i has SEED + i.")] = 1,
@@ -105,12 +108,18 @@ def _show(options: TrainOptions, metrics: dict[str, Any], folder: Path) -> None:
 
 
 def _commands(options: TrainOptions, folder: Path) -> str:
-    """Return what can be done with a training, a command a line."""
-    return (
-        f"worldsim view {folder}\n"
-        f"worldsim run {options.scenario} --agent {options.agent} --policy {folder}\n"
-        f"tensorboard --logdir {folder}"
+    """Return what can be done with a training, a command a line; the policy is played in what it was trained in."""
+    from worldsim.evaluation.scenario_fields import written_fields
+
+    played = [word for field in written_fields(options.scenario_arguments) for word in ("--set", field)]
+    if options.observation != ObservationMode.DETECTIONS:
+        played += ["--observation", options.observation]
+    commands = (
+        ("worldsim", "view", folder),
+        ("worldsim", "run", options.scenario, "--agent", options.agent, "--policy", folder, *played),
+        ("tensorboard", "--logdir", folder),
     )
+    return "\n".join(typed(*command) for command in commands)
 
 
 def _run(

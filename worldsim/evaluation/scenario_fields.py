@@ -11,7 +11,7 @@ from worldsim.contracts.scenario import Scenario
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.plugins import load_plugin
 
-__all__ = ["read_fields", "with_fields"]
+__all__ = ["read_fields", "with_fields", "written_fields"]
 
 _WORDS = {"none": None, "true": True, "false": False}
 _NEEDED = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -39,6 +39,15 @@ def read_fields(scenario: str, written: Sequence[str]) -> tuple[tuple[str, Any],
         found[name] = _value(item, text, defaults[name])
     with_fields(scenario, tuple(found.items()))
     return tuple(found.items())
+
+
+def written_fields(fields: Sequence[tuple[str, Any]]) -> tuple[str, ...]:
+    """Return each (field, value) as it is written for `read_fields`.
+
+    >>> written_fields((("reward", "dense"), ("walls", False), ("kinds", ("spring", "weld"))))
+    ('reward=dense', 'walls=false', 'kinds=["spring", "weld"]')
+    """
+    return tuple(f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in fields)
 
 
 def with_fields(scenario: str, fields: Sequence[tuple[str, Any]]) -> Scenario:
