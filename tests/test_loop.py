@@ -222,6 +222,19 @@ def test_imagining_asks_for_usable_actions_and_moves_the_own_body() -> None:
     assert rollout.position.shape[:2] == (8, 20)
 
 
+@pytest.mark.parametrize("device", ["gpu0", "cuda:99"])
+def test_a_device_that_is_not_there_is_told_as_a_mistake_of_the_settings(device: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"no device '{device}' here: .*device='cpu'"):
+        WorldModel(models=[model("generic")], device=device)
+    with pytest.raises(ConfigurationError, match=f"no device '{device}' here"):
+        WorldModel.load(tmp_path / "wm.safetensors", device=device)
+
+
+def test_a_checkpoint_that_is_not_there_is_not_said_to_be_truncated(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match=r"no checkpoint that can be read at .*nothing\.safetensors: No such file"):
+        WorldModel.load(tmp_path / "nothing.safetensors")
+
+
 def test_a_saved_model_may_be_read_by_whom_other_files_of_its_writer_may(tmp_path: Path) -> None:
     wm = world_model(Shelf())
     run(wm, list(frames(0.2)))

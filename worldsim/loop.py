@@ -43,6 +43,7 @@ from worldsim.types.observation import Observation
 from worldsim.types.planning import Forecast, Rollout
 from worldsim.types.query import Query
 from worldsim.types.record import EventKind, StepRecord
+from worldsim.types.transfer import usable_device
 
 __all__ = ["WorldModel"]
 
@@ -82,7 +83,7 @@ class WorldModel:
             seed: of everything that the model draws (forecasts).
 
         Raises:
-            ConfigurationError: there are no models to start with.
+            ConfigurationError: there are no models to start with, or torch has no such device here.
             UnknownNameError, ModelNotFoundError: a model id is not in the registry.
         """
         if registry is None and models is None:
@@ -92,7 +93,7 @@ class WorldModel:
             )
         settings = settings or WorldModelSettings()
         loaded = starter_models(registry, models, tracker)
-        self._state = initial_state(registry, loaded, settings, interactions, torch.device(device), surprise, seed)
+        self._state = initial_state(registry, loaded, settings, interactions, usable_device(device), surprise, seed)
         self._record: StepRecord | None = None
         self._whole: EngineState | None = None
         self._rewind = _rewinding(settings)
@@ -312,12 +313,13 @@ class WorldModel:
                 (a kind is code, so its name alone is in the file).
 
         Raises:
-            IntegrityError: the file is truncated or is no checkpoint.
-            ConfigurationError: `interactions` are not those of the file, or are needed and not given.
+            IntegrityError: there is no such file, or it is truncated or no checkpoint.
+            ConfigurationError: `interactions` are not those of the file, or are needed and not given; or torch has no
+                such device here.
             PluginError: the class of a loaded model is not installed here.
         """
         model = cls.__new__(cls)
-        model._state, model._record = checkpoint.load(Path(path), registry, torch.device(device), interactions)
+        model._state, model._record = checkpoint.load(Path(path), registry, usable_device(device), interactions)
         model._whole = None
         model._rewind = _rewinding(model._state.settings)
         return model

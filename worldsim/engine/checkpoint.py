@@ -119,7 +119,9 @@ def load(
         with safe_open(str(path), framework="pt", device=str(device)) as file:
             head = json.loads((file.metadata() or {}).get("worldsim", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, json.JSONDecodeError) as broken:
+    except OSError as broken:
+        raise IntegrityError(f"there is no checkpoint that can be read at {path}: {broken}.") from broken
+    except (SafetensorError, json.JSONDecodeError) as broken:
         raise IntegrityError(f"{path} is no readable checkpoint ({broken}); it may be truncated.") from broken
     if head.get("format") != FORMAT:
         raise IntegrityError(f"{path} has format {head.get('format')!r}, expected {FORMAT!r}.")

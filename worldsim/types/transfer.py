@@ -12,7 +12,9 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-__all__ = ["fetched", "sent"]
+from worldsim.errors import ConfigurationError
+
+__all__ = ["fetched", "sent", "usable_device"]
 
 
 def fetched(*tensors: Tensor) -> tuple[Shaped[np.ndarray, "..."], ...]:
@@ -48,3 +50,18 @@ def sent(device: torch.device, dtype: torch.dtype, *arrays: Shaped[np.ndarray, "
     packed = torch.cat([tensor.reshape(-1) for tensor in on_host]).to(device)
     parts = packed.split([tensor.numel() for tensor in on_host])
     return tuple(part.reshape(tensor.shape) for part, tensor in zip(parts, on_host, strict=True))
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """Return the device of that name.
+
+    Raises:
+        ConfigurationError: torch knows none, or has none here.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # what builds of torch say of one they lack
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigurationError(f"no device {str(name)!r} here: {reason}. device='cpu' is everywhere.") from error
+    return device
