@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -121,6 +122,23 @@ def test_a_real_browser_shows_film_plots_and_both_colour_schemes(report, tmp_pat
     assert film.std() > 20  # a picture, not an empty frame
     alarm = np.array([int(LIGHT["alarm"][i : i + 2], 16) for i in (1, 3, 5)])
     assert (np.abs(light - alarm).max(axis=2) < 12).sum() > 300  # red ink: the surprising trace and its marks
+
+
+@pytest.mark.slow
+def test_on_a_phone_plots_can_be_read_and_the_page_is_no_wider_than_the_screen(report, tmp_path):
+    measure = "[innerWidth, document.documentElement.scrollWidth, ...plots.map(plot => plot.clientWidth)]"
+    script = f"const plots = [...document.querySelectorAll('.plot')]; document.title = JSON.stringify({measure});"
+    page = tmp_path / "measured.html"
+    page.write_text(report.read_text(encoding="utf-8").replace("</body>", f"<script>{script}</script></body>"))
+    done = subprocess.run(
+        [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-sync", "--window-size=500,900",
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=4000", "--dump-dom", f"file://{page}"],
+        check=True, capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    screen, whole, *plots = json.loads(done.stdout.split("<title>")[1].split("</title>")[0])
+    assert whole <= screen <= 560
+    assert plots
+    assert min(plots) >= 620  # 8.6 inches of 72 points: words are as large as they were drawn
 
 
 @pytest.mark.slow
