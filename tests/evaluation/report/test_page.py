@@ -67,6 +67,12 @@ def test_the_page_tells_story_numbers_and_origin(report):
     assert "video/mp4;base64," in page
 
 
+def test_how_rare_a_false_alarm_is_comes_in_two_figures(report):
+    hours = re.search(r"less than once in about ([0-9.,]+) hours", report.read_text(encoding="utf-8"))
+    assert hours is not None
+    assert len(hours[1].replace(",", "").replace(".", "").strip("0")) <= 2
+
+
 def test_what_comes_from_a_run_is_escaped(log):
     sly = dataclasses.replace(log, scenario="<script>alert(1)</script>")
     page = render_report(sly, title="<b>x</b>", run={"config": "</pre><script>"})

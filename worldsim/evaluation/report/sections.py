@@ -44,7 +44,8 @@ def sections(log: EpisodeLog) -> list[Section]:
 def _surprise(log: EpisodeLog) -> Section:
     levels = [f.record.surprise.alarm_threshold_nats for f in log.frames if f.record is not None]
     hours = math.exp(min(levels[-1], 30.0)) * log.dt_s / 3600.0 if levels else 0.0
-    odds = f"less than once in {hours:,.1f} hours of watching one object" if levels else "rarely"
+    about = float(f"{hours:.2g}")
+    odds = f"less than once in about {about:,.12g} hours of watching one object" if levels else "rarely"
     text = (
         "For every object the world model keeps a running bet against its own model of it, with a broad alternative "
         "on the other side. The curve is the bet's winnings. While the model is right, they reach the dashed level "
