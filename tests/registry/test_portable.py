@@ -236,3 +236,18 @@ def test_the_commands_carry_and_clear(full, address, tmp_path):
     with open_registry(address) as registry:
         assert registry.versions("cat/test-cat") == [2, 3]
         assert verify(registry).findings == ()
+
+
+@pytest.mark.parametrize("command", ["publish", "import"])
+def test_what_is_not_there_to_be_stored_makes_no_registry(command, tmp_path):
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    done = CliRunner().invoke(app, [command, str(tmp_path / "nothing"), "--registry", url])
+    assert done.exit_code != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nobody_watches_a_progress_the_standard_error_says_nothing(full):
+    source = full.database.url.render_as_string()
+    done = CliRunner().invoke(app, ["verify", "--registry", source, "--json"])
+    assert done.exit_code == 0
+    assert done.stderr == ""

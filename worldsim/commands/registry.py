@@ -179,12 +179,16 @@ def publish(
     from worldsim.registry.interaction_cards import is_interaction
 
     _must_keep(address)
-    with _open(address, existing=False) as registry:
-        if is_interaction(read_files(folder)[0]):
-            name = registry.interactions.publish(load_interaction(folder))
-        else:
-            name = registry.publish(*open_model(*read_pretrained(folder)))
-        result = {"published": name, "registry": address}
+    # read before the registry is opened, which makes one where there is none
+    if is_interaction(read_files(folder)[0]):
+        kind = load_interaction(folder)
+        with _open(address, existing=False) as registry:
+            name = registry.interactions.publish(kind)
+    else:
+        model, stream = open_model(*read_pretrained(folder))
+        with _open(address, existing=False) as registry:
+            name = registry.publish(model, stream)
+    result = {"published": name, "registry": address}
     emit(result, as_json=json, out=out, show=lambda: typer.echo(f"published {name} in {address}"))
 
 
@@ -232,7 +236,7 @@ def export(
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="What `export` wrote.")],
+    path: Annotated[Path, typer.Argument(exists=True, help="What `export` wrote.")],
     address: Address = "builtin",
     renumber: Annotated[bool, typer.Option("--renumber", help="Where a version is taken, store the next one.")] = False,
     json: Json = False,
@@ -324,7 +328,8 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
