@@ -114,7 +114,7 @@ def _commands(options: TrainOptions, folder: Path) -> str:
     played = [word for field in written_fields(options.scenario_arguments) for word in ("--set", field)]
     if options.observation != ObservationMode.DETECTIONS:
         played += ["--observation", options.observation]
-    commands = (
+    commands: tuple[tuple[str | Path, ...], ...] = (
         ("worldsim", "view", folder),
         ("worldsim", "run", options.scenario, "--agent", options.agent, "--policy", folder, *played),
         ("tensorboard", "--logdir", folder),
