@@ -350,3 +350,29 @@ def test_a_checkpoint_whose_times_are_in_the_precision_of_the_rest_is_continued(
     for observation in seen[8:]:
         again.step(observation)
     assert again.belief.last_seen_s.dtype == torch.float64
+
+
+def test_a_refused_observation_or_action_leaves_the_belief_as_it_was() -> None:
+    first, second, third = list(frames(0.2))[:3]
+    wm = world_model(Shelf())
+    wm.reset(first)
+    wm.step(second, np.zeros(3))
+    before = {name: tensor.clone() for name, tensor in wm.belief.tensors().items()}
+    blind = dataclasses.replace(third, viewpoints=Viewpoints(np.zeros((2, 3)), np.ones(1)))
+    strange = dataclasses.replace(
+        third, detections=dataclasses.replace(third.detections, appearance=third.detections.appearance[:, :5])
+    )
+    for refused in (blind, strange, None, 5):
+        with pytest.raises(ObservationError):
+            wm.step(refused, np.zeros(3))  # type: ignore[arg-type]
+        with pytest.raises(ObservationError):
+            wm.reset(refused)  # type: ignore[arg-type]
+    with pytest.raises(ObservationError, match="action is 'forward'"):
+        wm.step(third, "forward")  # type: ignore[arg-type]
+    assert all(torch.equal(before[name], tensor) for name, tensor in wm.belief.tensors().items())
+    other = world_model(Shelf())
+    other.reset(first)
+    other.step(second, np.zeros(3))
+    wm.step(third, np.zeros(3))
+    other.step(third, np.zeros(3))
+    assert same(wm, other)

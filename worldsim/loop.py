@@ -34,7 +34,7 @@ from worldsim.engine import (
 from worldsim.engine.settings import WorldModelSettings
 from worldsim.engine.start import initial_state, starter_models
 from worldsim.engine.state import EngineState
-from worldsim.errors import ConfigurationError
+from worldsim.errors import ConfigurationError, ObservationError
 from worldsim.inference.observe import Frame, admit, read
 from worldsim.planning.planar import goal_cost
 from worldsim.types.belief import WorldBelief
@@ -342,6 +342,11 @@ def _rewinding(settings: WorldModelSettings) -> rewind.Rewind | None:
 
 
 def _admitted(observation: Observation | Mapping[str, np.ndarray], after_s: float | None) -> Observation:
+    if not isinstance(observation, Observation | Mapping):
+        raise ObservationError(
+            f"observation is of type {type(observation).__name__}, expected a worldsim.types.Observation, or the "
+            "mapping that an environment gives with observation='detections'."
+        )
     if not isinstance(observation, Observation):
         observation = Observation.from_gym(observation)
     admit(observation, after_s)

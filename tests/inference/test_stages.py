@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -199,6 +200,53 @@ def test_time_that_runs_backwards_or_is_no_time_is_refused(time_s: float, messag
 def ego(orientation: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)) -> EgoState:
     none = np.zeros(3)
     return EgoState(none, np.array(orientation), none, none, np.full(3, 0.5), 1e-4 * np.eye(6))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("position", [[0.0, 0.0, 0.0]], r"detections\.position is of type list, expected a numpy array"),
+        ("position", torch.zeros(1, 3), r"detections\.position is of type Tensor"),
+        ("extent_m", np.array([["1", "1", "1"]]), r"detections\.extent_m is of dtype <U1"),
+        ("appearance", np.zeros((1, 16)), r"detections\.appearance has shape \(1, 16\), expected \(1, 12\)"),
+        ("colour", None, r"detections\.colour is of type NoneType"),
+    ],
+)
+def test_detections_that_are_no_arrays_of_their_shape_are_refused(field: str, value: object, message: str) -> None:
+    seen = dataclasses.replace(detections(np.zeros((1, 3))), **{field: value})
+    with pytest.raises(ObservationError, match=message):
+        admit(Observation(0.5, seen, Viewpoints.everywhere()), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("time_s", "0.5", "expected a number of seconds"),
+        ("time_s", torch.tensor(0.5), "expected a number of seconds"),
+        ("detections", None, r"observation\.detections is of type NoneType, expected a Detections"),
+        (
+            "viewpoints",
+            Viewpoints(np.zeros((2, 3)), np.ones(1)),
+            r"viewpoints\.range_m has shape \(1,\), expected \(2,\)",
+        ),
+        ("viewpoints", Viewpoints(np.zeros(3), np.ones(1)), r"viewpoints\.position has shape \(3,\)"),
+        ("ego", EgoState(*[np.zeros(2)] * 6), r"ego\.position has shape \(2,\), expected \(3,\)"),
+    ],
+)
+def test_an_observation_of_other_parts_is_refused(part: str, value: object, message: str) -> None:
+    good = Observation(0.5, detections(np.zeros((1, 3))), Viewpoints.everywhere(), ego())
+    admit(good, 0.0)
+    with pytest.raises(ObservationError, match=message):
+        admit(dataclasses.replace(good, **{part: value}), 0.0)
+
+
+def test_an_own_body_of_no_size_or_of_a_negative_variance_is_refused() -> None:
+    for change in ({"extent_m": np.array([0.5, 0.5, 0.0])}, {"covariance": np.diag([1e-4] * 5 + [-1e-4])}):
+        observation = Observation(
+            0.5, Detections.empty(), Viewpoints.everywhere(), dataclasses.replace(ego(), **change)
+        )
+        frame = read(observation, torch.device("cpu"), DTYPE)
+        assert (frame.ego, frame.ego_rejected) == (None, True)
 
 
 def test_quaternions_are_brought_to_unit_length_and_what_is_none_is_refused() -> None:

@@ -25,12 +25,15 @@ def note_action(state: EngineState, action: Float[np.ndarray, " U"] | None) -> N
     """Remember what the own body was told, in SI units.
 
     Raises:
-        ObservationError: the action is not finite or too short.
+        ObservationError: the action is not of finite numbers or too short.
     """
     if action is None:
         state.command, state.hold = np.zeros(2), 0.0
         return
-    told = np.asarray(action, dtype=np.float64).reshape(-1)
+    try:
+        told = np.asarray(action, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError) as no_numbers:
+        raise ObservationError(f"action is {action!r}, expected at least 2 finite numbers in [-1, 1].") from no_numbers
     if len(told) < 2 or not np.isfinite(told).all():
         raise ObservationError(f"action is {told.tolist()}, expected at least 2 finite numbers in [-1, 1].")
     ego = state.settings.ego

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,26 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worldsim.errors import ObservationError
-from worldsim.types.observation import Detections, EgoState, Observation, Viewpoints, positive_definite
+from worldsim.types.observation import APPEARANCE_DIM, Detections, EgoState, Observation, Viewpoints
 from worldsim.types.transfer import sent
+
+_DETECTION_SHAPES = {
+    "position": (-1, 3),
+    "orientation_xyzw": (-1, 4),
+    "extent_m": (-1, 3),
+    "colour": (-1, 3),
+    "appearance": (-1, APPEARANCE_DIM),
+    "covariance": (-1, 6, 6),
+}
+_VIEWPOINT_SHAPES = {"position": (-1, 3), "range_m": (-1,)}
+_EGO_SHAPES = {
+    "position": (3,),
+    "orientation_xyzw": (4,),
+    "linear_velocity": (3,),
+    "angular_velocity": (3,),
+    "extent_m": (3,),
+    "covariance": (6, 6),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +72,14 @@ def admit(observation: Observation, previous_time_s: float | None) -> None:
     """Refuse an observation that breaks its contract as a whole.
 
     Raises:
-        ObservationError: its time is not finite or does not move forward, or a field has the wrong shape.
+        ObservationError: its time is no finite number or does not move forward, or a field is no array of numbers of
+            its shape.
     """
     time_s = observation.time_s
+    if not isinstance(time_s, numbers.Real):
+        raise ObservationError(
+            f"observation has time_s = {time_s!r}, expected a number of seconds: float(...) makes one."
+        )
     if not math.isfinite(time_s):
         raise ObservationError(f"observation has time_s = {time_s}, expected a finite time in seconds.")
     if previous_time_s is not None and time_s < previous_time_s:
@@ -63,7 +87,10 @@ def admit(observation: Observation, previous_time_s: float | None) -> None:
             f"observation has time_s = {time_s}, expected >= {previous_time_s} (the time of the belief): time runs "
             "forward. Call reset(observation) to start anew."
         )
-    _shaped(observation.detections)
+    _shaped("detections", Detections, observation.detections, _DETECTION_SHAPES)
+    _shaped("viewpoints", Viewpoints, observation.viewpoints, _VIEWPOINT_SHAPES)
+    if observation.ego is not None:
+        _shaped("ego", EgoState, observation.ego, _EGO_SHAPES)
 
 
 def read(
@@ -114,30 +141,38 @@ def read(
     )
 
 
-def _shaped(d: Detections) -> None:
-    n = len(d.position)
-    expected = {
-        "position": (n, 3),
-        "orientation_xyzw": (n, 4),
-        "extent_m": (n, 3),
-        "colour": (n, 3),
-        "covariance": (n, 6, 6),
-    }
-    for name, shape in expected.items():
-        if np.shape(getattr(d, name)) != shape:
-            raise ObservationError(f"detections.{name} has shape {np.shape(getattr(d, name))}, expected {shape}.")
-    if np.ndim(d.appearance) != 2 or len(d.appearance) != n:
-        raise ObservationError(f"detections.appearance has shape {np.shape(d.appearance)}, expected ({n}, A).")
+def _shaped(what: str, kind: type, value: object, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Refuse what is no `kind`, or has a field that is no array of numbers of its shape; -1 is as in the first one."""
+    if not isinstance(value, kind):
+        raise ObservationError(f"observation.{what} is of type {type(value).__name__}, expected a {kind.__name__}.")
+    first = getattr(value, next(iter(shapes)))
+    rows = len(first) if np.ndim(first) else 0
+    for name, shape in shapes.items():
+        array, expected = getattr(value, name), tuple(rows if n < 0 else n for n in shape)
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            found = f"of dtype {array.dtype}" if isinstance(array, np.ndarray) else f"of type {type(array).__name__}"
+            raise ObservationError(
+                f"{what}.{name} is {found}, expected a numpy array of numbers of shape {expected}. "
+                "numpy.asarray(..., dtype=float) makes one of a list or a tensor."
+            )
+        if array.shape != expected:
+            raise ObservationError(f"{what}.{name} has shape {array.shape}, expected {expected}.")
 
 
 def _ego_usable(ego: EgoState) -> bool:
     fields = (ego.position, ego.orientation_xyzw, ego.linear_velocity, ego.angular_velocity, ego.extent_m)
     finite = all(np.isfinite(field).all() for field in fields) and bool(np.isfinite(ego.covariance).all())
-    return (
-        finite
-        and bool(positive_definite(ego.covariance[None])[0])
-        and abs(float(np.linalg.norm(ego.orientation_xyzw)) - 1.0) < 1e-2
-    )
+    sized = bool((ego.extent_m > 0.0).all())
+    unit = abs(float(np.linalg.norm(ego.orientation_xyzw)) - 1.0) < 1e-2
+    return finite and sized and unit and _semidefinite(ego.covariance)
+
+
+def _semidefinite(covariance: Float[np.ndarray, "6 6"]) -> bool:
+    """Return whether a covariance is one; odometry that is exact has none to speak of."""
+    spread = np.sqrt(np.diagonal(covariance).clip(min=0.0))
+    slack = 1e-6 * spread[:, None] * spread
+    symmetric = bool((np.abs(covariance - covariance.T) <= slack).all())
+    return symmetric and float(np.linalg.eigvalsh(covariance)[0]) >= -float(slack.max(initial=0.0))
 
 
 def _usable_viewpoints(viewpoints: Viewpoints) -> Viewpoints:

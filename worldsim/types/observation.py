@@ -48,9 +48,9 @@ class Detections:
         orientation_xyzw: [D, 4] unit quaternions, body to world.
         extent_m: [D, 3] full edge lengths of the oriented bounding box in the body frame.
         colour: [D, 3] mean RGB in [0, 1].
-        appearance: [D, A] appearance descriptor, unitless, roughly unit scale.
-        covariance: [D, 6, 6] of (position error in m, rotation-vector error in rad, world frame); positive definite:
-            what is seen without noise has a small one, not none.
+        appearance: [D, A] appearance descriptor, unitless, roughly unit scale; A is `APPEARANCE_DIM`.
+        covariance: [D, 6, 6] of (position error in m, rotation-vector error in rad, world frame); positive definite,
+            also of an exact sensor.
     """
 
     position: Float[np.ndarray, "D 3"]
