@@ -15,10 +15,12 @@ from safetensors.torch import save_file
 
 from tests.small_world import Shelf, frames, model, spoilt, world_model
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
+from worldsim.engine.state import GENERIC_MODEL
 from worldsim.errors import ConfigurationError, IntegrityError, ObservationError, StorageError
 from worldsim.interactions.push import Push
 from worldsim.interactions.support import Support
 from worldsim.loop import WorldModel
+from worldsim.registry import open_registry
 from worldsim.types import Detections, Event, EventKind, Observation, Viewpoints
 
 DETECTION_FIELDS = tuple(field.name for field in dataclasses.fields(Detections))
@@ -207,6 +209,31 @@ def test_use_before_reset_and_without_models_is_refused_with_advice() -> None:
         WorldModel()
     with pytest.raises(ConfigurationError, match="before reset"):
         world_model(Shelf()).step(next(iter(frames(1.0))), np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (
+            [type(model("cat"))],
+            r"models holds <class .*Cat'>, expected an id in the registry or an ObjectModel instance",
+        ),
+        ([model("cat").card], r"models holds ModelCard\(.*, expected an id"),
+        ("generic/unknown", r"expected a list of ids .*\['generic/unknown'\]"),
+    ],
+)
+def test_what_is_no_model_and_no_id_is_refused(models: object, message: str) -> None:
+    with open_registry("builtin") as registry, pytest.raises(ConfigurationError, match=message):
+        WorldModel(registry, models=models)  # type: ignore[arg-type]
+
+
+def test_models_of_ones_own_without_a_registry_need_the_broad_one_among_them() -> None:
+    with pytest.raises(ConfigurationError, match=r"'generic/unknown' is needed, but there is no registry"):
+        WorldModel(models=[model("cat")])
+    assert WorldModel(models=[model("cat"), model("generic")]).loaded_models == (
+        model("cat").card.model_id,
+        GENERIC_MODEL,
+    )
 
 
 def test_imagining_asks_for_usable_actions_and_moves_the_own_body() -> None:

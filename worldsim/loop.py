@@ -73,7 +73,8 @@ class WorldModel:
         """Load a few models; everything else stays in the registry until something surprising needs it.
 
         Args:
-            registry: whom to ask, None to ask nobody (then `models` must hold the models themselves).
+            registry: whom to ask, None to ask nobody (then `models` must hold the models themselves, the broad one,
+                `generic/unknown`, among them).
             device: where the belief lives.
             models: ids in the registry, or models, to start with; by default those tagged ``starter``.
             settings: limits and rates, see `WorldModelSettings`.
@@ -83,7 +84,8 @@ class WorldModel:
             seed: of everything that the model draws (forecasts).
 
         Raises:
-            ConfigurationError: there are no models to start with, or torch has no such device here.
+            ConfigurationError: there are no models to start with, one is neither a model nor an id, or torch has no
+                such device here.
             UnknownNameError, ModelNotFoundError: a model id is not in the registry.
         """
         if registry is None and models is None:

@@ -32,7 +32,7 @@ def starter_models(
     """Return the models to load first; the broad model is always among them.
 
     Raises:
-        ConfigurationError: there is nothing to load, or no broad model.
+        ConfigurationError: there is nothing to load, or no broad model, or what is given is neither model nor id.
         ModelNotFoundError: an id is not in the registry.
     """
     if tracker not in ("world_model", "constant_velocity"):
@@ -40,6 +40,10 @@ def starter_models(
     if wanted is None:
         assert registry is not None
         wanted = [card.model_id for card in registry.cards(tag=STARTER_TAG)]
+    if isinstance(wanted, str):
+        raise ConfigurationError(
+            f"models is {wanted!r}, expected a list of ids or ObjectModel instances: [{wanted!r}]."
+        )
     loaded = [_model(registry, item) for item in wanted]
     if GENERIC_MODEL not in [m.card.model_id for m in loaded]:
         loaded.append(_model(registry, GENERIC_MODEL))
@@ -53,8 +57,16 @@ def starter_models(
 def _model(registry: Registry | None, item: str | ObjectModel) -> ObjectModel:
     if isinstance(item, ObjectModel):
         return item
+    if not isinstance(item, str):
+        raise ConfigurationError(
+            f"models holds {item!r}, expected an id in the registry or an ObjectModel instance: a class bound to its "
+            "card, such as Balloon(card)."
+        )
     if registry is None:
-        raise ConfigurationError(f"model {item!r} is given by id, but there is no registry to fetch it from.")
+        raise ConfigurationError(
+            f"model {item!r} is needed, but there is no registry to fetch it from. Pass "
+            "registry=worldsim.open_registry('builtin'), or the model itself in models."
+        )
     return registry.fetch(item)
 
 
