@@ -9,11 +9,14 @@ import pytest
 import torch
 
 from tests.small_world import Shelf, frames, model, world_model
+from worldsim.contracts import ObjectModel
 from worldsim.engine import doubt
 from worldsim.engine.surprisal import _manoeuvre_probability
 from worldsim.hypotheses.trial import Verdict, open_trial
 from worldsim.inference.slots import density_of
 from worldsim.loop import WorldModel
+from worldsim.models.cat import Cat
+from worldsim.types import EventKind, ParameterPrior
 
 
 def settled() -> WorldModel:
@@ -96,3 +99,39 @@ def test_a_jump_is_no_wonder_of_who_moves_at_will_and_of_what_lies_beside_him() 
     state.belief = dataclasses.replace(state.belief, position=place)
     asked = np.array([*crates, walker])
     assert _manoeuvre_probability(state, asked).tolist() == pytest.approx([0.1, 1e-5, 0.1])
+
+
+class Grown(Cat):
+    """A later version of the class than the cards in the registry were made for."""
+
+    parameter_names = (*Cat.parameter_names, "purr_per_s")
+
+
+class Broad(Cat):
+    """More parameters than a world model holds."""
+
+    parameter_names = (*Cat.parameter_names, "a", "b", "c", "d")
+
+
+class Mixed(Shelf):
+    """Offers a card that the class here does not take, and a model that no world model can hold, beside a cat."""
+
+    def fetch(self, model_id: str, version: int | None = None) -> ObjectModel:
+        found = super().fetch(model_id, version)
+        return Grown(found.card) if model_id == "cat/of-yesterday" else found
+
+
+def test_a_candidate_that_cannot_be_run_here_is_passed_over_and_told() -> None:
+    cat = model("cat")
+    more = tuple(ParameterPrior(name, 1.0, 0.1) for name in Broad.parameter_names[len(Cat.parameter_names) :])
+    broad = Broad(cat.card.replace(model_id="cat/too-broad", parameters=(*cat.card.parameters, *more)))
+    wm = world_model(Mixed(model("cat", model_id="cat/of-yesterday"), broad, cat))
+    stream = frames(4.5, cat_from_s=2.0)
+    wm.reset(next(stream))
+    events = [event for seen in stream for event in wm.step(seen, np.zeros(3)).events]
+    refused = {e.detail["model_id"]: e.detail["error"] for e in events if e.kind == EventKind.REJECTED_INPUT}
+    assert set(refused) == {"cat/of-yesterday", "cat/too-broad"}
+    assert "expected ['burst_speed_m_s'" in refused["cat/of-yesterday"]
+    assert "9 parameters, expected at most 8" in refused["cat/too-broad"]
+    (adoption,) = (e for e in events if e.kind == EventKind.ADOPTION)
+    assert adoption.detail["model_id"] == cat.card.model_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.likelihood import gaussian_log_density, student_t_entropy, student_t_log_density
 from worldsim.filtering.predict import _impact_noise, predict, white_acceleration
 from worldsim.filtering.surroundings import Surroundings
-from worldsim.types import ObjectStates
+from worldsim.types import Descriptor, ObjectStates, Shape
 
 DTYPE = torch.float64
 DT_S = 0.05
@@ -278,3 +279,30 @@ def test_an_impact_makes_unsure_by_a_share_of_its_jump_and_weight_alone_does_not
     assert added[:, 6:9].mean(-1).tolist() == pytest.approx(linear)
     assert added[:, 9:12].mean(-1).tolist() == pytest.approx(angular)
     assert torch.allclose(added[:, :6], added[:, 6:] * (0.5 * DT_S) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": Shape("cube", (1.0, 1.0, 1.0), (0.1, 0.1, 0.1))}, "shape 'cube'"),
+        ({"shape": Shape("box", (1.0, 0.0, 1.0), (0.1, 0.1, 0.1))}, "expected three edges above 0"),
+        ({"shape": Shape("box", (1.0, 1.0), (0.1, 0.1, 0.1))}, "expected three edges above 0"),
+        ({"descriptor": Descriptor(appearance=(1.0, 2.0))}, "an appearance of 2 numbers, expected 12"),
+        (
+            {"descriptor": Descriptor((0.5,) * 12, (math.nan,) * 12)},
+            "an appearance_std of 12 numbers, expected 12 of 0",
+        ),
+    ],
+)
+def test_a_card_whose_numbers_cannot_be_is_not_loaded(changes: dict[str, object], message: str) -> None:
+    cat = model_of("cat")
+    with pytest.raises(CardError, match=message):
+        LoadedModels.of([type(cat)(cat.card.replace(**changes))], torch.device("cpu"), DTYPE)
+
+
+def test_a_prior_that_is_no_number_is_not_loaded() -> None:
+    cat = model_of("cat")
+    first, *rest = cat.card.parameters
+    nameless = dataclasses.replace(first, mean=math.nan, transform="identity")
+    with pytest.raises(CardError, match="'burst_speed_m_s' has mean nan"):
+        LoadedModels.of([type(cat)(cat.card.replace(parameters=(nameless, *rest)))], torch.device("cpu"), DTYPE)

@@ -16,7 +16,8 @@ from queue import Empty, SimpleQueue
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
-from worldsim.errors import PluginError, RegistryError, WorldsimError
+from worldsim.errors import CardError, PluginError, RegistryError, WorldsimError
+from worldsim.filtering.library import check_loadable
 from worldsim.types.query import Candidates, Query
 
 __all__ = ["Answer", "Enquiries", "Receipt", "look_up"]
@@ -78,7 +79,7 @@ _Told = tuple[int, Answer] | Receipt | BaseException
 
 
 def look_up(registry: Registry, object_id: int, query: Query, k: int, attempt: int = 1) -> Answer:
-    """Search and fetch; that the registry is away, or that a candidate is damaged, is part of the answer."""
+    """Search and fetch; that the registry is away, or that a candidate cannot be run here, is part of the answer."""
     try:
         found = registry.search(query, k)
     except RegistryError as away:
@@ -86,9 +87,12 @@ def look_up(registry: Registry, object_id: int, query: Query, k: int, attempt: i
     models, refused = [], []
     for card in found.cards:
         try:
-            models.append(registry.fetch(card.model_id, card.version))
-        except (RegistryError, PluginError) as error:
+            model = registry.fetch(card.model_id, card.version)
+            check_loadable(model)
+        except (RegistryError, PluginError, CardError) as error:  # damaged, or not for the class that is installed here
             refused.append((card.model_id, str(error)))
+        else:
+            models.append(model)
     return Answer(object_id, query, found, tuple(models), tuple(refused), attempt=attempt)
 
 

@@ -63,7 +63,7 @@ class LoadedModels:
         """Build the tables.
 
         Raises:
-            CardError: a model has more than `PARAMETER_DIM` parameters, or two models share an id.
+            CardError: two models share an id, or one cannot be held (`check_loadable`).
         """
         models = tuple(models)
         cards = [m.card for m in models]
@@ -139,16 +139,49 @@ def _check(models: tuple[ObjectModel, ...]) -> None:
         if ids.count(model_id) > 1:
             raise CardError(f"model {model_id!r} is loaded twice; each id may be loaded once.")
     for m in models:
-        if len(m.parameter_names) > PARAMETER_DIM:
+        check_loadable(m)
+
+
+def check_loadable(model: ObjectModel) -> None:
+    """Refuse a model that no world model can hold.
+
+    Raises:
+        CardError: it has more than `PARAMETER_DIM` parameters, or its card has numbers or a shape that cannot be.
+    """
+    card = model.card
+    where = f"{type(model).__name__}: card {card.model_id!r}"
+    if len(model.parameter_names) > PARAMETER_DIM:
+        raise CardError(
+            f"{type(model).__name__}: {len(model.parameter_names)} parameters, expected at most {PARAMETER_DIM} "
+            f"(card {card.model_id!r}). Fix what is known, or derive what follows from the rest."
+        )
+    for prior in card.parameters:
+        if not np.isfinite([prior.mean, prior.std]).all():
             raise CardError(
-                f"{type(m).__name__}: {len(m.parameter_names)} parameters, expected at most {PARAMETER_DIM} "
-                f"(card {m.card.model_id!r}). Fix what is known, or derive what follows from the rest."
+                f"{where}, parameter {prior.name!r} has mean {prior.mean} and std {prior.std}, expected finite numbers."
             )
-        if m.card.shape.kind not in SHAPES:
-            raise CardError(
-                f"{type(m).__name__}: shape {m.card.shape.kind!r} of card {m.card.model_id!r}, "
-                f"expected one of {list(SHAPES)}."
-            )
+    if card.shape.kind not in SHAPES:
+        raise CardError(
+            f"{type(model).__name__}: shape {card.shape.kind!r} of card {card.model_id!r}, "
+            f"expected one of {list(SHAPES)}."
+        )
+    size, spread = card.shape.extent_m, card.shape.extent_std_m
+    if not (len(size) == len(spread) == 3 and all(0.0 < v < np.inf for v in size) and _are_spreads(spread)):
+        raise CardError(
+            f"{where} has extent_m {size} and extent_std_m {spread}, expected three edges above 0 and three spreads of "
+            "0 or more, in metres."
+        )
+    look, looks_spread = card.descriptor.appearance, card.descriptor.appearance_std
+    if look is not None and not (len(look) == APPEARANCE_DIM and np.isfinite(look).all()):
+        raise CardError(f"{where} has an appearance of {len(look)} numbers, expected {APPEARANCE_DIM} finite ones.")
+    if looks_spread is not None and not (len(looks_spread) == APPEARANCE_DIM and _are_spreads(looks_spread)):
+        raise CardError(
+            f"{where} has an appearance_std of {len(looks_spread)} numbers, expected {APPEARANCE_DIM} of 0 or more."
+        )
+
+
+def _are_spreads(values: Sequence[float]) -> bool:
+    return all(0.0 <= v < np.inf for v in values)
 
 
 def _is_round(model: ObjectModel) -> bool:
