@@ -11,13 +11,14 @@ import pytest
 from worldsim.contracts import Agent, Scenario
 from worldsim.errors import ConfigurationError, PluginError
 from worldsim.evaluation.play import has_own_body
+from worldsim.models.cat import Cat
 from worldsim.registry import open_registry
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.scene import CameraSpec
 from worldsim.testing.agent_conformance import check_agent
 from worldsim.testing.object_model_conformance import check_object_model
 from worldsim.testing.scenario_conformance import check_scenario
-from worldsim.types import Preferences
+from worldsim.types import ParameterPrior, Preferences
 from worldsim_agents.random_agent import RandomAgent
 from worldsim_scenarios.stock import floor, furnish, let_watch, onlooker
 
@@ -153,6 +154,55 @@ def test_a_prior_in_another_unit_than_its_name_says_is_told():
     wrong = tuple(dataclasses.replace(p, unit="km/h") if p.unit == "m/s" else p for p in model.card.parameters)
     with pytest.raises(PluginError, match="burst_speed_m_s has the unit 'km/h', by its name it is 'm/s'"):
         check_object_model(type(model)(model.card.replace(parameters=wrong)))
+
+
+class Broken(Cat):
+    """Breaks the contract of an object model in one way."""
+
+    fault = ""
+
+    def dynamics(self, state, parameters, wrench, control, dt_s):
+        if self.fault == "nothing":
+            return None
+        if self.fault == "raises":
+            return 1 / 0
+        return super().dynamics(state, parameters, wrench, control, dt_s)
+
+
+class Deaf(Cat):
+    """Takes too few arguments."""
+
+    def dynamics(self, state, parameters, wrench, dt_s):  # type: ignore[override]
+        return state
+
+
+class Wide(Cat):
+    """Has more parameters than a world model holds."""
+
+    parameter_names = (*Cat.parameter_names, "a", "b", "c", "d")
+
+
+def test_an_object_model_that_breaks_its_contract_is_told_how():
+    with open_registry("builtin") as registry:
+        card = registry.card("cat/cat-tabby-medium-00")
+    model = Broken(card)
+    check_object_model(model)
+    model.fault = "nothing"
+    with pytest.raises(PluginError, match="dynamics returns a NoneType, expected ObjectStates"):
+        check_object_model(model)
+    model.fault = "raises"
+    with pytest.raises(PluginError, match="a method failed on random states: ZeroDivisionError: division by zero"):
+        check_object_model(model)
+    with pytest.raises(PluginError, match=r"TypeError: Deaf\.dynamics\(\) takes 5 positional arguments"):
+        check_object_model(Deaf(card))
+    with pytest.raises(PluginError, match=r"given <class .*Broken'>, expected an ObjectModel instance"):
+        check_object_model(Broken)
+    more = tuple(ParameterPrior(name, 1.0, 0.1) for name in "abcd")
+    with pytest.raises(PluginError, match="9 parameters, expected at most 8"):
+        check_object_model(Wide(card.replace(parameters=(*card.parameters, *more))))
+    flat = dataclasses.replace(card.shape, extent_m=(0.0, 0.2, 0.3))
+    with pytest.raises(PluginError, match="three edges above 0"):
+        check_object_model(Cat(card.replace(shape=flat)))
 
 
 def test_what_is_no_agent_is_refused(env):

@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
-from worldsim.errors import PluginError
+from worldsim.errors import CardError, PluginError
 from worldsim.filtering.density import local, retract
+from worldsim.filtering.library import check_loadable
 from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.control import Control
 from worldsim.types.states import ObjectStates
@@ -44,12 +45,34 @@ def check_object_model(model: ObjectModel, *, seed: int = 0, dt_s: float = 0.05)
     Checked: shapes and dtypes are kept, results are finite, quaternions stay of unit length, rows do not depend on
     each other, inputs are not changed, the same input gives the same output, a zero step hardly moves, dynamics are
     differentiable, the derivative that the model gives of itself (if any) is that of its dynamics, noise densities are
-    non-negative, the unit of each prior is the one that the parameter's name ends with (`UNITS`).
+    non-negative, the unit of each prior is the one that the parameter's name ends with (`UNITS`), a world model can
+    hold the model (at most `PARAMETER_DIM` parameters, and numbers in its card that can be).
 
     Raises:
         PluginError: the contract is broken; the message says where.
     """
+    if not isinstance(model, ObjectModel):
+        raise PluginError(
+            f"check_object_model was given {model!r}, expected an ObjectModel instance: a class bound to its card."
+        )
+    _check_card(model)
+    try:
+        _check_methods(model, seed, dt_s)
+    except PluginError:
+        raise
+    except Exception as error:  # the methods are somebody else's, and may fail in any way
+        raise PluginError(f"{model!r}: a method failed on random states: {type(error).__name__}: {error}") from error
+
+
+def _check_card(model: ObjectModel) -> None:
     _check_units(model)
+    try:
+        check_loadable(model)
+    except CardError as error:
+        raise PluginError(f"{model!r}: {error}") from error
+
+
+def _check_methods(model: ObjectModel, seed: int, dt_s: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     state = random_states(model, generator)
     parameters = prior_sample(model, generator)
@@ -57,6 +80,8 @@ def check_object_model(model: ObjectModel, *, seed: int = 0, dt_s: float = 0.05)
     wrench = torch.randn(_BATCH, 6, generator=generator, dtype=torch.float64)
     copies = [getattr(state, name).clone() for name in _FIELDS]
     after = model.dynamics(state, parameters, wrench, control, dt_s)
+    given_back = type(after).__name__
+    _require(model, isinstance(after, ObjectStates), f"dynamics returns a {given_back}, expected ObjectStates")
     for name, copy in zip(_FIELDS, copies, strict=True):
         value = getattr(after, name)
         _require(model, value.shape == copy.shape, f"dynamics returns {name} of shape {tuple(value.shape)}")
