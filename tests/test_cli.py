@@ -172,6 +172,13 @@ def test_an_endless_number_of_seconds_is_refused_and_not_a_traceback(option, tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_a_search_that_nothing_passes_says_so(capsys):
+    build().main(["registry", "search", "--kind", "cta", "--tag", "starter"], standalone_mode=False)
+    assert "nothing in builtin passes --kind cta and --tag starter" in capsys.readouterr().err
+    build().main(["registry", "search", "--kind", "cat"], standalone_mode=False)
+    assert "nothing in" not in capsys.readouterr().err
+
+
 def test_a_full_disk_is_one_line(tmp_path):
     code = (
         "import errno\nfrom worldsim import cli\n"

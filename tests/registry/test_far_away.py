@@ -13,7 +13,7 @@ import pytest
 from tests.registry.serving import TOKEN, Served
 from tests.small_world import Shelf, frames, model, world_model
 from worldsim.contracts import ObjectModel
-from worldsim.engine.enquiries import Answer, Enquiries, Receipt
+from worldsim.engine.enquiries import Answer, Enquiries, Receipt, look_up
 from worldsim.errors import StorageError
 from worldsim.loop import WorldModel
 from worldsim.registry import HttpRegistry, open_registry
@@ -64,6 +64,13 @@ def test_a_question_is_answered_in_the_background_and_asked_once():
     assert (answer.object_id, answer.query, answer.attempt) == (7, CAT, 1)
     assert [m.card.kind for m in answer.models] == ["cat"]
     assert enquiries.may_ask(7)
+
+
+def test_a_question_with_numbers_that_cannot_be_is_a_question_without_an_answer():
+    with open_registry("builtin") as registry:
+        answer = look_up(registry, 7, Query(extent_m=(np.nan, 0.16, 0.30)), 8)
+    assert answer.models == ()
+    assert "extent_m is (nan, 0.16, 0.3)" in answer.away
 
 
 def test_no_more_is_under_way_than_there_is_room_for():

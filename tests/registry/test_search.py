@@ -7,7 +7,7 @@ import pytest
 
 from worldsim.errors import ConfigurationError
 from worldsim.models.cat import Cat
-from worldsim.registry import open_registry
+from worldsim.registry import HttpRegistry, open_registry
 from worldsim.registry.descriptor import card_vector, distances, query_vector
 from worldsim.types import ModelCard, Query, Shape
 
@@ -102,6 +102,32 @@ def test_filters_hold(builtin):
 def test_a_senseless_k_is_refused(builtin, k):
     with pytest.raises(ConfigurationError, match="expected 1 to 64"):
         builtin.search(Query(), k)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"extent_m": (np.nan, 1.0, 1.0)}, r"extent_m is \(nan, 1\.0, 1\.0\), expected three edges in m"),
+        ({"extent_m": (0.0, 1.0, 1.0)}, "extent_m is"),
+        ({"extent_m": (1.0, 1.0)}, "extent_m is"),
+        ({"extent_m": 1.0}, "extent_m is"),
+        ({"extent_m": ("a", 1.0, 1.0)}, "extent_m is"),
+        ({"extent_m": (1.0, 1.0, 1.0), "extent_std_m": (-1.0, 0.0, 0.0)}, "extent_std_m is"),
+        ({"appearance": (1.0, 2.0)}, r"appearance is \(1\.0, 2\.0\), expected 12 finite numbers"),
+        ({"appearance": (0.5,) * 12, "appearance_std": (np.inf,) * 12}, "appearance_std is"),
+        ({"motion": {"speed_mean": np.nan}}, "motion is"),
+        ({"motion": {"speed_mean": "fast"}}, "motion is"),
+        ({"channel_share": {"position": np.nan}}, "channel_share is"),
+    ],
+)
+def test_a_query_whose_numbers_cannot_be_is_refused_by_every_registry(builtin, wrong, says):
+    far = HttpRegistry("http://127.0.0.1:9")  # nobody listens: it is refused before anything is sent
+    try:
+        for registry in (builtin, far):
+            with pytest.raises(ConfigurationError, match=says):
+                registry.search(Query(**wrong))
+    finally:
+        far.close()
 
 
 def test_a_distance_is_worked_by_hand(cat_card):

@@ -115,6 +115,10 @@ def search(  # noqa: PLR0913 - one option a part of the description
     ]
     show = [(r["model_id"], r["version"], r["kind"], f"{r['distance']:.3f}") for r in rows]
     columns = ("model", "version", "kind", "distance")
+    if not rows:
+        asked = [f"--{name} {value}" for name, value in (("kind", kind), ("tag", tag)) if value is not None]
+        passing = f"passes {' and '.join(asked)}" if asked else "is there"
+        tell(f"nothing in {address} {passing}; 'worldsim registry stats' lists the kinds and tags that there are.")
     emit({"candidates": rows}, as_json=json, out=out, show=lambda: print_table("candidates", columns, show))
 
 

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
-from worldsim.errors import CardError, PluginError, RegistryError, WorldsimError
+from worldsim.errors import CardError, ConfigurationError, PluginError, RegistryError, WorldsimError
 from worldsim.filtering.library import check_loadable
 from worldsim.types.query import Candidates, Query
 
@@ -82,7 +82,7 @@ def look_up(registry: Registry, object_id: int, query: Query, k: int, attempt: i
     """Search and fetch; that the registry is away, or that a candidate cannot be run here, is part of the answer."""
     try:
         found = registry.search(query, k)
-    except RegistryError as away:
+    except (RegistryError, ConfigurationError) as away:  # what was seen of the object may be numbers that cannot be
         return Answer(object_id, query, away=str(away), attempt=attempt)
     models, refused = [], []
     for card in found.cards:

@@ -24,6 +24,7 @@ from worldsim.registry.answers import raise_as_the_server_did, read_json
 from worldsim.registry.artefact import TestStream, model_bytes, open_model, sha256_of
 from worldsim.registry.blob_cache import BlobCache
 from worldsim.registry.cards import card_from_json, card_to_json, check_model_id, model_class
+from worldsim.registry.descriptor import check_query
 from worldsim.registry.download import Download
 from worldsim.registry.framing import MEDIA_TYPE, pack_model, unpack_bundle
 from worldsim.registry.identity import Identity, check_is_asked_for
@@ -122,8 +123,10 @@ class HttpRegistry(Registry):
         """Return the nearest cards, and fetch their models by the same round trip.
 
         Raises:
+            ConfigurationError: the query has numbers that cannot be.
             StorageError: the server cannot be reached, or says that it cannot.
         """
+        check_query(query)
         wanted = _search_document(query) | {"k": k, "tag": tag, "licence": licence}
         content = json.dumps({name: value for name, value in wanted.items() if value is not None})
         answer = self._ask("POST", "/v1/bundle", content=content, headers={"Content-Type": "application/json"})

@@ -11,16 +11,27 @@ Gaussian log density, shifted to 0 for a perfect match, so that a vague card is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from worldsim.errors import ConfigurationError
 from worldsim.types.card import ModelCard
 from worldsim.types.observation import APPEARANCE_DIM
 from worldsim.types.query import Query
 
-__all__ = ["DIM", "MOTION_STATISTICS", "PARTS", "QueryVector", "card_vector", "distances", "query_vector"]
+__all__ = [
+    "DIM",
+    "MOTION_STATISTICS",
+    "PARTS",
+    "QueryVector",
+    "card_vector",
+    "check_query",
+    "distances",
+    "query_vector",
+]
 
 MOTION_STATISTICS = ("speed_mean", "speed_max", "acceleration_rms", "turn_rate_rms", "height", "still_share")
 """Names of the motion statistics: m/s, m/s, m/s^2, rad/s, m of the body's bottom above the floor, share of time."""
@@ -86,8 +97,48 @@ def card_vector(card: ModelCard) -> tuple[Float[np.ndarray, " D"], Float[np.ndar
     return value.astype(np.float32), variance.astype(np.float32)
 
 
+def check_query(query: Query) -> None:
+    """Refuse a query whose numbers cannot be; a part that is not known is None, or missing.
+
+    Raises:
+        ConfigurationError: a part has another length than that of its kind, or a number that is none or too small.
+    """
+    _check_part("extent_m", query.extent_m, 3, "three edges in m, finite and above 0", above=0.0)
+    _check_part("extent_std_m", query.extent_std_m, 3, "three spreads in m, finite and 0 or more", least=0.0)
+    _check_part("appearance", query.appearance, APPEARANCE_DIM, f"{APPEARANCE_DIM} finite numbers")
+    _check_part("appearance_std", query.appearance_std, APPEARANCE_DIM, f"{APPEARANCE_DIM} of 0 or more", least=0.0)
+    for name in ("motion", "channel_share"):
+        values = tuple(getattr(query, name).values())
+        _check_part(name, values, len(values), "finite numbers")
+
+
+def _check_part(
+    name: str,
+    values: Sequence[float] | None,
+    length: int,
+    expected: str,
+    *,
+    above: float = -np.inf,
+    least: float = -np.inf,
+) -> None:
+    if values is None:
+        return
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.full(length, np.nan)
+    fits = numbers.shape == (length,) and np.isfinite(numbers).all()
+    if not (fits and (numbers > above).all() and (numbers >= least).all()):
+        raise ConfigurationError(f"query: {name} is {values!r}, expected {expected}; leave out what is not known.")
+
+
 def query_vector(query: Query) -> QueryVector:
-    """Return the query as numbers; its channel shares move the weights of the parts."""
+    """Return the query as numbers; its channel shares move the weights of the parts.
+
+    Raises:
+        ConfigurationError: as `check_query`.
+    """
+    check_query(query)
     value, variance = _vectors(
         query.extent_m, query.extent_std_m, query.appearance, query.appearance_std, dict(query.motion)
     )

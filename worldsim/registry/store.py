@@ -84,7 +84,7 @@ class StoredRegistry(Registry):
         """Return at most `k` cards, nearest first, near-twins thinned out; of one `tag` or `licence` where asked.
 
         Raises:
-            ConfigurationError: `k` is not between 1 and 64.
+            ConfigurationError: `k` is not between 1 and 64, or the query has numbers that cannot be.
         """
         with self.database.reading() as connection:
             rows, distances = self._find(connection, query, k, tag, licence)
