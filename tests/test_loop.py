@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 from tests.small_world import Shelf, frames, model, spoilt, world_model
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.engine.state import GENERIC_MODEL
-from worldsim.errors import ConfigurationError, IntegrityError, ObservationError, StorageError
+from worldsim.errors import ConfigurationError, IntegrityError, ObservationError, PluginError, StorageError
 from worldsim.interactions.push import Push
 from worldsim.interactions.support import Support
 from worldsim.loop import WorldModel
+from worldsim.models.cat import Cat
 from worldsim.registry import open_registry
 from worldsim.types import Detections, Event, EventKind, Observation, Viewpoints
 
@@ -269,6 +270,35 @@ def test_a_saved_model_may_be_read_by_whom_other_files_of_its_writer_may(tmp_pat
     (tmp_path / "beside.txt").write_text("an ordinary file")
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == dict.fromkeys(("wm.safetensors", "beside.txt"), modes["beside.txt"])
+
+
+@pytest.mark.parametrize(("horizon_s", "dt_s"), [(0.0, 0.1), (1.0, 0.0), (1.0, -0.1), (np.nan, 0.1), (1.0, np.inf)])
+def test_a_future_without_length_or_step_is_refused(horizon_s: float, dt_s: float) -> None:
+    wm = world_model(Shelf())
+    run(wm, list(frames(0.2)))
+    with pytest.raises(ConfigurationError, match="forecast: horizon_s"):
+        wm.forecast(horizon_s, dt_s)
+    if not 0.0 < dt_s < np.inf:
+        with pytest.raises(ConfigurationError, match="imagine: dt_s is"):
+            wm.imagine(np.zeros((3, 3)), dt_s=dt_s)
+
+
+def test_a_belief_without_a_slot_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="capacity is 0, expected 1 or more"):
+        world_model(Shelf(), settings=WorldModelSettings(loop=LoopSettings(capacity=0)))
+
+
+class Homeless(Cat):
+    """A class that no package declares."""
+
+    family = "homeless"
+
+
+def test_a_checkpoint_whose_class_is_not_installed_says_which(tmp_path: Path) -> None:
+    mine = Homeless(model("cat").card.replace(model_id="homeless/tom", family="homeless"))
+    WorldModel(models=[mine, model("generic")]).save(tmp_path / "wm.safetensors")
+    with pytest.raises(PluginError, match=r"holds the model 'homeless/tom', whose class is not installed here"):
+        WorldModel.load(tmp_path / "wm.safetensors")
 
 
 def test_save_and_load_continue_bit_for_bit_in_a_new_process(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,8 +85,8 @@ class WorldModel:
             seed: of everything that the model draws (forecasts).
 
         Raises:
-            ConfigurationError: there are no models to start with, one is neither a model nor an id, or torch has no
-                such device here.
+            ConfigurationError: there are no models to start with, one is neither a model nor an id, the settings leave
+                no room for anything, or torch has no such device here.
             UnknownNameError, ModelNotFoundError: a model id is not in the registry.
         """
         if registry is None and models is None:
@@ -195,7 +196,14 @@ class WorldModel:
             horizon_s: how far ahead, s.
             dt_s: spacing, s.
             object_ids: only these objects; all where None.
+
+        Raises:
+            ConfigurationError: horizon or spacing is not above 0.
         """
+        if not (0.0 < horizon_s < math.inf and 0.0 < dt_s < math.inf):
+            raise ConfigurationError(
+                f"forecast: horizon_s {horizon_s} and dt_s {dt_s}, expected two finite numbers of seconds above 0."
+            )
         only = None if object_ids is None else tuple(int(i) for i in object_ids)
         return foresight.forecast(self._everything(), horizon_s, dt_s, only)
 
@@ -216,8 +224,10 @@ class WorldModel:
             dt_s: length of a step, s.
 
         Raises:
-            ConfigurationError: `actions` has the wrong shape, or nothing is asked for.
+            ConfigurationError: `actions` has the wrong shape, the step is not above 0, or nothing is asked for.
         """
+        if not 0.0 < dt_s < math.inf:
+            raise ConfigurationError(f"imagine: dt_s is {dt_s}, expected a finite number of seconds above 0.")
         actions = np.atleast_2d(np.asarray(actions, dtype=np.float64))
         steps = len(actions) if horizon is None else horizon
         if actions.ndim != 2 or actions.shape[1] < 2 or steps < 1 or samples < 1 or not np.isfinite(actions).all():
@@ -318,7 +328,8 @@ class WorldModel:
             IntegrityError: there is no such file, or it is truncated or no checkpoint.
             ConfigurationError: `interactions` are not those of the file, or are needed and not given; or torch has no
                 such device here.
-            PluginError: the class of a loaded model is not installed here.
+            PluginError: the class of a loaded model is not installed here (an entry point names it, docs/plugins.md).
+            CardError: it is, but takes other parameters.
         """
         model = cls.__new__(cls)
         model._state, model._record = checkpoint.load(Path(path), registry, usable_device(device), interactions)

@@ -24,7 +24,7 @@ from worldsim.engine import reports
 from worldsim.engine.composites import CertainBonds, Composites
 from worldsim.engine.settings import EgoInterface, LoopSettings, WorldModelSettings
 from worldsim.engine.state import EngineState
-from worldsim.errors import ConfigurationError, IntegrityError, StorageError, UnknownNameError
+from worldsim.errors import ConfigurationError, IntegrityError, PluginError, StorageError, UnknownNameError
 from worldsim.filtering.density import Density
 from worldsim.filtering.library import LoadedModels
 from worldsim.graph.edges import EdgeTable
@@ -339,4 +339,11 @@ def _model(head: dict[str, Any]) -> ObjectModel:
             "evidence": Evidence(**head["evidence"]),
         }
     )
-    return load_plugin("worldsim.object_models", card.family, ObjectModel)(card)  # type: ignore[type-abstract]
+    try:
+        found = load_plugin("worldsim.object_models", card.family, ObjectModel)  # type: ignore[type-abstract]
+    except UnknownNameError as unknown:
+        raise PluginError(
+            f"the checkpoint holds the model {card.model_id!r}, whose class is not installed here: {unknown} "
+            "Install the package whose entry point in worldsim.object_models has that name."
+        ) from unknown
+    return found(card)

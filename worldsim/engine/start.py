@@ -95,7 +95,12 @@ def initial_state(
 
     Raises:
         UnknownNameError: the settings ask for a precision that there is not.
+        ConfigurationError: the settings leave no room for anything.
     """
+    if settings.loop.capacity < 1:
+        raise ConfigurationError(
+            f"LoopSettings: capacity is {settings.loop.capacity}, expected 1 or more slots to start."
+        )
     if settings.loop.precision not in _PRECISIONS:
         raise UnknownNameError("precision", settings.loop.precision, tuple(_PRECISIONS))
     dtype = _PRECISIONS[settings.loop.precision]
