@@ -172,6 +172,13 @@ def test_an_endless_number_of_seconds_is_refused_and_not_a_traceback(option, tmp
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("address", ["builtin", "sqlite:///", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize("command", [["publish", "folder", "--registry"], ["init"]])
+def test_nothing_is_put_into_a_registry_that_is_gone_when_the_command_ends(command, address):
+    with pytest.raises(ConfigurationError, match=f"what is stored in '{address}' is gone when the command ends"):
+        build().main(["registry", *command, address], standalone_mode=False)
+
+
 def test_a_search_that_nothing_passes_says_so(capsys):
     build().main(["registry", "search", "--kind", "cta", "--tag", "starter"], standalone_mode=False)
     assert "nothing in builtin passes --kind cta and --tag starter" in capsys.readouterr().err

@@ -53,6 +53,7 @@ def init(
     """
     from worldsim.registry.builtin import shipped_models
 
+    _must_keep(url)
     with _open_stored(url, existing=False) as registry:
         items = [] if empty else list(shipped_models())
         added = registry.store_missing(items) if items else 0
@@ -310,10 +311,14 @@ def _open_stored(url: str, *, existing: bool = True) -> StoredRegistry:
     return open_stored(url, existing=existing)
 
 
+_NOWHERE = ("builtin", "sqlite://", "sqlite:///", "sqlite:///:memory:")
+"""Addresses of registries in memory."""
+
+
 def _must_keep(address: str) -> None:
-    if address == "builtin":
+    if address in _NOWHERE:
         raise ConfigurationError(
-            "what is stored in 'builtin' is gone when the command ends; name a registry that keeps, for example "
+            f"what is stored in '{address}' is gone when the command ends; name a registry that keeps, for example "
             "--registry sqlite:///registry.db (made by 'worldsim registry init')."
         )
 
