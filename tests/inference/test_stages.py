@@ -261,6 +261,19 @@ def test_quaternions_are_brought_to_unit_length_and_what_is_none_is_refused() ->
         assert frame.ego_rejected
 
 
+@pytest.mark.parametrize(
+    ("first", "across", "usable"), [(0.0, 0.0, True), (1e-4, 5e-5, True), (-1e-4, 0.0, False), (1e-4, 5e-4, False)]
+)
+def test_odometry_may_be_exact_and_what_is_no_covariance_is_refused(first: float, across: float, usable: bool) -> None:
+    covariance = np.diag([first, *[1e-4 if first else 0.0] * 5])
+    covariance[0, 1] = covariance[1, 0] = across
+    told = dataclasses.replace(ego(), covariance=covariance)
+    frame = read(
+        Observation(0.5, detections(np.zeros((1, 3))), Viewpoints.everywhere(), told), torch.device("cpu"), DTYPE
+    )
+    assert frame.ego_rejected is not usable
+
+
 def test_a_viewpoint_that_is_nowhere_is_left_out() -> None:
     eyes = Viewpoints(np.array([[0.0, 0.0, 5.0], [np.nan, 0.0, 5.0], [1.0, 0.0, 5.0]]), np.array([9.0, 9.0, np.inf]))
     frame = read(Observation(0.5, Detections.empty(), eyes), torch.device("cpu"), DTYPE)

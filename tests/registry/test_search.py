@@ -177,18 +177,3 @@ def test_a_filter_follows_what_is_published(any_registry, cat_card):
     any_registry.publish(Cat(cat_card.replace(tags=("old",))))  # the newest version alone counts
     assert len(any_registry.search(query, tag="tame")) == 0
     assert [c.version for c in any_registry.search(query, tag="old").cards] == [2]
-
-
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
-        ({"extent_m": (float("nan"), 1.0, 1.0)}, "extent_m is .*finite lengths > 0"),
-        ({"extent_m": (0.0, 1.0, 1.0)}, "extent_m is .*finite lengths > 0"),
-        ({"extent_m": (-1.0, 1.0, 1.0)}, "extent_m is .*finite lengths > 0"),
-        ({"motion": {"speed_mean": float("inf")}}, "motion 'speed_mean' is .*finite numbers"),
-        ({"appearance": (float("nan"),) * 12}, "appearance is .*finite numbers"),
-    ],
-)
-def test_what_cannot_be_seen_of_anything_is_no_query(fields, says):
-    with pytest.raises(ConfigurationError, match=says):
-        Query(**fields)
