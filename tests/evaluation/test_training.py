@@ -210,6 +210,20 @@ def test_a_training_is_not_begun_anew_over_another_one_by_accident(tmp_path):
     _check_nothing_is_lost(None)
 
 
+def test_nothing_of_an_earlier_training_is_left_where_another_one_begins(tmp_path):
+    for place in (tmp_path / "seed-0" / "tensorboard", tmp_path / "seed-1" / "checkpoint-64", tmp_path / "seed-notes"):
+        place.mkdir(parents=True)
+    (tmp_path / "policy.json").write_text("{}")
+    options = TrainOptions("Intercept", steps=32, evaluation_episodes=0)
+    with RunFolder(tmp_path, name="train-ppo", config={}, seed=0) as folder:
+        known = {0: SeedResult(0, 32, 0, (), ())}
+        train_seeds(options, folder, resume=True, known=known)
+        assert (tmp_path / "seed-1").is_dir()
+        train_seeds(options, folder, resume=False, known=known)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["events.jsonl", "run.json", "seed-0", "seed-notes"]
+
+
 def test_figures_and_page_hold_curves_floors_and_intervals():
     results = [
         SeedResult(s, 200, 0, tuple((10 * k, float(k), 10) for k in range(1, 21)),

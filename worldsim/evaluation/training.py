@@ -18,7 +18,7 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ __all__ = [
     "SeedResult",
     "TrainOptions",
     "check_training",
+    "clear_trained",
     "evaluate",
     "floors",
     "keep_best",
@@ -189,6 +190,8 @@ def train_seeds(
         DataError: a checkpoint cannot be read.
     """
     made = check_training(options)
+    if not resume:
+        clear_trained(folder.path, known or {})
     results = []
     for number in range(options.seeds):
         if known is not None and options.seed + number in known:
@@ -196,8 +199,6 @@ def train_seeds(
             continue
         told = None if on_step is None else functools.partial(on_step, number)
         place = folder.path / f"seed-{options.seed + number}"
-        if not resume and place.exists():
-            shutil.rmtree(place)
         results.append(train_seed(options, made, options.seed + number, place, told))
         if on_result is not None:
             on_result(results[-1])
@@ -216,6 +217,16 @@ def check_training(options: TrainOptions) -> type[LearningAgent]:
             f"train: steps {options.steps}, seeds {options.seeds} and envs {options.envs} must all be at least 1."
         )
     return learning_agent(PlayOptions(options.scenario, options.agent, observation=options.observation))
+
+
+def clear_trained(folder: Path, kept: Collection[int]) -> None:
+    """Remove what an earlier training left in `folder`, but for the seeds `kept`: nothing of two is taken for one."""
+    for place in folder.glob("seed-*"):
+        number = place.name.removeprefix("seed-")
+        if place.is_dir() and number.isdecimal() and int(number) not in kept:
+            shutil.rmtree(place)
+    for file in folder.glob("policy.*"):
+        file.unlink()
 
 
 def keep_best(results: list[SeedResult], folder: RunFolder) -> None:

@@ -12,7 +12,7 @@ from worldsim.contracts.agent import LearningAgent
 from worldsim.evaluation.play import PlayOptions, learning_agent
 from worldsim.evaluation.ray_workers import JobMap
 from worldsim.evaluation.run_folder import RunFolder
-from worldsim.evaluation.training import SeedResult, TrainOptions, check_training, keep_best, train_seed
+from worldsim.evaluation.training import SeedResult, TrainOptions, check_training, clear_trained, keep_best, train_seed
 
 __all__ = ["train_population"]
 
@@ -59,6 +59,8 @@ def train_population(
         DataError: a checkpoint cannot be read.
     """
     check_training(options)
+    if not resume:
+        clear_trained(folder.path, known or {})
     seeds, found = range(options.seed, options.seed + options.seeds), dict(known or {})
     places = {seed: folder.path / f"seed-{seed}" for seed in seeds if seed not in found}
     jobs = [_SeedJob(options, seed, _read(place) if resume else {}) for seed, place in places.items()]
