@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.agents.test_sb3_agent import Corridor
-from worldsim.commands.train import _check_nothing_is_lost
+from worldsim.commands.train import _check_nothing_is_lost, _saying_how_to_go_on
 from worldsim.errors import ConfigurationError, DataError
 from worldsim.evaluation.run_folder import RunFolder
 from worldsim.evaluation.statistics import interquartile_mean
@@ -222,6 +222,12 @@ def test_nothing_of_an_earlier_training_is_left_where_another_one_begins(tmp_pat
         train_seeds(options, folder, resume=False, known=known)
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["events.jsonl", "run.json", "seed-0", "seed-notes"]
+
+
+def test_who_interrupts_a_training_is_told_the_folder_that_it_goes_on_in(capsys):
+    with pytest.raises(KeyboardInterrupt), _saying_how_to_go_on(Path("my runs/train-ppo-0")):
+        raise KeyboardInterrupt
+    assert "--resume --out 'my runs/train-ppo-0'" in capsys.readouterr().err
 
 
 def test_figures_and_page_hold_curves_floors_and_intervals():

@@ -87,13 +87,7 @@ def train(  # noqa: PLR0913 - one option a part of the training
     )
     if not (resume or overwrite):
         _check_nothing_is_lost(out)
-    try:
-        metrics, folder = _run(options, resume, out, ray, record)
-    except KeyboardInterrupt:
-        tell(
-            "interrupted; the same command with --resume and the --out of this folder goes on from the last checkpoint"
-        )
-        raise
+    metrics, folder = _run(options, resume, out, ray, record)
     emit({"run": str(folder), **metrics}, as_json=json, out=None, show=lambda: _show(options, metrics, folder))
 
 
@@ -151,6 +145,7 @@ def _run(
         _check_resumed(out, config, options.seed)
     with (
         RunFolder(out, name=f"{TRAINING}{options.agent}", config=config, seed=options.seed, goes_on=resume) as folder,
+        _saying_how_to_go_on(folder.path),
         _progress(options) as on_step,
     ):
         if ray is None:
@@ -222,6 +217,17 @@ def _check_resumed(out: Path | None, config: dict[str, Any], seed: int) -> None:
         raise ConfigurationError(
             f"--resume: the training in {out} has {before['steps']} steps; ask for as many or more."
         )
+
+
+@contextmanager
+def _saying_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Tell who interrupts the training what takes it up again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        where = shlex.join(["--resume", "--out", str(folder)])
+        tell(f"interrupted; the same command with {where} goes on from the last checkpoint")
+        raise
 
 
 @contextmanager
