@@ -230,6 +230,15 @@ def test_who_interrupts_a_training_is_told_the_folder_that_it_goes_on_in(capsys)
     assert "--resume --out 'my runs/train-ppo-0'" in capsys.readouterr().err
 
 
+def test_a_training_that_is_done_is_not_taken_up_again(tmp_path):
+    restarts = []
+    for steps, resume in ((64, False), (64, True), (128, True), (128, True)):
+        options = TrainOptions("Intercept", steps=steps, checkpoint_every=64, evaluation_episodes=0)
+        with RunFolder(tmp_path, name="train-ppo", config={}, seed=0, goes_on=resume) as folder:
+            restarts += [result.restarts for result in train_seeds(options, folder, resume=resume)]
+    assert restarts == [0, 0, 1, 1]
+
+
 def test_figures_and_page_hold_curves_floors_and_intervals():
     results = [
         SeedResult(s, 200, 0, tuple((10 * k, float(k), 10) for k in range(1, 21)),

@@ -267,7 +267,7 @@ def train_seed(
         if start is not None:
             learner.restore(start)
             history = _History.read(start)
-            history.restarts += 1
+            history.restarts += learner.steps < options.steps  # a look at what is done takes up nothing
         with TrainingLog(place / "tensorboard", learner.steps) as log:
             if start is None:
                 _evaluate_into(history, learner, judge, options, log)

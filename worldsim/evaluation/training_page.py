@@ -109,7 +109,8 @@ def training_verdict(agent: str, metrics: Mapping[str, Any]) -> str:
         return f"{told} It has learned something: {beside}."
     if last["value"] > floors[best]:
         return f"{told} That may be luck: {beside}. More --evaluation-episodes would tell."
-    return f"{told} That is no more than an agent has that learns nothing: {beside}. Train on with --resume."
+    told = f"{told} That is no more than an agent has that learns nothing: {beside}."
+    return f"{told} Train on with --resume and more --steps."
 
 
 def render_training_page(
