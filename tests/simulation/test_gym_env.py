@@ -11,7 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import worldsim  # noqa: F401 - registers the environments
-from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.errors import ConfigurationError, SimulationError, UnknownNameError
 from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.scene import CameraSpec
 from worldsim.simulation.sensors import Detector, ExactSensor
@@ -152,7 +152,10 @@ def test_the_own_camera_sees_the_floor_at_the_right_distance() -> None:
         ({"view": "top"}, UnknownNameError, "overview"),
         ({"max_objects": 0}, ConfigurationError, "max_objects is 0"),
         ({"intruder": "lion"}, UnknownNameError, "cat"),
-        ({"intuder": "cat"}, ConfigurationError, "intuder"),
+        ({"intuder": "cat"}, UnknownNameError, "field of scenario Warehouse 'intuder'. Did you mean 'intruder'"),
+        ({"observatio": "state"}, UnknownNameError, "Did you mean 'observation'"),
+        ({"duration_s": "long"}, ConfigurationError, "Warehouse refuses duration_s='long'"),
+        ({"scenario": Warehouse}, ConfigurationError, "made by calling its class"),
         ({"scenario": Warehouse(), "intruder": "cat"}, ConfigurationError, "ready made"),
         ({"observation": "state", "sensor": Detector()}, ConfigurationError, "exact"),
     ],
@@ -195,7 +198,21 @@ def test_options_of_a_reset_set_fields_of_the_scenario_for_one_episode():
         env.reset(seed=4, options={"crate": 5})
     with pytest.raises(ConfigurationError, match="crates is 1"):
         env.reset(seed=4, options={"crates": 1})
+    with pytest.raises(ConfigurationError, match="Sorting refuses duration_s='long'"):
+        env.reset(seed=4, options={"duration_s": "long"})
     env.close()
+
+
+def test_there_is_no_step_before_a_reset():
+    env = WorldsimEnv("Intercept", observation="state")
+    still = np.zeros(3, dtype=np.float32)
+    with pytest.raises(SimulationError, match="before reset"):
+        env.step(still)
+    env.reset(seed=0)
+    env.step(still)
+    env.close()
+    with pytest.raises(SimulationError, match="after a close"):
+        env.step(still)
 
 
 @dataclasses.dataclass(frozen=True)

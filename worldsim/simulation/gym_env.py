@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import inspect
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import gymnasium
@@ -11,7 +14,7 @@ from gymnasium import spaces
 
 from worldsim.contracts.scenario import Scenario
 from worldsim.contracts.sensor import Sensor
-from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.errors import ConfigurationError, SimulationError, UnknownNameError, WorldsimError
 from worldsim.plugins import load_plugin
 from worldsim.simulation.bullet import BulletPhysics
 from worldsim.simulation.exact_packing import ExactPacker
@@ -112,7 +115,7 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
 
         Raises:
             ConfigurationError: an argument cannot work.
-            UnknownNameError: no such scenario, observation mode, render mode, view or engine.
+            UnknownNameError: no such scenario, argument, observation mode, render mode, view or engine.
         """
         for what, name, known in (
             ("observation mode", observation, OBSERVATION_MODES),
@@ -184,8 +187,8 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             options: fields of the scenario for this episode alone, for example ``{"variation": "held_out"}``.
 
         Raises:
-            ConfigurationError: the scenario has no such field, a value cannot work, or the world that it asks for does
-                not fit the observation space.
+            UnknownNameError: the scenario has no such field.
+            ConfigurationError: a value cannot work, or the world that it asks for does not fit the observation space.
         """
         super().reset(seed=seed)
         self.scenario = self._asked_for(options or {})
@@ -213,6 +216,8 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
                 f"WorldsimEnv: the action has shape {np.shape(action)}, expected {self.action_space.shape}: forward, "
                 "turn to the left, and clamp, each in [-1, 1]."
             )
+        if self._world is None:
+            raise SimulationError("WorldsimEnv: step() before reset(). Call reset() first, after a close() too.")
         self.physics.step(action)
         judged = self.physics.last_task_step
         truncated = bool(self.physics.time_s >= self._duration_s() - 1e-9)
@@ -228,7 +233,8 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         for name in options:
             if name not in known:
                 raise UnknownNameError(f"option of reset (field of {type(self._own_scenario).__name__})", name, known)
-        made: Scenario = dataclasses.replace(self._own_scenario, **options)  # type: ignore[type-var]
+        with _refusals(type(self._own_scenario).__name__, options):
+            made: Scenario = dataclasses.replace(self._own_scenario, **options)  # type: ignore[type-var]
         return made
 
     def _check_fits(self, options: dict[str, Any]) -> None:
@@ -332,11 +338,31 @@ def _scenario(scenario: str | Scenario, arguments: dict[str, Any]) -> Scenario:
                 f"WorldsimEnv: set {sorted(arguments)} in the scenario, since it is given ready made."
             )
         return scenario
+    if not isinstance(scenario, str):
+        raise ConfigurationError(
+            f"WorldsimEnv: scenario is {scenario!r}, expected a name (`worldsim list scenarios`) or a scenario, which "
+            "is made by calling its class."
+        )
     found = load_plugin("worldsim.scenarios", scenario, Scenario)  # type: ignore[type-abstract]
-    try:
+    known = getattr(found, "__dataclass_fields__", arguments)
+    own = [name for name in inspect.signature(WorldsimEnv).parameters if name != "scenario_arguments"]
+    for name in arguments:
+        if name not in known:
+            raise UnknownNameError(f"argument of WorldsimEnv and field of scenario {scenario}", name, [*known, *own])
+    with _refusals(scenario, arguments):
         return found(**arguments)
-    except TypeError as error:
-        raise ConfigurationError(f"WorldsimEnv: scenario {scenario!r} refuses {sorted(arguments)}: {error}.") from error
+
+
+@contextlib.contextmanager
+def _refusals(scenario: str, fields: dict[str, Any]) -> Iterator[None]:
+    """Say of which fields a scenario could make nothing, where it says so by an error that is none of ours."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if isinstance(error, WorldsimError):
+            raise
+        told = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+        raise ConfigurationError(f"WorldsimEnv: scenario {scenario} refuses {told}: {error}.") from error
 
 
 def _ego_fields(ego: EgoState) -> dict[str, np.ndarray]:
