@@ -53,7 +53,7 @@ class Agent(abc.ABC):
         """
         raise ConfigurationError(
             f"{type(self).__name__} cannot explain step {step}: it keeps no beliefs and preferences apart. "
-            "Agents that plan on a belief can, for example 'deliverer'."
+            "'deliverer' does; what a plan of another agent cost, by term, is in its `last_plan.terms`."
         )
 
 
