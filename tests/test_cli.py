@@ -283,6 +283,17 @@ def test_what_is_not_paid_is_not_trained_on(tmp_path):
         build().main(["train", "Billiards", "--steps", "64", "--out", str(tmp_path / "run")], standalone_mode=False)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--resume", "--overwrite"], "give one of the two"), (["--record", "."], "is a folder. Name a file in it")],
+)
+def test_what_a_training_could_only_fail_at_when_it_is_done_is_told_before_it_begins(options, says, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(ConfigurationError, match=says):
+        build().main(["train", "Intercept", "--steps", "1", *options, "--out", str(out)], standalone_mode=False)
+    assert not out.exists()
+
+
 def test_a_caption_can_be_copied_and_an_id_searched_for_where_the_output_is_no_terminal(capsys, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     model, folder = "trolley/" + "long-" * 20 + "name", "runs/" + "x" * 100

@@ -70,6 +70,7 @@ def train(  # noqa: PLR0913 - one option a part of the training
     from worldsim.evaluation.scenario_fields import read_fields
 
     arguments = read_fields(scenario, fields or ())
+    from worldsim.errors import ConfigurationError
     from worldsim.evaluation.training import TrainOptions
 
     options = TrainOptions(
@@ -85,6 +86,8 @@ def train(  # noqa: PLR0913 - one option a part of the training
         frames_of(evaluation_seconds),
         arguments,
     )
+    if resume and overwrite:
+        raise ConfigurationError("--resume goes on with a training, --overwrite begins anew: give one of the two.")
     if not (resume or overwrite):
         _check_nothing_is_lost(out)
     metrics, folder = _run(options, resume, out, ray, record)

@@ -78,6 +78,8 @@ def recorded_seeds(file: Path | None, options: TrainOptions) -> dict[int, SeedRe
 
 
 def _rows(file: Path, options: TrainOptions) -> dict[int, dict[str, Any]]:
+    if file.is_dir():
+        raise ConfigurationError(f"--record: {file} is a folder. Name a file in it, for example {file / 'ppo.json'}.")
     if not file.is_file():
         return {}
     try:
