@@ -26,10 +26,10 @@ class PreferredOutcome:
 
     Attributes:
         name: of the outcome, unique in its preferences.
-        subject: role of the thing that should be there (one of `OWN_ROLES`, ``object``, a name of the task's own for one
-            of several things of that size, as ``heaviest``, or `OTHERS`).
-        reference: role of what it is seen from (one of these but the last, ``goal``, ``base``, ``line`` or ``shut``); who
-            plays it stands in `worldsim.planning.planar.read_scene`.
+        subject: role of the thing that should be there (one of `OWN_ROLES`, ``object``, `OTHERS`, or a name of the
+            task's own for one of several things of that size, as ``heaviest``).
+        reference: role of what it is seen from (one of these but `OTHERS`, ``goal``, ``base``, ``line`` or ``shut``);
+            who plays it stands in `worldsim.planning.planar.read_scene`.
         scale_m: how far off is about as good.
         scale_rad: the same of the turn about the vertical, None where any will do.
         distance_m: preferred distance between the two.
