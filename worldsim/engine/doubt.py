@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from worldsim.contracts.object_model import ObjectModel
 from worldsim.engine.enquiries import Answer, Receipt, look_up
@@ -52,16 +52,18 @@ def decide(state: EngineState, now_s: float) -> None:
             _conclude(state, trial, verdict, now_s)
     _take_what_came_in(state, now_s)
     _publish_learned(state, now_s)
-    for slot in np.flatnonzero(_alarming(state, now_s)):
-        _alarm(state, int(slot), now_s)
+    state.asked = 0
+    _raise_alarms(state, np.flatnonzero(_alarming(state, now_s)), now_s)
     if state.settings.loop.ask_about_strangers:
         for slot in np.flatnonzero(_strange(state)):
             _ask(state, int(slot), now_s)
-    if state.waiting and (state.enquiries is not None or state.frames % _RETRY_FRAMES == 0):
-        for object_id in sorted(state.waiting):
-            found = state.belief.slot_of(object_id)
-            if found is not None and object_id not in state.trials:
-                _ask(state, found, now_s)
+    state.unasked &= state.waiting.keys()
+    again = state.enquiries is not None or state.frames % _RETRY_FRAMES == 0
+    for slot in _most_surprising(state, np.flatnonzero(state.holding(state.waiting if again else state.unasked))):
+        if not _has_room(state):
+            break
+        if int(state.ids[slot]) not in state.trials:
+            _ask(state, int(slot), now_s)
 
 
 def alarmed_ids(state: EngineState, now_s: float) -> tuple[int, ...]:
@@ -96,7 +98,34 @@ def _strange(state: EngineState) -> Bool[np.ndarray, " C"]:
     return found & ~state.holding(asked)
 
 
-def _alarm(state: EngineState, slot: int, now_s: float) -> None:
+def _raise_alarms(state: EngineState, slots: Int[np.ndarray, " n"], now_s: float) -> None:
+    """Tell every alarm, and ask about as many objects as there is room for, the most surprising first."""
+    room = len(slots) if state.enquiries is not None else state.settings.loop.asked_a_step
+    slots = _most_surprising(state, slots)
+    for slot in slots:
+        _tell_alarm(state, int(slot))
+    for slot in slots[:room]:
+        _ask(state, int(slot), now_s)
+    left = slots[room:]
+    state.unasked |= {int(i) for i in state.ids[left]}
+    _keep_waiting(state, left)
+
+
+def _most_surprising(state: EngineState, slots: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Return slots in the order of the evidence against what is believed; as they are, where there is room for all."""
+    if state.enquiries is not None or len(slots) <= state.settings.loop.asked_a_step:
+        return slots
+    return slots[np.argsort(-state.on_host("log_e_value")[0][slots], kind="stable")]
+
+
+def _has_room(state: EngineState) -> bool:
+    """Return whether another object may be asked about; a registry that is far away sees to that by itself."""
+    loop = state.settings.loop
+    few = state.asked < loop.asked_a_step and len(state.trials) < loop.tested_at_once
+    return few or state.enquiries is not None
+
+
+def _tell_alarm(state: EngineState, slot: int) -> None:
     object_id = int(state.ids[slot])
     state.tell(
         EventKind.ALARM,
@@ -108,7 +137,6 @@ def _alarm(state: EngineState, slot: int, now_s: float) -> None:
     )
     if float(state.belief.linear_velocity[slot].norm()) > _BLOWN_UP_M_S:
         state.belief = lifecycle.restarted(state.belief, state.index(np.array([slot])))
-    _ask(state, slot, now_s)
 
 
 def _ask(state: EngineState, slot: int, now_s: float) -> None:
@@ -118,27 +146,34 @@ def _ask(state: EngineState, slot: int, now_s: float) -> None:
     if state.enquiries is not None:
         if state.enquiries.may_ask(object_id):
             state.enquiries.ask(object_id, query_about(state, slot), wanted)
-        _wait(state, slot)
+        _keep_waiting(state, np.array([slot]))
+        return
+    if not _has_room(state):
+        state.unasked |= {object_id} - state.waiting.keys()
+        _keep_waiting(state, np.array([slot]))
         return
     answer = Answer(object_id, query_about(state, slot))
+    state.asked += 1
     if state.registry is not None:
-        attempt = 2 if object_id in state.waiting else 1
+        attempt = 2 if object_id in state.waiting.keys() - state.unasked else 1
+        state.unasked.discard(object_id)
         answer = look_up(state.registry, object_id, answer.query, wanted, attempt)
     _take_answer(state, slot, answer, now_s)
 
 
-def _wait(state: EngineState, slot: int) -> None:
-    """Keep the request, and run the object on the broad model until it is answered."""
-    object_id = int(state.ids[slot])
-    if object_id not in state.waiting:
-        state.waiting[object_id] = state.library.model_ids[state.model_index[slot]]
-        _run_by_broad_model(state, slot)
+def _keep_waiting(state: EngineState, slots: Int[np.ndarray, " n"]) -> None:
+    """Keep requests, and run the objects on the broad model until they are answered."""
+    new = [int(slot) for slot in slots if int(state.ids[slot]) not in state.waiting]
+    for slot in new:
+        state.waiting[int(state.ids[slot])] = state.library.model_ids[state.model_index[slot]]
+    _run_by_broad_model(state, np.array(new, dtype=np.int64))
 
 
-def _run_by_broad_model(state: EngineState, slot: int) -> None:
-    if not state.broad[state.model_index[slot]]:
-        row, broad = (state.index(np.array([i])) for i in (slot, state.generic))
-        state.belief = lifecycle.take_model(state.belief, row, broad, state.library)
+def _run_by_broad_model(state: EngineState, slots: Int[np.ndarray, " n"]) -> None:
+    slots = slots[~state.broad[state.model_index[slots]]]
+    if len(slots):
+        broad = state.index(np.full(len(slots), state.generic))
+        state.belief = lifecycle.take_model(state.belief, state.index(slots), broad, state.library)
 
 
 def _take_what_came_in(state: EngineState, now_s: float) -> None:
@@ -157,7 +192,7 @@ def _take_answer(state: EngineState, slot: int, answer: Answer, now_s: float) ->
     if answer.away is not None:
         if answer.attempt == 1:
             state.tell(EventKind.REGISTRY_AWAY, object_id, error=answer.away)
-        _wait(state, slot)
+        _keep_waiting(state, np.array([slot]))
         return
     for model_id, why in answer.refused:  # corrupt, or run by no plug-in here
         state.tell(EventKind.REJECTED_INPUT, what="candidate", model_id=model_id, error=why)
@@ -172,7 +207,7 @@ def _take_answer(state: EngineState, slot: int, answer: Answer, now_s: float) ->
     if believed_id in present and believed_id not in (*ids, GENERIC_MODEL):
         ids.append(believed_id)
     candidates = [state.library.index_of(i) for i in ids]
-    _run_by_broad_model(state, slot)
+    _run_by_broad_model(state, np.array([slot]))
     row = density_of(state.belief).select(state.index(np.array([slot])))
     state.trials[object_id] = open_trial(
         object_id,

@@ -29,6 +29,7 @@ def copied(state: EngineState) -> EngineState:
         trials=dict(state.trials),
         verdict_s=dict(state.verdict_s),
         waiting=dict(state.waiting),
+        unasked=set(state.unasked),
         events=[],
         mirrors={},
         deferred=state.deferred.copy(),

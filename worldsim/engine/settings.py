@@ -44,6 +44,9 @@ class LoopSettings:
         confirm_existence: existence probability that an object needs before it can alarm.
         settle_frames: frames for which a new object is tracked with the generic model before it is recognised.
         candidates: how many models are asked of the registry.
+        asked_a_step: how many objects a registry on this machine is asked about in one step, the most surprising first;
+            where a hundred unknown things come into view at once, the others wait for their turn.
+        tested_at_once: how many objects are under test at once; others wait until a verdict makes room.
         learn_s: for how long a new model is learned before it is published, s.
         learn_min_frames: frames seen that a published model needs at least.
         ask_about_strangers: ask the registry about what moves and is explained by nothing but the broad model, though
@@ -76,6 +79,8 @@ class LoopSettings:
     confirm_existence: float = 0.97
     settle_frames: int = 4
     candidates: int = 8
+    asked_a_step: int = 4
+    tested_at_once: int = 16
     learn_s: float = 3.0
     learn_min_frames: int = 30
     ask_about_strangers: bool = False

@@ -62,6 +62,8 @@ class EngineState:
         seed: of every sample that the model draws.
         waiting: object ids whose query the registry has not answered yet, and the id of the model each was believed
             to be; meanwhile they run on the broad model.
+        unasked: those of them whose query was not sent, as others came first.
+        asked: how many queries were sent in the step under way.
         events: of the step under way.
         enquiries: questions to a registry that is far away; None where the registry is asked within the step.
         dormant: what lies in deep sleep, of which the belief has no rows.
@@ -93,6 +95,8 @@ class EngineState:
     before: ObjectStates | None = None
     frames: int = 0
     waiting: dict[int, str] = field(default_factory=dict)
+    unasked: set[int] = field(default_factory=set)
+    asked: int = 0
     events: list[Event] = field(default_factory=list)
     enquiries: Enquiries | None = None
     dormant: Dormant = field(default_factory=Dormant)
@@ -118,6 +122,7 @@ class EngineState:
         self.ledger = Ledger.empty(capacity)
         self.edges = EdgeTable.empty()
         self.trials, self.verdict_s, self.waiting, self.events = {}, {}, {}, []
+        self.unasked = set()
         self.impacts, self.lawless = None, frozenset()
         self.own_id, self.before = None, None
         self.composites, self.bonds = None, CertainBonds.none()
