@@ -391,6 +391,29 @@ def test_a_checkpoint_of_kinds_that_are_no_plug_ins_is_continued_with_the_same_k
     assert np.array_equal(wm.graph.probability, again.graph.probability)
 
 
+def test_a_checkpoint_of_which_a_byte_was_altered_is_refused(tmp_path: Path) -> None:
+    wm, path = world_model(Shelf()), tmp_path / "wm.safetensors"
+    run(wm, list(frames(0.3)))
+    wm.save(path)
+    data = bytearray(path.read_bytes())
+    with safe_open(path, framework="pt") as file:
+        position = file.get_tensor("belief.position")
+    at = bytes(data).index(position.numpy().tobytes())
+    for place in (at + 3, at + position.numel() * position.element_size() - 1):
+        altered = data.copy()
+        altered[place] ^= 1
+        path.write_bytes(bytes(altered))
+        with pytest.raises(IntegrityError, match="is damaged: its contents do not have the checksum"):
+            WorldModel.load(path)
+    head = bytes(data).replace(b'\\"hold\\": 0.0', b'\\"hold\\": 1.0')
+    assert head != bytes(data)
+    path.write_bytes(head)
+    with pytest.raises(IntegrityError, match="is damaged"):
+        WorldModel.load(path)
+    path.write_bytes(bytes(data))
+    WorldModel.load(path)
+
+
 def test_a_checkpoint_whose_times_are_in_the_precision_of_the_rest_is_continued(tmp_path):
     settings, path = WorldModelSettings(loop=LoopSettings(precision="float32")), tmp_path / "old.safetensors"
     wm, seen = world_model(None, surprise=False, settings=settings), list(frames(0.6))
@@ -399,6 +422,7 @@ def test_a_checkpoint_whose_times_are_in_the_precision_of_the_rest_is_continued(
     wm.save(path)
     with safe_open(path, framework="pt") as file:
         told, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del told["sha256"]  # which such a file has not either
     for name in ("belief.last_seen_s", "belief.birth_s"):
         assert tensors[name].dtype == torch.float64
         tensors[name] = tensors[name].float()

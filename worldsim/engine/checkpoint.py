@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,18 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
         ],
     }
     contiguous = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-    _write(path, to_bytes(contiguous, {"worldsim": json.dumps(head)}))
+    told = json.dumps(head)
+    _write(path, to_bytes(contiguous, {"worldsim": told, "sha256": _digest(told, contiguous)}))
+
+
+def _digest(head: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of all that a checkpoint holds."""
+    found = hashlib.sha256(head.encode())
+    for name in sorted(tensors):
+        values = tensors[name].cpu().numpy()
+        found.update(f"{name} {values.dtype} {values.shape}".encode())
+        found.update(values.tobytes())
+    return found.hexdigest()
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -117,7 +129,8 @@ def load(
     """Read a state from `path`; see `worldsim.loop.WorldModel.load`."""
     try:
         with safe_open(str(path), framework="pt", device=str(device)) as file:
-            head = json.loads((file.metadata() or {}).get("worldsim", "{}"))
+            told = file.metadata() or {}
+            head = json.loads(told.get("worldsim", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except OSError as broken:
         raise IntegrityError(f"there is no checkpoint that can be read at {path}: {broken}.") from broken
@@ -125,6 +138,8 @@ def load(
         raise IntegrityError(f"{path} is no readable checkpoint ({broken}); it may be truncated.") from broken
     if head.get("format") != FORMAT:
         raise IntegrityError(f"{path} has format {head.get('format')!r}, expected {FORMAT!r}.")
+    if "sha256" in told and told["sha256"] != _digest(told["worldsim"], tensors):  # files of before have none
+        raise IntegrityError(f"{path} is damaged: its contents do not have the checksum that was written with them.")
     try:
         state = _restore(head, tensors, registry, device, _kinds(head["interactions"], interactions))
     except (KeyError, TypeError) as missing:
