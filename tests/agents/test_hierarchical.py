@@ -6,9 +6,11 @@ import dataclasses
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from tests.agents.hall import FRAME_S, Floor, Hall, Thing
+from worldsim.errors import ConfigurationError
 from worldsim.evaluation.ceiling import OraclePlanner
 from worldsim.evaluation.play import construct
 from worldsim.planning.planar.scene import read_scene
@@ -44,6 +46,12 @@ def nearest(agent, seconds):
         world.step(agent.act(observed(world), None, rng))
         gaps.append(math.dist(world.floor.own.position, GOAL))
     return min(gaps)
+
+
+def test_a_misspelt_role_is_told_with_those_that_there_are():
+    world, wanted = hall(), Preferences(outcomes=(PreferredOutcome("home", "own", "gaol", scale_m=0.3),))
+    with pytest.raises(ConfigurationError, match=r"nobody plays the roles \['gaol'\] .*known are .*'goal'"):
+        read_scene(world, observed(world), wanted, 12, 0.25)
 
 
 def test_a_subgoal_is_in_reach_and_round_the_wall_and_a_near_goal_is_left_alone():

@@ -28,6 +28,7 @@ _EXISTS = 0.5
 _HEADROOM_M = 0.25
 _BEHIND_M = 0.15
 _LAST_LOOK_S = 1.0  # whoever is near by then will have been seen within so long: robot and plan answer much sooner
+_SIZE = "task_object_extent_m"
 _PLACES = {"goal": ("task_dropoff_position", "task_goal_position"), "shut": ("task_shut_position",)}
 """Roles that a place plays, and what the task calls it: the first name that it has."""
 
@@ -143,7 +144,8 @@ def read_scene(
             pushables.append(_pushable(forecast, row, task))
         else:
             paths["object"] = _path(forecast, row)
-    if roles - {"object", "base", "line", *_PLACES}:
+    if own_names := roles - {"object", "base", "line", *_PLACES}:
+        _check_named(own_names, task)
         rows = [_row_of(forecast, i) for i in object_ids or sorted(find_objects(belief, world_model.own_id, task))]
         known = [row for row in rows if row is not None]
         if not known or len(known) < len(rows):
@@ -165,6 +167,20 @@ def read_scene(
     return PlanarScene(observation.time_s, own, tuple(pushables), pushed, paths, standing, moving, bottom_m=bottom_m)
 
 
+def _check_named(roles: set[str], task: Mapping[str, np.ndarray]) -> None:
+    """Check that the task names the size of those of whom one plays a role of the task's own.
+
+    Raises:
+        ConfigurationError: it does not, so that nobody can play it; it may be misspelt.
+    """
+    if _SIZE not in task:
+        known = sorted({"object", "base", "line", *_PLACES, *OWN_ROLES})
+        raise ConfigurationError(
+            f"planar planning: nobody plays the roles {sorted(roles)} of the preferences' outcomes; known are {known}. "
+            f"A role of the task's own is played by one of several things whose size it names as {_SIZE!r}."
+        )
+
+
 def read_surroundings(world_model: Believer, observation: Observation, steps: int, dt_s: float) -> PlanarScene | None:
     """Return the own body and what is in its way, where nobody plays a role yet; None without an own body.
 
@@ -182,7 +198,7 @@ def read_surroundings(world_model: Believer, observation: Observation, steps: in
 
 
 def find_objects(
-    belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray], field: str = "task_object_extent_m"
+    belief: WorldBelief, own_id: int | None, task: Mapping[str, np.ndarray], field: str = _SIZE
 ) -> tuple[int, ...]:
     """Return the ids of all that has the size that the task names in `field`, the best fit first.
 
