@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from worldsim.commands.registry import app
-from worldsim.errors import ConfigurationError, IntegrityError, ModelNotFoundError, WorldsimError
+from worldsim.errors import CardError, ConfigurationError, IntegrityError, ModelNotFoundError
 from worldsim.models.cat import Cat
 from worldsim.registry import StoredRegistry, from_pretrained, open_registry
 from worldsim.registry.builtin import shipped_models
@@ -97,6 +97,13 @@ def test_nothing_is_overwritten_by_an_export(full, tmp_path):
     assert (tmp_path / "there.tar").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("name", ["models.zip", "models.tar.xz", "models.gz"])
+def test_an_archive_of_a_format_that_is_not_written_is_no_folder(full, tmp_path, name):
+    with pytest.raises(ConfigurationError, match=r"archive of another format, expected \.tar, \.tar\.gz, \.tgz"):
+        export_models(full, tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
 def test_a_version_whose_number_is_taken_is_refused_or_renumbered(full, registry, tmp_path, cat_card):
     registry.publish(Cat(cat_card.replace(provenance="Another one.")))
     path = export_models(full, tmp_path / "models.tar").path
@@ -167,7 +174,7 @@ MODEL = "models/cat/test-cat/1"
 )
 def test_of_a_damaged_or_hostile_archive_nothing_is_imported(full, registry, tmp_path, change):
     path = export_models(full, tmp_path / "models.tar").path
-    with pytest.raises(WorldsimError):
+    with pytest.raises((IntegrityError, CardError)):
         import_models(registry, edited(path, dict(change)))
     assert len(registry) == 0
     assert verify(registry).findings == ()

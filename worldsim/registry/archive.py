@@ -39,6 +39,7 @@ _MODEL_FILE = re.compile(
     rf"(?:models|{INTERACTIONS})/{_SEGMENT}/{_SEGMENT}/[1-9][0-9]{{0,8}}/(config\.json|README\.md|model\.safetensors)"
 )
 _TAR = (".tar", ".tar.gz", ".tgz")
+_OTHER_ARCHIVES = (".zip", ".7z", ".rar", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".gz", ".xz")
 
 
 class Writer(Protocol):
@@ -55,9 +56,13 @@ def write_archive(path: Path) -> Iterator[Writer]:
     The same files give the same bytes. `path` appears when the block ends, and not if it raises.
 
     Raises:
-        ConfigurationError: `path` is there already.
+        ConfigurationError: `path` is there already, or ends as an archive of another format.
         StorageError: the disk refused.
     """
+    if path.name.endswith(_OTHER_ARCHIVES) and not path.name.endswith(_TAR):
+        raise ConfigurationError(
+            f"{path} ends as an archive of another format, expected {', '.join(_TAR)} or a folder."
+        )
     if path.exists():
         raise ConfigurationError(f"{path} is there already; nothing is overwritten. Choose another name.")
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
