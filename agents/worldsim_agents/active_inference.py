@@ -124,7 +124,8 @@ class ActiveInference(MPC):
             return
         self._free_m_s += (self._told - self._free_m_s) * (1.0 - math.exp(-own.speed_response_per_s * max(dt_s, 0.0)))
         moved = self._moved(now)
-        touched = [n for n in self._touched(own.position, own.heading_rad) if self._moves_along(moved[n], own)]
+        along = [n for n in range(len(moved)) if self._moves_along(moved[n], own)]
+        touched = [n for n in self._touched(own.position, own.heading_rad) if n in along]
         self._pushing_since_s = {n: self._pushing_since_s.get(n, now) for n in touched}
         steady = abs(self._told - self._free_m_s) < _STEADY_M_S and abs(self._free_m_s) >= _MOVING_M_S
         if len(touched) != 1 or not steady or now - self._felt_s < _FELT_EVERY_S:
@@ -132,7 +133,7 @@ class ActiveInference(MPC):
         thing = touched[0]
         if now - self._pushing_since_s[thing] >= _FELT_AFTER_S:
             loss = math.copysign(1.0, self._free_m_s) * (self._free_m_s - own.speed_m_s)
-            self.hypotheses = self.hypotheses.observe(thing, loss, _NOISE_M_S)
+            self.hypotheses = self.hypotheses.observe(along, loss, _NOISE_M_S)  # what it pushes on is felt with it
             self._felt_s = now
 
     def _moved(self, now_s: float) -> Float[np.ndarray, "N 2"]:

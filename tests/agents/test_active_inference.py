@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from tests.planning.floor import ROBOT, empty_belief
@@ -17,8 +18,8 @@ from worldsim_agents.active_inference import ActiveInference
 
 EXTENT, FRAME_S = (0.4, 0.4, 0.3), 0.1
 OUTLINE = Outline.of(torch.tensor([[0.0, 0.0, *EXTENT[:2]]]))
-HOME = Preferences(outcomes=(PreferredOutcome("home", "heaviest", "goal", scale_m=0.3),), clearance_m=0.0)
 LOSS = (0.1, 0.4)
+HOME = Preferences(outcomes=(PreferredOutcome("home", "heaviest", "goal", scale_m=0.3),), clearance_m=0.0)
 
 
 @dataclasses.dataclass
@@ -28,6 +29,8 @@ class Yard:
     boxes: list = dataclasses.field(default_factory=lambda: [(0.9, 0.0, 0.0), (-0.9, 0.0, 0.0)])
     own = ROBOT
     speeds: list = dataclasses.field(default_factory=lambda: [[0.0] * 3, [0.0] * 3])
+    losses: tuple = LOSS
+    goal: tuple = (0.0, 6.0, 0.15)
     time_s: float = 1.0
     own_id = 0
 
@@ -56,21 +59,21 @@ class Yard:
                         belief.extent_m[1:], torch.tensor([True, True]), dt_s)  # fmt: skip
 
     def observe(self):
-        task = {"task_object_extent_m": np.array(EXTENT), "task_goal_position": np.array([0.0, 6.0, 0.15]),
+        task = {"task_object_extent_m": np.array(EXTENT), "task_goal_position": np.array(self.goal),
                 "task_push_loss_m_s": np.array(LOSS)}  # fmt: skip
         return Observation(self.time_s, Detections.empty(), Viewpoints.everywhere(), None, task)
 
     def step(self, action):
-        things = tuple(Pushable(i, box, OUTLINE, LOSS[i]) for i, box in enumerate(self.boxes))
-        command = torch.tensor(action[:2]).reshape(1, 1, 2)
-        future = roll_out(self.own, things, command, (1.2, 1.5), FRAME_S)
-        x, y, yaw = future.own[0, 0].tolist()
+        things = tuple(Pushable(i, box, OUTLINE, self.losses[i]) for i, box in enumerate(self.boxes))
+        command = torch.tensor(action[:2]).expand(1, 8, 2)  # in pieces: what is pushed is felt from the second one on
+        future = roll_out(self.own, things, command, (1.2, 1.5), FRAME_S / 8)
+        x, y, yaw = future.own[0, -1].tolist()
         wanted = float(action[1]) * 1.5
         rate = wanted + (self.own.yaw_rate_rad_s - wanted) * math.exp(-6.0 * FRAME_S)
         self.own = dataclasses.replace(
-            self.own, position=(x, y), heading_rad=yaw, speed_m_s=float(future.speed[0, 0]), yaw_rate_rad_s=rate
+            self.own, position=(x, y), heading_rad=yaw, speed_m_s=float(future.speed[0, -1]), yaw_rate_rad_s=rate
         )
-        after = [tuple(row) for row in future.pushed[0, 0].tolist()]
+        after = [tuple(row) for row in future.pushed[0, -1].tolist()]
         self.speeds = [[(b[0] - a[0]) / FRAME_S, (b[1] - a[1]) / FRAME_S, 0.0] for a, b in zip(self.boxes, after)]
         self.boxes = after
         self.time_s += FRAME_S
@@ -89,6 +92,26 @@ def test_by_curiosity_alone_it_finds_out_which_box_is_heavy():
     _, agent = played(Drives(use_utility=False), 4.0)
     assert agent.hypotheses.posterior[1] > 0.95
     assert agent.last_plan.terms["param_info_gain"] == 0.0  # what is known is not asked again
+
+
+def felt(boxes, heavy):
+    """Return what is believed of a row of boxes after two seconds of driving straight into it."""
+    losses = tuple(LOSS[n == heavy] for n in range(2))
+    yard = Yard(boxes=list(boxes), losses=losses, goal=(6.0, 0.0, 0.15))  # it stands behind them, and pushes
+    agent = ActiveInference(yard, HOME, ICEM(64, 8, 2), Drives(), steps=10, dt_s=0.3)
+    agent.act(yard.observe(), None, np.random.default_rng(0))
+    for _ in range(20):
+        yard.step(np.array([0.8, 0.0, 0.0]))
+        agent._told = 0.8 * 1.2
+        agent.look(yard.observe(), None)
+    return agent.hypotheses.posterior.tolist()
+
+
+def test_what_is_pushed_on_by_what_is_pushed_is_felt_with_it():
+    row = ((0.75, 0.0, 0.0), (1.16, 0.0, 0.0))
+    assert felt((row[0], (0.0, 9.0, 0.0)), heavy=0)[0] > 0.95
+    for heavy in (0, 1):  # the sum is the same whichever of the two it is
+        assert felt(row, heavy) == pytest.approx([0.5, 0.5], abs=1e-3)
 
 
 def test_with_no_drive_at_all_it_finds_out_nothing_and_stays():

@@ -53,7 +53,7 @@ def forwards():
 
 
 def test_belief_follows_bayes_rule():
-    after = TWO.observe(0, loss_m_s=0.4, noise_m_s=0.3)
+    after = TWO.observe([0], loss_m_s=0.4, noise_m_s=0.3)
     odds = math.exp(0.5 * ((0.1 - 0.4) / 0.3) ** 2)  # of "the first is heavy" against "the second is"
     assert after.posterior.tolist() == pytest.approx([odds / (1 + odds), 1 / (1 + odds)], abs=1e-6)
     assert after.entropy_nats < TWO.entropy_nats == pytest.approx(math.log(2.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -82,12 +82,17 @@ class Hypotheses(Exclusive):
         p = self.posterior.clamp(min=1e-12)
         return float(-(p * p.log()).sum())
 
-    def observe(self, thing: int, loss_m_s: float, noise_m_s: float) -> Hypotheses:
-        """Return what is believed after a steady push of `thing` that slowed the own body by `loss_m_s`.
+    def observe(self, things: Sequence[int], loss_m_s: float, noise_m_s: float) -> Hypotheses:
+        """Return what is believed after a steady push of `things` that slowed the own body by `loss_m_s`.
 
         Bayes' rule with a normal likelihood of width `noise_m_s`, which has to hold what varies between instances.
+
+        Args:
+            things: all that went along, whether the own body pushed it or what it pushed did.
+            loss_m_s: by how much slower the own body went.
+            noise_m_s: of that.
         """
-        misfit = (self.resistance_m_s[:, thing] - loss_m_s) / noise_m_s
+        misfit = (self.resistance_m_s[:, list(things)].sum(dim=1) - loss_m_s) / noise_m_s
         weight = self.log_weight - 0.5 * misfit.square()
         return replace(self, log_weight=weight - torch.logsumexp(weight, dim=0))
 
