@@ -39,6 +39,7 @@ _SPEED_M_S = 1.2  # of a full command
 _BUMPER_M = 0.04  # nearer than this is taken for touching: what is believed of sizes is off by a centimetre or two
 _FELT_AFTER_S, _FELT_EVERY_S = 0.4, 0.2  # of steady pushing before a look at the speed counts, and between two looks
 _MOVING_M_S, _STUCK_M_S = 0.25, 0.06
+_STIRRING_M_S = 0.1  # what is believed of a place wanders by a centimetre or so within `_TRAIL_S`, and does not count
 _STEADY_M_S = 0.12  # a speed that is farther from what was told is still changing, and how fast is known less well
 _TRAIL_S = 0.25  # over which a thing's motion is looked at
 _SETTLED_S = 0.4  # the belief of what is there is young before
@@ -101,7 +102,7 @@ class ActiveInference(MPC):
         self._observation: Observation | None = None
         self._told = 0.0  # the speed that the last action asked for
         self._free_m_s = 0.0  # the speed that the own body would have by now if nothing were pushed
-        self._pushing_since_s: dict[int, float] = {}
+        self._along_since_s: dict[int, float] = {}
         self._trail: deque[tuple[float, Float[np.ndarray, "N 2"]]] = deque()
         self._felt_s = -math.inf
         self._last_s = 0.0
@@ -126,12 +127,13 @@ class ActiveInference(MPC):
         moved = self._moved(now)
         along = [n for n in range(len(moved)) if self._moves_along(moved[n], own)]
         touched = [n for n in self._touched(own.position, own.heading_rad) if n in along]
-        self._pushing_since_s = {n: self._pushing_since_s.get(n, now) for n in touched}
+        self._along_since_s = {n: self._along_since_s.get(n, now) for n in along}
+        stirring = np.flatnonzero(np.linalg.norm(moved.reshape(-1, 2), axis=1) > _STIRRING_M_S).tolist()
         steady = abs(self._told - self._free_m_s) < _STEADY_M_S and abs(self._free_m_s) >= _MOVING_M_S
-        if len(touched) != 1 or not steady or now - self._felt_s < _FELT_EVERY_S:
+        # what is just being set going, or slides beside, takes its share as well, and nobody knows how much
+        if len(touched) != 1 or stirring != along or not steady or now - self._felt_s < _FELT_EVERY_S:
             return
-        thing = touched[0]
-        if now - self._pushing_since_s[thing] >= _FELT_AFTER_S:
+        if now - max(self._along_since_s.values()) >= _FELT_AFTER_S:
             loss = math.copysign(1.0, self._free_m_s) * (self._free_m_s - own.speed_m_s)
             self.hypotheses = self.hypotheses.observe(along, loss, _NOISE_M_S)  # what it pushes on is felt with it
             self._felt_s = now

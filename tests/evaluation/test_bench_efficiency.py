@@ -90,11 +90,11 @@ def test_every_recorded_scenario_is_told_beside_its_baselines(tmp_path):
     recorded(tmp_path, agent="ppo", level=-900.0)
     recorded(tmp_path, agent="sac", level=-1000.0)
     out = tmp_path / "out"
-    figures = efficiency_figures(BenchOptions(quick=True, data=tmp_path, out=out))
+    figures = efficiency_figures(BenchOptions(quick=True, data=tmp_path, out=out, seeds=range(2)))
     page = (out / "learning-curves.html").read_text()
     assert page.count("<svg") == 1
     assert "on 1 of 1 scenarios." in page
-    assert len(list((out / "episodes").glob("*.json"))) == 1
+    assert len(list((out / "episodes").glob("*.json"))) == 2
     assert len(recorded_baselines(tmp_path)["Intercept"]) == 2
     assert set(figures[0].baselines) == {"ppo, 100 frames, 2 seeds", "sac, 100 frames, 2 seeds"}
     assert figures[0].bar is None

@@ -216,6 +216,8 @@ def test_no_network_is_said_plainly(tmp_path: Path, mirror: Mirror) -> None:
 def test_cube_tosses_are_converted_from_half_widths(tmp_path: Path, mirror: Mirror, published: dict) -> None:
     rng = np.random.default_rng(1)
     states = [torch.tensor(rng.normal(size=(1, frames, 19))) for frames in (4, 6)]
+    for state in states:
+        state[..., 3:7] = torch.nn.functional.normalize(state[..., 3:7], dim=-1)
     for toss, state in zip((3, 8), states, strict=True):
         mirror.put("cube-toss", f"data/tosses_processed/{toss}.pt", _tensor_bytes(state, tmp_path / "toss.pt"))
     rows = torch.cat([state[0] for state in states]).numpy()

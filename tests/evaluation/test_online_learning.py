@@ -67,7 +67,7 @@ def test_composition_is_told_beside_what_was_learned_there_and_nothing():
     figures = composition_figures(BenchOptions(quick=True, tell=told.append))
     bar = f">= {SHARE_BAR}"
     assert [figure.bar for figure in figures] == [None] * 10 + [bar] + [None] * 3 + [bar]
-    assert all(figure.interval is not None for figure in figures)
+    assert all(figure.interval is None for figure in figures)  # of one run, which tells nothing of the spread
     assert sum("one network of" in name for name in figures[10].baselines) == 2
     assert sum(figure.name.startswith("composition: length of an episode") for figure in figures) == 5
     assert len(told) == 5

@@ -80,7 +80,7 @@ def test_a_population_trained_on_a_cluster_has_the_numbers_of_one_process(cluste
     with RunFolder(tmp_path / "there", name="x", config={}, seed=0) as there:
         assert train_population(cluster, options, there) == expected
         again = train_population(cluster, options, there, resume=True)
-    assert [result.restarts for result in again] == [1, 1]
+    assert [result.restarts for result in again] == [0, 0]  # a look at what is done takes up nothing
     assert [result.episodes for result in again] == [result.episodes for result in expected]
     for name in ("policy.safetensors", "seed-0/policy.safetensors", "seed-1/policy.safetensors"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
