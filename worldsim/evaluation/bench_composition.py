@@ -85,12 +85,12 @@ def _foreseen(models: dict[str, list[Learned]], n: int, rng: np.random.Generator
 
     value = spared({who: np.concatenate(strata) for who, strata in errors.items()})
     drawn = [spared({who: _other_runs(strata, rng) for who, strata in errors.items()}) for _ in range(2000)]
-    interval = tuple(float(q) for q in np.quantile(drawn, [0.025, 0.975]))
+    interval = _interval(drawn, min(map(len, errors.values())))
     name = "composition: what composed models spare of that error, over what models learned there spare"
     nobody: dict[str, float | None] = {BLANK: 0.0}
     return [
         *figures,
-        Figure.at_least(name, value, SHARE_BAR, interval=(interval[0], interval[1]), n=n, baselines=nobody),
+        Figure.at_least(name, value, SHARE_BAR, interval=interval, n=n, baselines=nobody),
     ]
 
 
@@ -156,8 +156,13 @@ def _ratio(ours: list[np.ndarray], theirs: list[np.ndarray], rng: np.random.Gene
 
     value = share(np.concatenate(ours), np.concatenate(theirs))
     drawn = [share(_other_runs(ours, rng), _other_runs(theirs, rng)) for _ in range(2000)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(value), float(low), float(high)
+    return float(value), *_interval(drawn, min(len(ours), len(theirs)))
+
+
+def _interval(drawn: Sequence[float], runs: int) -> tuple[float, float]:
+    """Return the middle 95 % of what was drawn, NaN where there is a single run, which tells nothing of others."""
+    low, high = np.quantile(drawn, [0.025, 0.975]) if runs > 1 else (math.nan, math.nan)
+    return float(low), float(high)
 
 
 def _mean_known(errors: np.ndarray) -> float:
