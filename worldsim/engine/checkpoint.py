@@ -39,7 +39,7 @@ from worldsim.types.card import Descriptor, Evidence, ModelCard, ParameterPrior,
 from worldsim.types.record import StepRecord
 from worldsim.types.states import ObjectStates
 
-FORMAT = "worldsim-checkpoint-1"
+FORMAT, _CHECKSUM = "worldsim-checkpoint-1", "sha256"
 _EDGE_FIELDS = ("source", "target", "kind", "log_odds", "here")
 _STATE_FIELDS = ("position", "orientation_xyzw", "linear_velocity", "angular_velocity", "extent_m")
 
@@ -89,13 +89,14 @@ def save(state: EngineState, record: StepRecord | None, path: Path) -> None:
         ],
     }
     contiguous = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-    told = json.dumps(head)
-    _write(path, to_bytes(contiguous, {"worldsim": told, "sha256": _digest(told, contiguous)}))
+    # within the one entry: several are written in an order of chance, and the same state is to give the same bytes
+    told = json.dumps(head | {_CHECKSUM: _digest(head, contiguous)})
+    _write(path, to_bytes(contiguous, {"worldsim": told}))
 
 
-def _digest(head: str, tensors: Mapping[str, torch.Tensor]) -> str:
+def _digest(head: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
     """Return the SHA-256 of all that a checkpoint holds."""
-    found = hashlib.sha256(head.encode())
+    found = hashlib.sha256(json.dumps(head).encode())
     for name in sorted(tensors):
         values = tensors[name].cpu().numpy()
         found.update(f"{name} {values.dtype} {values.shape}".encode())
@@ -129,8 +130,7 @@ def load(
     """Read a state from `path`; see `worldsim.loop.WorldModel.load`."""
     try:
         with safe_open(str(path), framework="pt", device=str(device)) as file:
-            told = file.metadata() or {}
-            head = json.loads(told.get("worldsim", "{}"))
+            head = json.loads((file.metadata() or {}).get("worldsim", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except OSError as broken:
         raise IntegrityError(f"there is no checkpoint that can be read at {path}: {broken}.") from broken
@@ -138,7 +138,8 @@ def load(
         raise IntegrityError(f"{path} is no readable checkpoint ({broken}); it may be truncated.") from broken
     if head.get("format") != FORMAT:
         raise IntegrityError(f"{path} has format {head.get('format')!r}, expected {FORMAT!r}.")
-    if "sha256" in told and told["sha256"] != _digest(told["worldsim"], tensors):  # files of before have none
+    written = head.pop(_CHECKSUM, None)  # files of before have none
+    if written is not None and written != _digest(head, tensors):
         raise IntegrityError(f"{path} is damaged: its contents do not have the checksum that was written with them.")
     try:
         state = _restore(head, tensors, registry, device, _kinds(head["interactions"], interactions))
