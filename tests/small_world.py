@@ -6,13 +6,24 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from tests.models.cards import EXTENTS, card_of, model_of
 from worldsim.contracts import ObjectModel, Registry
 from worldsim.engine.state import GENERIC_MODEL
 from worldsim.errors import StorageError
 from worldsim.loop import WorldModel
-from worldsim.types import Candidates, Descriptor, Detections, EgoState, ModelCard, Observation, Query, Viewpoints
+from worldsim.types import (
+    Candidates,
+    Descriptor,
+    Detections,
+    EgoState,
+    Event,
+    ModelCard,
+    Observation,
+    Query,
+    Viewpoints,
+)
 
 DT_S = 0.05
 KINDS = ("static", "rigid_body", "person", "vehicle")
@@ -96,6 +107,21 @@ def frame(t: float, things: list[tuple[str, np.ndarray]], rng: np.random.Generat
     upright, still = np.array([0.0, 0, 0, 1]), np.zeros(3)
     ego = EgoState(np.array([5.0, 1.0, 0.15]), upright, still, still, np.array(EXTENTS["vehicle"]), np.eye(6) * 1e-4)
     return Observation(t, detections, Viewpoints(np.array([[0.0, 0, 5]]), np.array([30.0])), ego)
+
+
+def run(wm: WorldModel, observations: list[Observation]) -> list[Event]:
+    """Let a world model begin with the first observation and take in the others; return the events."""
+    wm.reset(observations[0])
+    events: list[Event] = []
+    for observation in observations[1:]:
+        events += wm.step(observation, np.zeros(3)).events
+    return events
+
+
+def same(a: WorldModel, b: WorldModel) -> bool:
+    """Return whether two world models believe the same, bit for bit."""
+    mine, other = a.belief.tensors(), b.belief.tensors()
+    return all(torch.equal(mine[name], other[name]) for name in mine)
 
 
 def spoilt(observation: Observation, index: int) -> Observation:

@@ -108,9 +108,8 @@ def read(
         rows: which of its detections to read; all where None.
     """
     detections = observation.detections if rows is None else observation.detections.select(rows)
-    usable, faults = np.ones(len(detections), dtype=bool), detections.faults()
-    for unusable in faults.values():
-        usable &= ~unusable
+    usable = detections.finite_rows()
+    faults = {} if usable.all() else detections.faults()
     kept = detections if usable.all() else detections.select(usable)
     source = np.flatnonzero(usable)
     ego = observation.ego
