@@ -39,7 +39,7 @@ _TASK = "task_"
 """A policy reads every field of this beginning: what a task tells is as long as the task says."""
 _ACTION_DIM = 3
 _BATCH, _ROLLOUT_BATCHES = 64, 32
-_REPLAY_FRAMES = 100_000  # one takes about 20 kB
+_REPLAY_FRAMES = 100_000  # one takes about 16 kB
 _RANDOM_FRAMES = 10_000
 
 
@@ -224,11 +224,12 @@ class SACAgent(SB3Agent):
         """Return SAC with a replay memory that fits into two gigabytes."""
         from stable_baselines3 import SAC
 
-        from worldsim_agents.sac_policy import SACPolicy
+        from worldsim_agents.sac_policy import EgocentricReplayBuffer, SACPolicy
 
         return SAC(
             SACPolicy,
             env,
+            replay_buffer_class=EgocentricReplayBuffer,
             buffer_size=min(steps, _REPLAY_FRAMES),
             learning_starts=min(_RANDOM_FRAMES, steps // 10),
             policy_kwargs=cls.network(),

@@ -2,7 +2,7 @@
 
 Stable-Baselines3 saves pickles; this saves the same tensors as data. What is not saved is where the environments were
 within their episodes: after a restart every environment begins a new one, and the cut episode counts for nothing but
-its frames. The replay memory of an off-policy method is saved with the rest, about 20 kB a frame of the warehouse.
+its frames. The replay memory of an off-policy method is saved with the rest, about 16 kB a frame of the warehouse.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-__all__ = ["FlatExtractor", "SetExtractor"]
+__all__ = ["Egocentric", "FlatExtractor", "SetExtractor"]
 
 _ROW_KEYS = ("position", "orientation_xyzw", "extent_m", "appearance")
 _PLACE, _TURN = "_position", "_orientation_xyzw"  # how a task's field ends that is a place, or an orientation
@@ -16,33 +16,32 @@ _OWN = 3 + 1 + 2  # linear velocity in the body frame, yaw rate, heading as (cos
 _SEEN = 3 + 3 + 2  # place in the body frame, extent, heading relative to the robot's as (cos, sin)
 
 
-class SetExtractor(BaseFeaturesExtractor):
-    """Reads the flat padded ``Dict`` observation of a worldsim environment.
+class Egocentric:
+    """What an observation says, seen from the robot: geometry alone, with nothing to learn.
 
-    Every detection goes through the same small network, and the largest answer of each unit is kept (Zaheer et al.
-    2017, "Deep Sets", with max for sum): the order of detections and the padding make no difference. Positions are
-    turned into the robot's frame, so that what is ahead looks the same wherever the robot stands; a task's places and
-    orientations too, and what else a task tells is read as it is.
+    Positions are turned into the robot's frame, so that what is ahead looks the same wherever the robot stands; a
+    task's places and orientations too, and what else a task tells is read as it is.
     """
 
-    def __init__(self, observation_space: spaces.Dict, features_dim: int = 128) -> None:
-        """Build the networks; `features_dim` is the length of what the policy gets."""
-        super().__init__(observation_space, features_dim)
-        half = features_dim // 2
-        appearance_dim = spaces.flatdim(observation_space["appearance"]) // spaces.flatdim(observation_space["mask"])
-        self.each = nn.Sequential(nn.Linear(_SEEN + appearance_dim, 64), nn.ReLU(), nn.Linear(64, half), nn.ReLU())
+    def __init__(self, observation_space: spaces.Dict) -> None:
+        """Sort a task's fields by what they are."""
+        self.room = spaces.flatdim(observation_space["mask"])
+        self.row_width = _SEEN + spaces.flatdim(observation_space["appearance"]) // self.room
         task = {name: spaces.flatdim(box) for name, box in observation_space.items() if name.startswith("task_")}
         self.places = sorted(name for name, width in task.items() if name.endswith(_PLACE) and width == 3)
         self.turns = sorted(name for name, width in task.items() if name.endswith(_TURN) and width == 4)
         self.others = sorted(set(task) - {*self.places, *self.turns})
         told = 3 * len(self.places) + 2 * len(self.turns) + sum(task[name] for name in self.others)
-        self.own = nn.Sequential(nn.Linear(_OWN + told, 64), nn.ReLU(), nn.Linear(64, half), nn.ReLU())
+        self.own_width = _OWN + told
 
-    def forward(self, observations: dict[str, Tensor]) -> Float[Tensor, "B F"]:
-        """Return the features of a batch of B observations."""
+    def __call__(self, observations: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return ``seen`` [B, N], ``rows`` [B, N, row_width] and ``own`` [B, own_width] of B padded observations.
+
+        N is how many rows reach to the last that is seen in any of them.
+        """
         o = observations
         seen = o["mask"].bool()
-        room, used = seen.shape[1], _used(seen)
+        room, used = seen.shape[1], _rows_used(seen)
         position, orientation, extent, look = (o[name].unflatten(1, (room, -1))[:, :used] for name in _ROW_KEYS)
         # all orientations, all places and all that is turned go through their operations together: a training takes
         # one step at a time, and there the number of operations is what costs
@@ -53,13 +52,39 @@ class SetExtractor(BaseFeaturesExtractor):
         sizes = [used, len(self.places), used, len(self.turns), 1]
         near, goals, facing, aims, drift = _turned(flat, headings[:, :1]).split(sizes, dim=1)
         heights = offsets[..., 2:]
-        detections = torch.cat([near, heights[:, :used], extent, facing, look], dim=-1)
-        answers = self.each(detections).masked_fill(~seen[:, :used].unsqueeze(-1), 0.0)  # 0 is a ReLU's least answer
         told = [torch.cat([goals, heights[:, used:]], dim=-1).flatten(1), aims.flatten(1)]
         told += [o[name] for name in self.others]
         moving = [drift.flatten(1), velocity[:, 2:], o["ego_angular_velocity"][:, 2:]]
-        own = torch.cat([*moving, headings[:, 0], *told], dim=-1)
-        return torch.cat([answers.amax(dim=1), self.own(own)], dim=-1)
+        return {
+            "seen": seen[:, :used],
+            "rows": torch.cat([near, heights[:, :used], extent, facing, look], dim=-1),
+            "own": torch.cat([*moving, headings[:, 0], *told], dim=-1),
+        }
+
+
+class SetExtractor(BaseFeaturesExtractor):
+    """Reads the flat padded ``Dict`` observation of a worldsim environment, or what `Egocentric` made of it.
+
+    Every detection goes through the same small network, and the largest answer of each unit is kept (Zaheer et al.
+    2017, "Deep Sets", with max for sum): the order of detections and the padding make no difference.
+    """
+
+    def __init__(self, observation_space: spaces.Dict, features_dim: int = 128) -> None:
+        """Build the networks; `features_dim` is the length of what the policy gets."""
+        super().__init__(observation_space, features_dim)
+        half = features_dim // 2
+        self.egocentric = Egocentric(observation_space)
+        each, own = self.egocentric.row_width, self.egocentric.own_width
+        self.each = nn.Sequential(nn.Linear(each, 64), nn.ReLU(), nn.Linear(64, half), nn.ReLU())
+        self.own = nn.Sequential(nn.Linear(own, 64), nn.ReLU(), nn.Linear(64, half), nn.ReLU())
+
+    def forward(self, observations: dict[str, Tensor]) -> Float[Tensor, "B F"]:
+        """Return the features of a batch of B observations."""
+        o = observations if "rows" in observations else self.egocentric(observations)
+        seen = o["seen"].bool()
+        used = _rows_used(seen)
+        answers = self.each(o["rows"][:, :used]).masked_fill(~seen[:, :used].unsqueeze(-1), 0.0)  # a ReLU's least
+        return torch.cat([answers.amax(dim=1), self.own(o["own"])], dim=-1)
 
 
 class FlatExtractor(BaseFeaturesExtractor):
@@ -77,11 +102,10 @@ class FlatExtractor(BaseFeaturesExtractor):
         return torch.tanh(self.layer(flat))
 
 
-def _used(seen: Bool[Tensor, "B M"]) -> int:
+def _rows_used(seen: Bool[Tensor, "B M"]) -> int:
     """Return how many of the M rows reach to the last one that is seen in any of the B observations, at least 1.
 
-    What is behind it is padding throughout. It gives nothing to features and gradients, and would take most of the
-    time of a training.
+    What is behind it gives nothing to features and gradients, and would take most of the time of a training.
     """
     columns = seen.any(dim=0).nonzero()
     return int(columns[-1]) + 1 if len(columns) else 1

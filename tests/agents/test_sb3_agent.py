@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.sac import MultiInputPolicy
 
 from worldsim.errors import ConfigurationError, DataError
@@ -155,14 +156,39 @@ def test_a_saved_policy_acts_as_the_trained_one_does(agent, tmp_path):
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
 
 
-def test_gradients_that_are_left_out_change_no_bit_of_what_sac_learns(monkeypatch):
-    trained = SACAgent.train(Corridor(), 200, 3).policy
+class Crowded(Corridor):
+    """The corridor with as many things as the number of frames says, which now and then all vanish."""
+
+    def reset(self, *, seed=None, options=None):
+        if seed is not None:
+            self.rng, self.frame = np.random.default_rng(seed), 0
+        return super().reset(seed=seed, options=options)
+
+    def observe(self):
+        self.frame += 1
+        seen = {name: value[0].numpy() for name, value in batch(self.rng, real=self.frame % (M + 1)).items()}
+        return super().observe() | {name: seen[name] for name in (*ROWS, "mask", *TASK)}
+
+
+def test_what_sac_leaves_out_and_works_out_once_changes_no_bit_of_what_it_learns(monkeypatch):
+    def trained():
+        learner = SACAgent.learner(Crowded, 3, 300, 3)  # three side by side: batches are drawn from all
+        learner.learn(300)
+        learner.close()
+        return learner.algorithm
+
+    ours = trained()
+    assert set(ours.replay_buffer.observations) == {"seen", "rows", "own"}
     monkeypatch.setattr("worldsim_agents.sac_policy.SACPolicy", MultiInputPolicy)
-    plain = SACAgent.train(Corridor(), 200, 3).policy
-    assert type(plain) is MultiInputPolicy
-    assert plain.state_dict().keys() == trained.state_dict().keys()
-    for name, weight in plain.state_dict().items():
-        assert torch.equal(weight, trained.state_dict()[name]), name
+    monkeypatch.setattr("worldsim_agents.sac_policy.EgocentricReplayBuffer", DictReplayBuffer)
+    plain = trained()
+    assert type(plain.policy) is MultiInputPolicy
+    assert "position" in plain.replay_buffer.observations
+    assert plain._n_updates == ours._n_updates > 0
+    mine = ours.policy.state_dict()
+    assert plain.policy.state_dict().keys() == mine.keys()
+    for name, weight in plain.policy.state_dict().items():
+        assert torch.equal(weight, mine[name]), name
 
 
 def test_the_actors_loss_gives_the_critics_weights_no_gradient():
