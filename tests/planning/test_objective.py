@@ -10,12 +10,14 @@ import torch
 from scipy import stats
 
 from tests.planning.floor import ROBOT, Thing, empty_belief, forecast
+from worldsim.errors import UnknownNameError
 from worldsim.planning import MPPI, OwnTrajectories, Situation
 from worldsim.planning.explanation import imagined_options
 from worldsim.planning.mppi import _lingering, _sort
 from worldsim.planning.objective import Objective, Surroundings
 from worldsim.planning.route import Obstacles, find_route
 from worldsim.types import Preferences
+from worldsim.types.planning import PreferredOutcome
 
 STAY = torch.zeros(1, 20, 2)
 
@@ -57,6 +59,17 @@ def test_backing_costs_more_than_driving_on_and_a_deep_touch_no_more_than_a_touc
     assert behind == pytest.approx(0.05 * 0.25 + 0.5 * 0.5)
     gap = torch.tensor([[0.06, 0.03, 0.0, -0.12, -5.0]])
     assert Objective().touching(gap)[0].tolist() == pytest.approx([0.0, 30.0, 60.0, 180.0, 180.0])
+
+
+def test_a_weight_of_what_is_neither_a_term_nor_an_outcome_is_told_and_not_ignored() -> None:
+    doubled = terms(around(), standing_still(torch.ones(1, 20, 2)), weights=(("effort", 2.0),))
+    plain = terms(around(), standing_still(torch.ones(1, 20, 2)))
+    assert doubled["effort"] == pytest.approx(2.0 * plain["effort"])
+    with pytest.raises(UnknownNameError, match=r"'clearence'.*Did you mean 'clearance'"):
+        terms(around(), standing_still(), weights=(("clearence", 2.0),))
+    wanted = PreferredOutcome("parcel_home", "parcel", "goal", 0.5)
+    weighed = terms(around(), standing_still(), outcomes=(wanted,), weights=(("parcel_home", 2.0),))
+    assert weighed.keys() == plain.keys()
 
 
 def test_the_heading_matters_at_the_goal_and_not_on_the_way() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -250,10 +251,7 @@ def _nearest(boxes: Boxes, here: Float[Tensor, "2"], count: int) -> Boxes:
 
 
 def _staying(preferences: Preferences) -> Preferences:
-    return Preferences(
-        clearance_m=preferences.clearance_m, weights=preferences.weights, goal_tolerance_m=preferences.goal_tolerance_m,
-        hold_still=True,
-    )  # fmt: skip
+    return dataclasses.replace(preferences, goal_position=None, goal_heading_rad=None, hold_still=True)
 
 
 def _knot_matrix(steps: int, knots: int) -> Float[Tensor, "T K"]:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from worldsim.errors import UnknownNameError
 from worldsim.planning.boxes import Boxes
 from worldsim.planning.route import Route
 from worldsim.planning.situation import OwnTrajectories
@@ -72,7 +73,14 @@ class Objective:
     def terms(
         self, own: OwnTrajectories, around: Surroundings, preferences: Preferences
     ) -> dict[str, Float[Tensor, " S"]]:
-        """Return the cost of each sample by term, weights applied, in the order of `TERMS`."""
+        """Return the cost of each sample by term, weights applied, in the order of `TERMS`.
+
+        Raises:
+            UnknownNameError: the preferences weigh what is neither a term nor an outcome of theirs.
+        """
+        for name, _ in preferences.weights:
+            if name not in TERMS and name not in (wanted.name for wanted in preferences.outcomes):
+                raise UnknownNameError("weight", name, (*TERMS, *(wanted.name for wanted in preferences.outcomes)))
         clearance, collision = self._movers(own, around, preferences.clearance_m)
         progress, heading = _goal(own, around.route, preferences)
         raw = {

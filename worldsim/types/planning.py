@@ -68,8 +68,8 @@ class Preferences:
         goal_position: [3] m, or None while there is none.
         goal_tolerance_m: how near is there.
         clearance_m: wanted distance between hulls of the own body and anything that moves.
-        weights: named weights of the objective's terms, 1 where a term is not named. Names are the objective's
-            (see ``worldsim.planning.objective``).
+        weights: named weights of the objective's terms and of `outcomes`, 1 where one is not named. Names are the
+            objective's (see ``worldsim.planning.objective``) and the outcomes'; another is refused when planning.
         hold_still: do not move of one's own accord (set while an alarm is being looked into).
         goal_heading_rad: wanted heading at the goal, rad about world z, or None where any will do.
         outcomes: what a task wants to come about, beside or instead of a goal of the own body.
