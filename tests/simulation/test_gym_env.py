@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 import tracemalloc
 
 import gymnasium
@@ -158,11 +160,26 @@ def test_the_own_camera_sees_the_floor_at_the_right_distance() -> None:
         ({"scenario": Warehouse}, ConfigurationError, "made by calling its class"),
         ({"scenario": Warehouse(), "intruder": "cat"}, ConfigurationError, "ready made"),
         ({"observation": "state", "sensor": Detector()}, ConfigurationError, "exact"),
+        ({"sensor": 3}, ConfigurationError, "expected a Sensor"),
+        ({"sensor": Detector}, ConfigurationError, "expected a Sensor"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         WorldsimEnv(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_an_environment_that_is_to_be_copied_says_what_to_do_instead_and_goes_on(copied) -> None:
+    env = WorldsimEnv("ForceLab", bodies=3)
+    env.reset(seed=0)
+    with pytest.raises(ConfigurationError, match="snapshot"):
+        copied(env)
+    saved = env.physics.snapshot()
+    there = [env.step(np.zeros(3, np.float32))[0]["position"] for _ in range(3)][-1]
+    env.physics.restore(saved)
+    assert np.array_equal([env.step(np.zeros(3, np.float32))[0]["position"] for _ in range(3)][-1], there)
+    env.close()
 
 
 def test_resets_to_other_worlds_leave_next_to_nothing_behind():

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import inspect
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import gymnasium
 import numpy as np
@@ -129,6 +129,8 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             raise ConfigurationError(f"WorldsimEnv: max_objects is {max_objects}, expected at least 1.")
         if not 0.0 < frame_s <= 1.0:
             raise ConfigurationError(f"WorldsimEnv: frame_s is {frame_s}, expected a number in (0, 1].")
+        if sensor is not None and not isinstance(sensor, Sensor):
+            raise ConfigurationError(f"WorldsimEnv: sensor is {sensor!r}, expected a Sensor, for example Detector().")
         if observation == "state" and sensor is not None:
             raise ConfigurationError(
                 "WorldsimEnv: observation='state' is exact; leave `sensor` out, or ask for detections."
@@ -319,6 +321,18 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self._window.set_data(picture)
         self._window.figure.canvas.draw_idle()
         self._window.figure.canvas.flush_events()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied or pickled: the engine's world lies outside Python.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise ConfigurationError(
+            "WorldsimEnv: an environment cannot be copied or pickled, since its engine runs outside Python. Make a new "
+            "one and reset it with the same seed; or go back in this one with env.unwrapped.physics.snapshot() and "
+            "restore(snapshot)."
+        )
 
     def close(self) -> None:
         """Free the engine and the window; a later reset opens the engine again."""
