@@ -9,6 +9,7 @@ from worldsim.evaluation.statistics import (
     bootstrap,
     bootstrap_runs,
     cluster_bootstrap,
+    conformal_quantile,
     interquartile_mean,
     paired_bootstrap,
     probability_of_improvement,
@@ -126,3 +127,11 @@ def test_one_value_has_no_interval_and_promises_nothing():
         assert Figure.told("x", found.value, interval=found.interval).interval is None
         assert not Figure.at_most("upper end", found.high, 100.0).holds
     assert bootstrap([np.array([1.0, 2.0])], np.mean, rng).high == 2.0
+
+
+def test_a_conformal_quantile_holds_the_next_score_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    for count in (9, 15, 40):
+        drawn = rng.lognormal(size=(4000, count + 1))
+        held = np.mean([row[-1] <= conformal_quantile(row[:-1].tolist(), 0.9) for row in drawn])
+        assert 0.9 - 0.015 < held < 0.9 + 1.0 / (count + 1) + 0.015

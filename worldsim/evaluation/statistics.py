@@ -20,10 +20,13 @@ from worldsim.errors import ConfigurationError
 __all__ = [
     "Estimate",
     "bootstrap",
+    "bootstrap_runs",
     "cluster_bootstrap",
+    "conformal_quantile",
     "interquartile_mean",
     "paired_bootstrap",
     "probability_of_improvement",
+    "proportion_interval",
 ]
 
 Statistic = Callable[[Float[np.ndarray, " n"]], float]
@@ -148,6 +151,19 @@ def proportion_interval(hits: int, n: int) -> tuple[float, float] | None:
         return None
     found = stats.binomtest(hits, n).proportion_ci(confidence_level=_LEVEL, method="exact")
     return float(found.low), float(found.high)
+
+
+def conformal_quantile(scores: Sequence[float], level: float) -> float:
+    """Return what a further score stays within with probability `level`, whatever they are drawn from.
+
+    The order statistic of split conformal prediction (Angelopoulos and Bates 2023, section 1); infinite where there are
+    too few: fewer than nine of them for nine in ten.
+
+    >>> conformal_quantile([0.5, 3.0, 1.0, 2.0], 0.8), conformal_quantile([0.5, 3.0, 1.0], 0.8)
+    (3.0, inf)
+    """
+    rank = math.ceil((len(scores) + 1) * level)
+    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else math.inf
 
 
 def paired_bootstrap(

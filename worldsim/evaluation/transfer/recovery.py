@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from worldsim.evaluation.bench import BenchOptions, Figure
 from worldsim.evaluation.protocol_r import Tosses, windows
-from worldsim.evaluation.statistics import proportion_interval
+from worldsim.evaluation.statistics import conformal_quantile, proportion_interval
 from worldsim.evaluation.transfer.page import write_page
 from worldsim.inference.identification import Identifier, ParameterCloud, roll_out_cube
 from worldsim.inference.rigid_rollout import BoxStart
@@ -156,14 +156,12 @@ def transfer_recovery(options: BenchOptions) -> list[Figure]:
     for first in range(0, len(seeds), TOGETHER):
         runs += recover(identifier, seeds[first : first + TOGETHER])
         options.tell(f"{len(runs)} runs: " + ", ".join(f"{n} {_share(runs, n):.2f}" for n in WATCHED))
-    figures = [figure for name in (*WATCHED, *_others(identifier)) for figure in _figures(runs, name)] + [
-        Figure.told(
-            f"stretch of the cloud's own interval of {prior.name} that holds 90 % of the truths",
-            _conformal([run.needed[prior.name] for run in runs]),
-            n=len(runs),
-        )
-        for prior in identifier.priors
-    ]
+    figures = [figure for name in (*WATCHED, *_others(identifier)) for figure in _figures(runs, name)]
+    for prior in identifier.priors:
+        stretch = conformal_quantile([run.needed[prior.name] for run in runs], LEVEL)
+        if math.isfinite(stretch):
+            text = f"stretch of the cloud's own interval of {prior.name} that holds 90 % of the truths"
+            figures.append(Figure.told(text, stretch, n=len(runs)))
     write_page(options, "recovery", _LEAD, figures, [])
     return figures
 
@@ -172,12 +170,6 @@ _LEAD = (
     "Cubes are drawn from the prior and tossed in the model's own contact law with the recordings' noise; the "
     "identifier watches them. Do the intervals of its belief hold what is true?"
 )
-
-
-def _conformal(needed: Sequence[float]) -> float:
-    """Return the stretch that holds a further truth in nine of ten cases: the order statistic of split conformal."""
-    rank = math.ceil((len(needed) + 1) * LEVEL)
-    return float(np.sort(needed)[min(rank, len(needed)) - 1])
 
 
 def _others(identifier: Identifier) -> list[str]:
