@@ -298,7 +298,7 @@ def policy_fields(observation: Observation, max_objects: int, wanted: Mapping[st
     fields: dict[str, np.ndarray] = {"mask": (np.arange(max_objects) < n).astype(np.float32)}
     for name, width in _ROWS.items():
         rows = np.zeros((max_objects, width), dtype=np.float32)
-        rows[:n] = getattr(detections, name)[:n]
+        rows[:n] = np.nan_to_num(getattr(detections, name)[:n])  # an unknown appearance is that of the padding
         fields[name] = rows.reshape(-1)
     for name in (*_OWN, *wanted):
         value = getattr(ego, name.removeprefix("ego_")) if name in _OWN else task[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
@@ -82,3 +84,18 @@ def test_a_thing_that_was_lost_beyond_all_bounds_spoils_nobody_s_match() -> None
     covariance[5] = np.inf
     found = associate(position, covariance, extent, look, np.ones(6, dtype=bool), detections, np.full(6, 0.1))
     assert found.tolist() == [0, 1, 2, 3, 4, -1]
+
+
+def test_looks_that_are_unknown_on_either_side_cost_nothing() -> None:
+    rng = np.random.default_rng(2)
+    position, covariance, extent, look = crowd(rng, 30, 8.0)
+    detections = seen(rng, position, extent, look)
+    candidate, jump = np.ones(30, dtype=bool), np.full(30, 0.1)
+    told = np.where(np.arange(30) % 2 == 0, 0.0, 5.0)[:, None] + look  # every other is believed to look otherwise
+    assert (associate(position, covariance, extent, told, candidate, detections, jump) >= 0).sum() <= 15
+    unknown = np.where(np.arange(30) % 2 == 0, 0.0, np.nan)[:, None] + look
+    found = associate(position, covariance, extent, unknown, candidate, detections, jump)
+    assert (found == np.arange(30)).mean() > 0.9
+    nobody_told = dataclasses.replace(detections, appearance=np.full_like(look, np.nan))
+    found = associate(position, covariance, extent, told, candidate, nobody_told, jump)
+    assert (found == np.arange(30)).mean() > 0.9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldsim.types.observation import positive_definite
+from worldsim.types.observation import APPEARANCE_DIM, Detections, positive_definite
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-5])
@@ -40,3 +40,17 @@ def test_a_covariance_that_went_through_float32_is_one() -> None:
     factor = rng.standard_normal((200, 6, 6))
     covariance = 1e-4 * (factor @ factor.transpose(0, 2, 1) + 0.1 * np.eye(6))
     assert positive_definite(covariance.astype(np.float32).astype(np.float64)).all()
+
+
+def test_an_appearance_may_be_unknown_and_not_infinite() -> None:
+    n = 4
+    look = np.zeros((n, APPEARANCE_DIM))
+    look[1], look[2, 3], look[3, 3] = np.nan, np.nan, np.inf
+    upright = np.tile([0.0, 0.0, 0.0, 1.0], (n, 1))
+    seen = Detections(
+        np.zeros((n, 3)), upright, np.ones((n, 3)), np.zeros((n, 3)), look, np.tile(1e-4 * np.eye(6), (n, 1, 1))
+    )
+    assert seen.finite_rows().tolist() == [True, True, True, False]
+    assert {name: wrong.tolist() for name, wrong in seen.faults().items()} == {
+        "appearance": [False, False, False, True]
+    }

@@ -94,8 +94,8 @@ def claim(
     """Write which sleepers detections agree with, and what that would teach of the first.
 
     It is a Kalman filter of a constant along each axis: the belief's own correction, where belief and noise have no
-    correlations between axes. What is not finite agrees with nobody, since no comparison with it holds, and what has
-    no noise is not usable.
+    correlations between axes. What is not finite agrees with nobody, since no comparison with it holds (but for a look
+    that is NaN: it is unknown), and what has no noise is not usable.
 
     Sleepers lie all over the memory, and waiting for it took half of the time here: rows of some pairs are therefore
     touched together, so that the processor fetches them side by side, and then compared one by one. What was touched
@@ -149,7 +149,8 @@ def claim(
         for axis in range(3):
             unlike += (size[i, axis] / packed[row, _SIZE + axis] - 1.0) ** 2
         for k in range(look.shape[1]):
-            unlike += (look[i, k] - packed[row, _LOOK + k]) ** 2
+            gap = look[i, k] - packed[row, _LOOK + k]
+            unlike += gap**2 if gap == gap else 0.0  # NaN is unknown, and like everything
         strain = packed[row, _STRAIN] + _STRAIN_RATE * (squared - packed[row, _STRAIN])
         if not (unlike < _UNLIKE and strain < _STRAINED):
             continue

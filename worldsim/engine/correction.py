@@ -122,9 +122,11 @@ def _correct_attributes(state: EngineState, matched: Matched, frame: Frame) -> N
     size, size_variance = _blend(
         extent, rows_of(belief.extent_variance_m2, mine), rows_of(frame.extent_m, which), size_noise
     )
-    look, look_variance = _blend(
-        appearance, rows_of(belief.appearance_variance, mine), rows_of(frame.appearance, which), look_noise
-    )
+    seen, look_variance = rows_of(frame.appearance, which), rows_of(belief.appearance_variance, mine)
+    blended, sharper = _blend(appearance, look_variance, seen, look_noise)
+    known, told = ~appearance.isnan(), ~seen.isnan()
+    look = torch.where(known & told, blended, torch.where(told, seen, appearance))
+    look_variance = torch.where(known & told, sharper, torch.where(told, look_noise, look_variance))
     state.belief = slot_table.put(
         belief,
         slots,

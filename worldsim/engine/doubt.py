@@ -228,11 +228,13 @@ def query_about(state: EngineState, slot: int) -> Query:
     belief = state.belief
     size = belief.extent_m[slot].cpu().numpy()
     spread = belief.extent_variance_m2[slot].sqrt().cpu().numpy()
+    look, look_spread = belief.appearance[slot].cpu().numpy(), belief.appearance_variance[slot].sqrt().cpu().numpy()
+    known = bool(np.isfinite(look).all())
     return Query(
         extent_m=(float(size[0]), float(size[1]), float(size[2])),
         extent_std_m=(float(spread[0]), float(spread[1]), float(spread[2])),
-        appearance=tuple(float(v) for v in belief.appearance[slot]),
-        appearance_std=tuple(float(v) for v in belief.appearance_variance[slot].sqrt()),
+        appearance=tuple(float(v) for v in look) if known else None,
+        appearance_std=tuple(float(v) for v in look_spread) if known else None,
         motion=state.ledger.motion(slot),
         channel_share=state.ledger.channel_share(slot),
         exclude=frozenset(state.library.model_ids),

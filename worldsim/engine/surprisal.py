@@ -75,7 +75,7 @@ def surprise(state: EngineState, predicted: Predicted, matched: Matched, frame: 
         size = rows_of(frame.extent_m, which) - extent
         look = rows_of(frame.appearance, which) - rows_of(belief.appearance, slots)
         nats = appearance_surprisal(size, size_variance, look, look_variance)
-        excess = 0.5 * ((size**2 / size_variance - 1.0).sum(-1) + (look**2 / look_variance - 1.0).sum(-1))
+        excess = 0.5 * ((size**2 / size_variance - 1.0).sum(-1) + (look**2 / look_variance - 1.0).nansum(-1))
         return Surprised(seen, pose_surprise(seen, manoeuvre[part]), noise, nats, excess)
 
     return Surprised.cat(each_block(len(matched.slots), state.device, state.dtype, surprised))

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldsim.filtering.library import LoadedModels
-from worldsim.filtering.likelihood import gaussian_log_density
+from worldsim.filtering.likelihood import gaussian_log_density, seen_log_density
 
 
 def attribute_log_evidence(
@@ -19,12 +19,13 @@ def attribute_log_evidence(
     """Return log p(estimated size and appearance | model) for every object and loaded model, nats.
 
     An instance's true attributes are drawn from the card's prior and estimated with the given variance, so the
-    estimate is Gaussian with the sum of both variances around the card's mean.
+    estimate is Gaussian with the sum of both variances around the card's mean. An appearance that was never seen is
+    evidence of no model.
     """
     size = gaussian_log_density(
         extent_m.unsqueeze(1) - library.extent_mean, library.extent_std**2 + extent_variance_m2.unsqueeze(1)
     )
-    look = gaussian_log_density(
+    look = seen_log_density(
         appearance.unsqueeze(1) - library.appearance_mean,
         library.appearance_std**2 + appearance_variance.unsqueeze(1),
     )

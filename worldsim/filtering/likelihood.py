@@ -56,3 +56,8 @@ def log_diagonal(root: Float[Tensor, "N k k"]) -> Float[Tensor, "N k"]:
 def gaussian_log_density(residual: Float[Tensor, "... k"], variance: Float[Tensor, "... k"]) -> Float[Tensor, "..."]:
     """Return the log density of independent Gaussians, summed over the last axis."""
     return -0.5 * (residual * residual / variance + torch.log(variance) + LOG_TWO_PI).sum(-1)
+
+
+def seen_log_density(residual: Float[Tensor, "... k"], variance: Float[Tensor, "... k"]) -> Float[Tensor, "..."]:
+    """Return the same over what was seen: a residual that is NaN says nothing."""
+    return -0.5 * (residual * residual / variance + torch.log(variance) + LOG_TWO_PI).nansum(-1)

@@ -56,7 +56,9 @@ def learned_card(
             tuple(float(v) for v in extent),  # type: ignore[arg-type]
             tuple(float(v) for v in _INSTANCE_SHARE * extent),  # type: ignore[arg-type]
         ),
-        descriptor=Descriptor(tuple(float(v) for v in look), (_INSTANCE_LOOK,) * len(look), motion),
+        descriptor=Descriptor(tuple(look.tolist()), (_INSTANCE_LOOK,) * len(look), motion)
+        if np.isfinite(look).all()
+        else Descriptor(motion=motion),
         provenance="learned online by worldsim from one instance that no model in the registry explained",
         tags=("learned",),
         evidence=Evidence(frames, log_evidence_gain_nats, "online"),
@@ -66,5 +68,5 @@ def learned_card(
 
 def _name(extent: np.ndarray, look: np.ndarray, mean: np.ndarray) -> str:
     """Return a name that is the same for the same learned numbers, and for nothing else."""
-    numbers = np.concatenate([extent, look, mean]).round(9)
+    numbers = np.nan_to_num(np.concatenate([extent, look, mean]).round(9))
     return "unnamed-" + hashlib.sha256(numbers.astype("<f8").tobytes()).hexdigest()[:8]

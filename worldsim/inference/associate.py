@@ -37,7 +37,7 @@ def associate(
         position: predicted positions, m.
         covariance: of the predicted positions (belief only), m^2.
         extent_m: believed sizes, m.
-        appearance: believed descriptors.
+        appearance: believed descriptors, NaN where unknown.
         candidate: objects that may be assigned.
         detections: the frame's detections.
         manoeuvre_m: standard deviation of each object's jumps that the dynamics does not know of, m. It widens the
@@ -62,6 +62,7 @@ def associate(
         distance, log_det = _weighed(away.astype(np.float64), spread)
     size = np.log(detections.extent_m).take(seen, axis=0) - np.log(np.maximum(extent_m, 1e-6)).take(who, axis=0)
     look = detections.appearance.take(seen, axis=0) - appearance.take(who, axis=0)
+    look[np.isnan(look)] = 0.0  # unknown: it may be as it was
     attribute = ((size**2).sum(-1) + (look**2).sum(-1)) / _ATTRIBUTE_STD**2
     # clutter beside a thing that was missed is far commoner than a thing that turns into another
     allowed = (distance < _GATE) & (attribute < _ATTRIBUTE_GATE) & np.isfinite(log_det)

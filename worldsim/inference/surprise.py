@@ -13,6 +13,7 @@ from worldsim.filtering.correct import POSE_DIM, Innovation
 from worldsim.filtering.likelihood import (
     gaussian_log_density,
     log_diagonal,
+    seen_log_density,
     student_t_entropy,
     student_t_log_density,
     whitened_student_t,
@@ -74,8 +75,8 @@ def appearance_surprisal(
     appearance_residual: Float[Tensor, "N A"],
     appearance_variance: Float[Tensor, "N A"],
 ) -> Float[Tensor, " N"]:
-    """Return -log p of size and appearance under the belief, nats."""
-    return -gaussian_log_density(extent_residual, extent_variance) - gaussian_log_density(
+    """Return -log p of size and appearance under the belief, nats; an appearance that is NaN surprises nobody."""
+    return -gaussian_log_density(extent_residual, extent_variance) - seen_log_density(
         appearance_residual, appearance_variance
     )
 

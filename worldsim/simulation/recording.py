@@ -60,7 +60,7 @@ class Recording(Physics):
     """Replays recorded clips as a `Physics`: detections without ids to whoever observes, names to whoever scores.
 
     The detections of a frame come in the clip's order of bodies, shuffled by the seed of `reset`, so that no
-    tracker can lean on the order. A descriptor of the appearance was not recorded: it is 12 zeros.
+    tracker can lean on the order. A descriptor of the appearance was not recorded: it is NaN, unknown.
 
     >>> from worldsim.simulation.recordings.clip import pose_covariance
     >>> place = np.array([[[0.0, 0.0, 1.0]], [[0.0, 0.0, 0.9]]])
@@ -176,7 +176,7 @@ class Recording(Physics):
             turned.as_quat() if any(clip.unmeasured[3:]) else clip.orientation_xyzw[t, seen],
             clip.extent_m[seen],
             np.tile(_COLOUR, (count, 1)),
-            np.zeros((count, APPEARANCE_DIM)),
+            np.full((count, APPEARANCE_DIM), np.nan),
             clip.covariance[seen],
         )
         signals = {f"task_{name}": np.array(values[t]) for name, values in clip.signals.items()}

@@ -190,7 +190,7 @@ def _in_view(truth: WorldTruth) -> np.ndarray:
 
 def _appearance(truth: WorldTruth) -> Float[np.ndarray, "N A"]:
     if truth.appearance is None:
-        return np.zeros((len(truth.names), APPEARANCE_DIM))
+        return np.full((len(truth.names), APPEARANCE_DIM), np.nan)
     return truth.appearance
 
 

@@ -31,7 +31,7 @@ class WorldBelief:
         joint_covariance: [C, X, X], X = 12 + P, float64 (docs/decisions/0003).
         parameters: [C, P] means in transformed coordinates, padded with 0.
         extent_m, extent_variance_m2: [C, 3] belief of the size.
-        appearance, appearance_variance: [C, A] belief of the appearance.
+        appearance, appearance_variance: [C, A] belief of the appearance; NaN where it was never seen.
         colour: [C, 3] running mean colour (drawing only).
         existence: [C] probability that the object is there.
         log_e_value: [C] the e-detector's log W, nats.

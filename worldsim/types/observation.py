@@ -48,7 +48,8 @@ class Detections:
         orientation_xyzw: [D, 4] unit quaternions, body to world.
         extent_m: [D, 3] full edge lengths of the oriented bounding box in the body frame.
         colour: [D, 3] mean RGB in [0, 1].
-        appearance: [D, A] appearance descriptor, unitless, roughly unit scale; A is `APPEARANCE_DIM`.
+        appearance: [D, A] appearance descriptor, unitless, roughly unit scale; A is `APPEARANCE_DIM`. NaN is unknown:
+            it tells nothing for or against anything.
         covariance: [D, 6, 6] of (position error in m, rotation-vector error in rad, world frame); positive definite,
             also of an exact sensor.
     """
@@ -109,7 +110,9 @@ class Detections:
                 "extent_m": (self.extent_m > 0.0).all(axis=1),
                 "covariance": positive_definite(self.covariance),
             }
-        for name in ("position", "orientation_xyzw", "extent_m", "colour", "appearance", "covariance"):
+        if np.isinf(self.appearance).any():
+            usable["appearance"] = ~np.isinf(self.appearance).any(axis=1)
+        for name in ("position", "orientation_xyzw", "extent_m", "colour", "covariance"):
             field = getattr(self, name)
             with np.errstate(over="ignore", invalid="ignore"):
                 if np.isfinite(field.sum()):  # a sum of finite numbers but for overflow, at a third of the time
