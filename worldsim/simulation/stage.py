@@ -103,6 +103,11 @@ class Stage(SceneBuilder):
 
     # ------------------------------------------------------------------ what drivers may do (the Actuator protocol)
 
+    @property
+    def step_s(self) -> float:
+        """Length of an engine step, s."""
+        return self.engine.time_step_s
+
     def state(self, name: str) -> RigidState:
         """Return the present state of `name`."""
         return self.engine.state(self._index[name])

@@ -66,6 +66,10 @@ class SceneView(NamedTuple):
 class Actuator(Protocol):
     """What a driver may do in an engine step: feel bodies, push them, move limbs, take away what has left."""
 
+    @property
+    def step_s(self) -> float:
+        """Length of an engine step, s."""
+
     def state(self, name: str) -> RigidState:
         """Return the present state of `name`."""
 
@@ -192,6 +196,11 @@ def wrapped(angle_rad: float) -> float:
 def bounded(value: float, bound: float) -> float:
     """Return `value` clipped to [-bound, bound]."""
     return bound if value > bound else -bound if value < -bound else value  # sooner than min and max
+
+
+def whole_steps(duration_s: float, step_s: float) -> int:
+    """Return how many engine steps something lasts, at least one."""
+    return max(1, round(duration_s / step_s))
 
 
 def shortened(x: float, y: float, bound: float) -> tuple[float, float]:

@@ -15,7 +15,6 @@ from worldsim.simulation.scene import Vector
 _RATE_PER_S = 20.0  # natural frequency of the ropes, critically damped
 _MOST_G = 3.0  # they pull no harder than three times the weight
 _GRAVITY_M_S2 = 9.81
-_STEP_S = 1.0 / 240.0
 _HOLDS_S = 0.4  # at the end of the way, until what it carries has caught up
 
 
@@ -84,7 +83,7 @@ class Hoist(Driver):
         """Pull towards the place on the way, and against the weight; keep the body upright and its heading."""
         if not self.holds:
             return
-        self.travelled_s += _STEP_S
+        self.travelled_s += actuator.step_s
         goal = _along(self.way, self.trip.speed_m_s * self.travelled_s)
         self.holds = self.trip.speed_m_s * (self.travelled_s - _HOLDS_S) < _length(self.way)
         state, mass = actuator.state(self.body), self.trip.loaded_kg

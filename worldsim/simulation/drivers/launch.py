@@ -7,22 +7,21 @@ from collections.abc import Mapping
 import numpy as np
 
 from worldsim.errors import ConfigurationError
-from worldsim.simulation.drivers.driver import Actuator, Driver, SceneView
+from worldsim.simulation.drivers.driver import Actuator, Driver, SceneView, whole_steps
 from worldsim.simulation.scene import Vector
 
-PUSH_STEPS = 24
-"""Engine steps that a push lasts: 0.1 s at 240 Hz."""
+PUSH_S = 0.1
+"""How long a push lasts, s."""
 
 
 class Launch(Driver):
     """Pushes bodies evenly for a moment, so that each gets its impulse; nothing moves of itself afterwards."""
 
-    def __init__(self, impulse_n_s: Mapping[str, Vector], step_s: float = 1.0 / 240.0) -> None:
+    def __init__(self, impulse_n_s: Mapping[str, Vector]) -> None:
         """Take charge of the bodies.
 
         Args:
             impulse_n_s: name -> impulse, world frame.
-            step_s: length of an engine step.
 
         Raises:
             ConfigurationError: no body is named.
@@ -30,8 +29,8 @@ class Launch(Driver):
         if not impulse_n_s:
             raise ConfigurationError("Launch: no body is named; leave the driver out.")
         super().__init__(next(iter(impulse_n_s)))
-        self.force = {name: _scaled(impulse, 1.0 / (PUSH_STEPS * step_s)) for name, impulse in impulse_n_s.items()}
-        self.steps_left = PUSH_STEPS
+        self.impulse_n_s = dict(impulse_n_s)
+        self.pushed_steps = 0
 
     def decide(self, view: SceneView, rng: np.random.Generator) -> None:
         """Choose nothing: the pushes were fixed."""
@@ -39,11 +38,12 @@ class Launch(Driver):
 
     def drive(self, actuator: Actuator) -> None:
         """Push while the push lasts."""
-        if self.steps_left == 0:
+        steps = whole_steps(PUSH_S, actuator.step_s)
+        if self.pushed_steps == steps:
             return
-        self.steps_left -= 1
-        for name, force in self.force.items():
-            actuator.push(name, force, (0.0, 0.0, 0.0))
+        self.pushed_steps += 1
+        for name, impulse in self.impulse_n_s.items():
+            actuator.push(name, _scaled(impulse, 1.0 / (steps * actuator.step_s)), (0.0, 0.0, 0.0))
 
     @property
     def moves(self) -> bool:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from worldsim.simulation.drivers.driver import Actuator, Bulk, SceneView
+from worldsim.simulation.drivers.driver import Actuator, Bulk, SceneView, whole_steps
 from worldsim.simulation.drivers.intruder import Entry, Intruder
 from worldsim.simulation.floorplan import Floorplan, Point
 
@@ -32,8 +32,7 @@ class Thrown(Intruder):
         self.leaving_takes_s = 0.0  # it does not walk; somebody collects it
         self.bulk, self.speed_m_s, self.radius_m, self.push_s = bulk, speed_m_s, radius_m, push_s
         self.direction: Point = entry.inward
-        self.steps_left = 0
-        self.step_s = 1.0 / 240.0
+        self.pushed_steps: int | None = None  # None before it is time
 
     def decide(self, view: SceneView, rng: np.random.Generator) -> None:
         """Push once, when it is time."""
@@ -41,7 +40,7 @@ class Thrown(Intruder):
         self.follow_phase(view)
         if waiting and self.phase == "entering":
             self.direction = self._aim(view, rng)
-            self.steps_left = max(1, round(self.push_s / self.step_s))
+            self.pushed_steps = 0
 
     def _aim(self, view: SceneView, rng: np.random.Generator) -> Point:
         here = view.place(self.body)
@@ -66,12 +65,14 @@ class Thrown(Intruder):
 
     def drive(self, actuator: Actuator) -> None:
         """Push while the push lasts."""
-        if self.collected(actuator) or self.steps_left == 0:
+        steps = whole_steps(self.push_s, actuator.step_s)
+        if self.collected(actuator) or self.pushed_steps is None or self.pushed_steps == steps:
             return
-        self.steps_left -= 1
-        force = self.bulk.mass_kg * self.speed_m_s / self.push_s
+        self.pushed_steps += 1
+        push_s = steps * actuator.step_s
+        force = self.bulk.mass_kg * self.speed_m_s / push_s
         torque = (0.0, 0.0, 0.0)
         if self.radius_m is not None:
-            spin = 0.4 * self.bulk.mass_kg * self.radius_m * self.speed_m_s / self.push_s  # I w / T, solid sphere
+            spin = 0.4 * self.bulk.mass_kg * self.radius_m * self.speed_m_s / push_s  # I w / T, solid sphere
             torque = (-spin * self.direction[1], spin * self.direction[0], 0.0)
         actuator.push(self.body, (force * self.direction[0], force * self.direction[1], 0.0), torque)

@@ -160,6 +160,7 @@ class Robot(Driver):
         force, torque = wheel_push(state, self.bulk, *self.target, self.limits)
         if self.held is not None:
             load = next(load for load in self.loads if load.name == self.held)
+            self.lifted_m = min(self.lifted_m + self.gripper.lift_speed_m_s * actuator.step_s, self.gripper.lift_m)
             pull, twist, lever = self._grip(state, actuator.state(load.name), load)
             if self.held is not None:
                 actuator.push(load.name, pull, twist)
@@ -176,8 +177,6 @@ class Robot(Driver):
     def _grip(self, robot: RigidState, load: RigidState, held: Load) -> tuple[Vector, Vector, Vector]:
         """Return force and torque on the load, and the lever from the robot's centre to it."""
         grip, bulk = self.gripper, held.bulk
-        step_s = 1.0 / 240.0
-        self.lifted_m = min(self.lifted_m + grip.lift_speed_m_s * step_s, grip.lift_m)
         heading = yaw_of(robot.orientation_xyzw)
         c, s = math.cos(heading), math.sin(heading)
         arm = (
