@@ -66,6 +66,20 @@ def test_recorded_people_walk_where_they_were_seen_and_leave_when_they_left(phys
     assert not inside[-1].all()  # somebody has left by then, wherever in the recording it began
 
 
+def test_who_has_not_come_or_has_left_is_in_no_exact_observation(recording):
+    env = WorldsimEnv(Crowd(people=2, recording=recording, duration_s=12.0), observation="state", expose_truth=True)
+    raw, info = env.reset(seed=1)
+    counts = set()
+    for _ in range(200):
+        seen = Observation.from_gym(raw).detections
+        assert np.abs(seen.position[:, :2]).max(initial=0.0) < 10.0
+        assert len(seen) == 2 - len(info["truth"].absent)
+        counts.add(len(seen))
+        raw, _, _, _, info = env.step(np.zeros(3, dtype=np.float32))
+    env.close()
+    assert counts >= {0, 1}  # both have left in the end, one of them sooner
+
+
 def test_touching_somebody_ends_the_episode_and_costs(physics):
     physics.reset(Crowd(people=1), seed=0)
     x, y = physics.state("robot").position[:2]

@@ -266,7 +266,7 @@ class StagedPhysics(Physics, Stage):
 
     def absent(self) -> frozenset[str]:
         """Return the names of the bodies that are not in the scene now."""
-        return frozenset([d.body for d in self._intruders if not d.present])
+        return frozenset([name for driver in self._drivers for name in driver.away])
 
     def _finish_frame(self) -> None:
         """Look at the end of a frame; a sensor that draws nothing is only asked when somebody wants to know."""

@@ -28,7 +28,7 @@ class WorldTruth:
         ego: name of the commanded body, None for a passive world.
         appearance: [N, A] appearance descriptors, as measured from renderings; None where nothing is known of looks.
         viewpoints: where the sensors are.
-        absent: names of bodies that are not in the scene now (an intruder before it enters, or after it left).
+        absent: names of bodies that are not in the scene now (who has not come yet, or has left).
         forces: (first, second, kind, strength) of every force between two bodies that is switched on, SI units.
         containments: (container, content) pairs of names: the content's centre is in the container's cavity.
     """

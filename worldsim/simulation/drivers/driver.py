@@ -121,6 +121,11 @@ class Driver(abc.ABC):
         """Whether the body comes from outside."""
         return False
 
+    @property
+    def away(self) -> tuple[str, ...]:
+        """Names of those of its bodies that are not in the scene now: not yet, or no longer."""
+        return (self.body,) if self.is_intruder and not self.present else ()
+
     def attachments(self) -> tuple[tuple[str, str], ...]:
         """Return the pairs of names that the driver holds together."""
         return ()

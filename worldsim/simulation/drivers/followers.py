@@ -51,6 +51,11 @@ class Followers(Driver):
         self._starts: dict[int, tuple[float, float]] = {}
         self.headings: dict[str, float] = {}
 
+    @property
+    def away(self) -> tuple[str, ...]:
+        """Names of who has not come yet, or has left."""
+        return tuple([body for body, inside in zip(self.bodies, self.inside, strict=True) if not inside])
+
     def decide(self, view: SceneView, rng: np.random.Generator) -> None:
         """Look up where everyone should be at the end of the coming frame."""
         del rng
