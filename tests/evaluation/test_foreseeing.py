@@ -53,6 +53,14 @@ def test_what_moves_is_scored_by_where_it_is_a_second_later():
     assert watch.mean_m == pytest.approx(expected, rel=1e-5)
 
 
+def test_who_has_left_meanwhile_is_not_scored_where_it_waits():
+    watch, believer = ForecastWatch(), Believer((2.1, 0.0), (0.9, 0.0))
+    for k in range(20):
+        watch(truth(0.05 * k, 2.0 + 0.04 * k, 0.8), believer)
+    watch(dataclasses.replace(truth(1.0, 60.0, 0.0), absent=frozenset({"dog"})), believer)
+    assert watch.errors_m == []
+
+
 @pytest.mark.parametrize(("speed", "believed_at"), [(0.0, (2.0, 0.0)), (0.8, (5.0, 0.0))], ids=["still", "unbelieved"])
 def test_what_stands_or_is_not_believed_is_not_scored(speed, believed_at):
     watch = ForecastWatch()
