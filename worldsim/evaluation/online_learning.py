@@ -42,7 +42,7 @@ class LearningJob:
     Attributes:
         scenario, agent: names in the plug-in tables.
         seed: of the run.
-        frames: to learn from; the episode that reaches them is played to its end and not counted beyond them.
+        frames: to learn from; the episode that reaches them is cut there.
         episodes: held-out ones to be scored on afterwards, each with the models of that moment.
         goes_on_learning: whether models are made in the held-out episodes, too. Where not, what moves and has no model
             in the registry is filtered by the broad one to the end.
