@@ -7,6 +7,7 @@ from scipy import stats
 from worldsim.errors import ConfigurationError
 from worldsim.evaluation.calibration import (
     average_bounds,
+    central_interval,
     consistency,
     crps_gaussian,
     crps_samples,
@@ -32,6 +33,14 @@ def test_errors_drawn_from_their_covariance_pass_the_chi_square_test() -> None:
     assert found.median == pytest.approx(found.expected_median, rel=0.05)  # 4,000 draws
     assert found.share_inside == pytest.approx(0.95, abs=0.012)
     assert ellipsoid_coverage(error, covariance, 0.9) == pytest.approx(0.9, abs=0.015)
+
+
+@pytest.mark.parametrize("size", [20, 64, 100])
+def test_one_more_draw_lies_in_the_central_interval_as_often_as_it_says(size: int) -> None:
+    rng = np.random.default_rng(5)
+    samples, further = rng.standard_normal((size, 20_000)), rng.standard_normal(20_000)
+    low, high = central_interval(samples, 0.9)
+    assert float(((low <= further) & (further <= high)).mean()) == pytest.approx(0.9, abs=0.008)  # 4 deviations
 
 
 def test_an_overconfident_filter_fails_the_chi_square_test() -> None:

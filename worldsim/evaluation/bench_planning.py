@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from worldsim.contracts.agent import Agent
 from worldsim.evaluation.bench import BenchOptions, Figure
-from worldsim.evaluation.calibration import crps_samples, expected_calibration_error
+from worldsim.evaluation.calibration import central_interval, crps_samples, expected_calibration_error
 from worldsim.evaluation.imagined_rewards import SCENARIO, SEQUENCE_S, ImaginedJob, Tried, tried_job
 from worldsim.evaluation.statistics import bootstrap, cluster_bootstrap
 from worldsim.evaluation.sweep import play_episode
@@ -112,7 +112,7 @@ def _imagined(options: BenchOptions) -> list[Figure]:
 
 
 def _is_inside(tried: Tried) -> float:
-    low, high = np.quantile(tried.imagined, [0.05, 0.95])
+    low, high = central_interval(np.array(tried.imagined))
     return float(low <= tried.earned <= high)
 
 

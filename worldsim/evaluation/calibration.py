@@ -18,6 +18,7 @@ __all__ = [
     "ConsistencyTest",
     "ReliabilityCurve",
     "average_bounds",
+    "central_interval",
     "consistency",
     "crps_gaussian",
     "crps_samples",
@@ -100,6 +101,19 @@ def consistency(squares: Float[np.ndarray, " N"], dof: int, level: float = 0.95)
     inside = float(((squares >= low) & (squares <= high)).mean())
     bounds = average_bounds(dof, squares.size, level)
     return ConsistencyTest(float(squares.mean()), float(np.median(squares)), dof, squares.size, bounds, inside, level)
+
+
+def central_interval(
+    samples: Float[np.ndarray, "S *N"], level: float = 0.9
+) -> tuple[Float[np.ndarray, "*N"], Float[np.ndarray, "*N"]]:
+    """Return the ends of the interval in which one more draw like the S samples lies with probability `level`.
+
+    The ends have the ranks ``p (S + 1)`` among the samples (Hyndman & Fan 1996, type 6). The usual ``1 + p (S - 1)``
+    holds a share of ``level (S - 1) / (S + 1)`` alone: 87 % for 90 of 64 samples.
+    """
+    tail = 0.5 * (1.0 - level)
+    low, high = np.quantile(samples, [tail, 1.0 - tail], axis=0, method="weibull")
+    return low, high
 
 
 def interval_coverage(

@@ -48,9 +48,7 @@ class ForecastWatch:
 
     def __call__(self, truth: WorldTruth, world_model: WorldModel) -> None:
         """Take in one frame, after the world model's step."""
-        where = {
-            name: at[:2] for name, at in zip(truth.names, truth.position, strict=True) if name not in truth.absent
-        }
+        where = {name: at[:2] for name, at in zip(truth.names, truth.position, strict=True) if name not in truth.absent}
         now = [told for told in self._due if truth.time_s >= told.due_s - 1e-6]
         self.errors_m += [
             float(crps_gaussian(where[told.name], told.mean, told.std).sum()) for told in now if told.name in where

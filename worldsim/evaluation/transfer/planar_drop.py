@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from worldsim.dynamics import ContactSettings
 from worldsim.evaluation.bench import BenchOptions, Figure
+from worldsim.evaluation.calibration import central_interval
 from worldsim.evaluation.datasets import find_data
 from worldsim.evaluation.statistics import bootstrap, paired_bootstrap, proportion_interval
 from worldsim.evaluation.transfer.drops import Drops, box_start, load_drops, plane_path, recorded_path, windows
@@ -221,7 +222,7 @@ def _coverage_figures(model: DropModel, drops: Drops, rng: np.random.Generator) 
     truth = recorded_path(drops)
     figures = []
     for row, (name, seen) in enumerate((("x", truth.x), ("z", truth.z))):
-        low, high = np.quantile(samples[:, row], [0.05, 0.95], axis=0)
+        low, high = central_interval(samples[:, row])
         inside = (seen[-1] >= low) & (seen[-1] <= high)
         interval, n = proportion_interval(int(inside.sum()), len(inside)), len(inside)
         text = f"coverage of 90 % intervals of {name} at 0.1 s"
