@@ -71,6 +71,19 @@ def test_probability_of_improvement_counts_pairs_and_halves_ties() -> None:
     assert found.value == pytest.approx((0.5 + 1.0 + 1.0 + 1.0) / 4)
 
 
+def test_probability_of_improvement_knows_no_more_than_the_side_with_fewer_runs() -> None:
+    rng = np.random.default_rng(7)
+    one, many = [np.ones(1)], [np.arange(10.0)]
+    assert np.isnan(probability_of_improvement(one, many, rng).low)
+    assert np.isnan(probability_of_improvement(many, one, rng).low)
+    few, forty = [rng.normal(size=5)], [rng.normal(0.5, size=40)]
+    forward, backward = (
+        probability_of_improvement(*sides, rng, resamples=4000) for sides in ((forty, few), (few, forty))
+    )
+    assert forward.value == pytest.approx(1.0 - backward.value)
+    assert forward.interval == pytest.approx((1.0 - backward.high, 1.0 - backward.low), abs=0.03)  # of the resamples
+
+
 def test_the_same_generator_gives_the_same_interval() -> None:
     values = np.arange(20.0)
     a, b = (bootstrap([values], interquartile_mean, np.random.default_rng(5)) for _ in range(2))

@@ -204,7 +204,8 @@ def probability_of_improvement(
 ) -> Estimate:
     """Return P(a run of ours scores above a run of theirs), ties counted half, averaged over the strata.
 
-    The Mann-Whitney statistic divided by the number of pairs; higher scores are better.
+    The Mann-Whitney statistic divided by the number of pairs; higher scores are better. The interval is as wide as for
+    the side with fewer runs; there is none where that has a single run a stratum.
 
     Raises:
         ConfigurationError: the two have different numbers of strata, or a stratum is empty.
@@ -218,8 +219,9 @@ def probability_of_improvement(
         for _ in range(resamples)
     ]
     value = float(np.mean([_above(a, b) for a, b in pairs]))
-    count = sum(map(len, first))
-    return _estimate(value, [float(f) for f in found], count, level, (count, count - len(first)))
+    fewer = min(sum(map(len, side)) for side in (first, second))  # the side that is known less well
+    n = sum(map(len, first))
+    return _estimate(value, [float(f) for f in found], n, level, (fewer, fewer - len(first)))
 
 
 def _above(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> float:
