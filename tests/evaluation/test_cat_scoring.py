@@ -49,6 +49,13 @@ def test_an_alarm_on_something_else_is_a_false_alarm(log):
     assert score_episode(wrong).false_alarms == 1
 
 
+def test_an_alarm_before_the_intruder_can_be_seen_is_not_of_it(log, hand_made):
+    early = with_events(log, 20, (Event(EventKind.ALARM, 1.0, hand_made.INTRUDER_ID),))
+    score = score_episode(early)
+    assert score.alarm_s == pytest.approx(hand_made.ALARM_S)
+    assert score.false_alarms == 1
+
+
 def test_a_contact_of_robot_and_intruder_counts_and_others_do_not(log):
     frames = list(log.frames)
     truth = dataclasses.replace(frames[100].truth, contacts=(("intruder", "robot", 1.0),))

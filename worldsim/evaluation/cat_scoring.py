@@ -15,6 +15,7 @@ from worldsim.types.truth import WorldTruth
 
 __all__ = ["EpisodeScore", "ForecastScore", "score_episode"]
 
+_SAME_TIME_S = 1e-3  # times of frames are sums of floats
 _SCORED_ANYWAY_AFTER_S = 1.0  # where nothing is ever adopted: score from this long after first visibility
 
 
@@ -44,7 +45,8 @@ class EpisodeScore:
         seed: of the episode; kind: true kind of the intruder, ``none`` without one.
         seconds: simulated; wall_s: of the closed loop.
         first_visible_s: a sensor first had a line of sight to the intruder.
-        alarm_s: first alarm on the intruder; false_alarms: alarms on anything else.
+        alarm_s: first alarm on the intruder; false_alarms: alarms on anything else, and before it could be seen on
+            what was taken for it later.
         touched: robot and intruder were in contact; gap_m: smallest distance between their hulls' discs.
         candidates: most model cards fetched for one query.
         adopted_s, adopted_kind, adopted_id: first adoption on the intruder, or without one on anything.
@@ -81,8 +83,9 @@ def score_episode(log: EpisodeLog) -> EpisodeScore:
     ids = intruder_object_ids(log)
     visible = [f.time_s for f in log.frames if (row := intruder_row(f.truth)) is not None and f.truth.visible[row]]
     first_visible_s = visible[0] if visible else None
+    told = [] if first_visible_s is None else [e for e in log.events() if e.time_s > first_visible_s - _SAME_TIME_S]
     alarms = [e for e in log.events() if e.kind is EventKind.ALARM]
-    mine = {of: [e for e in log.events() if e.kind is of and e.object_id in ids] for of in EventKind}
+    mine = {of: [e for e in told if e.kind is of and e.object_id in ids] for of in EventKind}
     kind = _intruder_kind(log) or "none"
     if kind == "none":
         mine[EventKind.ADOPTION] = [e for e in log.events() if e.kind is EventKind.ADOPTION]
@@ -96,7 +99,7 @@ def score_episode(log: EpisodeLog) -> EpisodeScore:
         wall_s=log.wall_s,
         first_visible_s=first_visible_s,
         alarm_s=alarm.time_s if alarm else None,
-        false_alarms=sum(e.object_id not in ids for e in alarms),
+        false_alarms=len(alarms) - len(mine[EventKind.ALARM]),
         touched=any(_touch(truth) for truth in log.truths),
         gap_m=_smallest_gap(log.truths),
         candidates=max((_candidates(e) for e in log.events()), default=0),
