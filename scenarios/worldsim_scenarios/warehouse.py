@@ -230,7 +230,10 @@ def _parcels(rng: np.random.Generator, deliveries: int) -> tuple[list[tuple[str,
         used = {start for start, _ in orders}
         ends = {end for _, end in orders}
         free = [r for r in plan.ROUTES if r[0] not in used and r[1] not in ends]
-        orders.append(free[int(rng.integers(len(free)))])
+        if free:
+            orders.append(free[int(rng.integers(len(free)))])
+        else:  # those that were drawn leave no other
+            orders = []
     spare = [name for name in plan.PICKUPS if name not in {start for start, _ in orders}]
     starts = [start for start, _ in orders] + spare
     parcels = []

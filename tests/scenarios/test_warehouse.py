@@ -17,7 +17,7 @@ from worldsim.simulation.gym_env import WorldsimEnv
 from worldsim.simulation.task import DeliveryTask
 from worldsim_agents.carrier import Carrier
 from worldsim_scenarios.park import Park
-from worldsim_scenarios.warehouse import INTRUDERS, Warehouse
+from worldsim_scenarios.warehouse import INTRUDERS, Warehouse, _parcels
 
 KNOWN_KINDS = {
     "wall": 9, "shelf": 10, "pillar": 4, "station": 4, "door_frame": 2, "door": 1, "pallet": 5, "crate": 18,
@@ -189,6 +189,15 @@ def test_an_expert_of_another_task_is_told(physics: BulletPhysics) -> None:
     physics.reset(Park(), seed=0)
     with pytest.raises(ConfigurationError, match="of no delivery"):
         Carrier().act(physics.observe(), None, np.random.default_rng(0))
+
+
+def test_any_number_of_deliveries_can_be_drawn() -> None:
+    for seed in range(60):
+        for deliveries in (1, 2, 3):
+            orders, parcels = _parcels(np.random.default_rng(seed), deliveries)
+            starts, ends = zip(*orders, strict=True)
+            assert len(set(starts)) == len(set(ends)) == deliveries
+            assert len(parcels) == 3
 
 
 @pytest.mark.slow
