@@ -63,7 +63,7 @@ class Interceptor(Agent):
 
     def _track(self, observation: Observation, half_y: float) -> None:
         found, last = find_task_object(observation, self._last), self._last
-        if found is None:
+        if found is None or (last is not None and found.time_s <= last.time_s):  # a frame is learned from once
             return
         if last is None:
             self._position = found.position[:2]

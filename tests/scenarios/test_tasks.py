@@ -57,6 +57,17 @@ def test_coming_back_to_a_snapshot_gives_the_same_bytes_as_going_on(physics, sce
     assert runs[0] == runs[1]
 
 
+def test_who_asks_the_interceptor_twice_about_one_frame_gets_the_same_answer_twice():
+    env, agent = WorldsimEnv(Intercept()), Interceptor()
+    raw, _ = env.reset(seed=0)
+    for _ in range(10):
+        seen = Observation.from_gym(raw)
+        first, again = (agent.act(seen, None, None) for _ in range(2))
+        np.testing.assert_array_equal(first, again)
+        raw, *_ = env.step(first)
+    env.close()
+
+
 def play(env, agent, seed, frames):
     raw, _ = env.reset(seed=seed)
     rewards, start = [], env.physics.task.progress_before
