@@ -183,17 +183,15 @@ def _figures(name: str, played: dict[str, list[Score]], options: BenchOptions) -
     rate = {who: float(np.mean([s.success for s in scores])) for who, scores in played.items()}
     floors: dict[str, float | None] = {who: rate[who] for who in ("random", "constant")}
     n, rng = len(played["expert"]), np.random.default_rng(options.seed)
-    ceiling = rate["oracle"]
-    made = [
-        Figure.told(f"{name}: success rate, oracle", ceiling, interval=proportion_interval(round(ceiling * n), n), n=n)
-    ]
+    ceiling, able = rate["oracle"], sum(s.success for s in played["oracle"])
+    made = [Figure.told(f"{name}: success rate, oracle", ceiling, interval=proportion_interval(able, n), n=n)]
     for who, bar in (("expert", EXPERT_BAR), ("random", FLOOR_BAR), ("constant", FLOOR_BAR)):
         kind: Callable[..., Figure] = Figure.at_least if who == "expert" else Figure.at_most
-        own = proportion_interval(sum(s.success for s in played[who]), n)
-        shares = None if own is None or ceiling == 0.0 else (own[0] / ceiling, own[1] / ceiling)
         value = rate[who] / ceiling if ceiling > 0.0 else float("nan")
         known = floors if who == "expert" else {}
-        made.append(kind(f"{name}: success, {who} over oracle", value, bar, interval=shares, n=n, baselines=known))
+        # of the seeds on which it can be done: those on which it was done are among them
+        shares = proportion_interval(min(sum(s.success for s in played[who]), able), able)
+        made.append(kind(f"{name}: success, {who} over oracle", value, bar, interval=shares, n=able, baselines=known))
     for who, scores in played.items():
         mean = bootstrap([np.array([s.total for s in scores])], lambda sample: float(np.mean(sample)), rng)
         made.append(Figure.told(f"{name}: dense return, {who}", mean.value, interval=mean.interval, n=n))
