@@ -48,8 +48,9 @@ class OwnBody:
     def discs(self) -> tuple[Float[Tensor, " J"], Float[Tensor, " J"]]:
         """Return offsets along the heading and radii (m) of J discs that stand for body and load from above.
 
-        The discs touch front, back and sides of each box; its corners stick out by at most 0.41 of the radius,
-        which the wanted margins cover.
+        The discs touch front, back and sides of a box that is at least as long as it is wide; its corners stick out by
+        at most 0.41 of the radius, which the wanted margins cover. A wider one is a single disc that touches front and
+        back: its sides stick out, and nothing keeps them clear.
         """
         offsets, radii = _discs(self.extent_m, 0.0)
         if self.load_extent_m is not None:
