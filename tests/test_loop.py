@@ -167,6 +167,19 @@ def test_an_empty_observation_is_a_frame_in_which_all_was_missed() -> None:
     assert int(wm.belief.alive.sum()) == alive
 
 
+def test_a_sensor_that_has_lost_its_place_tells_nothing_against_what_it_does_not_see() -> None:
+    wm = world_model(Shelf())
+    observations = list(frames(1.0))
+    run(wm, observations)
+    before = set(wm.belief.object_id[wm.belief.alive].tolist())
+    lost = Viewpoints(np.full((1, 3), np.nan), np.array([30.0]))
+    for k in range(20):
+        record = wm.step(Observation(1.0 + 0.05 * k, Detections.empty(), lost, observations[-1].ego), np.zeros(3))
+    (refused,) = [e for e in record.events if e.kind == EventKind.REJECTED_INPUT]
+    assert refused.detail["faults"] == {"viewpoints": 1}
+    assert set(wm.belief.object_id[wm.belief.alive].tolist()) == before
+
+
 def test_time_that_runs_backwards_is_refused_and_the_belief_stays() -> None:
     wm = world_model(Shelf())
     observations = list(frames(1.0))

@@ -345,7 +345,7 @@ class WorldModel:
 
 
 def _refuse(state: EngineState, frame: Frame) -> None:
-    if frame.rejected or frame.ego_rejected:
+    if frame.faults or frame.ego_rejected:
         state.tell(EventKind.REJECTED_INPUT, detections=frame.rejected, ego=frame.ego_rejected, faults=frame.faults)
 
 

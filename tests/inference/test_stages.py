@@ -274,11 +274,15 @@ def test_odometry_may_be_exact_and_what_is_no_covariance_is_refused(first: float
     assert frame.ego_rejected is not usable
 
 
-def test_a_viewpoint_that_is_nowhere_is_left_out() -> None:
+def test_a_viewpoint_that_is_nowhere_sees_nothing_and_one_without_a_limit_sees_on() -> None:
     eyes = Viewpoints(np.array([[0.0, 0.0, 5.0], [np.nan, 0.0, 5.0], [1.0, 0.0, 5.0]]), np.array([9.0, 9.0, np.inf]))
     frame = read(Observation(0.5, Detections.empty(), eyes), torch.device("cpu"), DTYPE)
-    assert frame.viewpoint.tolist() == [[0.0, 0.0, 5.0]]
-    assert frame.range_m.tolist() == [9.0]
+    assert frame.faults == {"viewpoints": 1}
+    here, everyone = boxes((0.0, 0.0, 0.0), (4000.0, 0.0, 0.0)), torch.tensor([0, 1])
+    seen = [
+        visible(here, everyone, everyone[:0], frame.viewpoint[k : k + 1], frame.range_m[k : k + 1]) for k in range(3)
+    ]
+    assert [s.tolist() for s in seen] == [[True, False], [False, False], [True, True]]
 
 
 def test_a_sensor_that_claims_to_be_exact_is_believed_to_a_hair_s_breadth() -> None:

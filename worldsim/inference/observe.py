@@ -23,6 +23,7 @@ _DETECTION_SHAPES = {
     "appearance": (-1, APPEARANCE_DIM),
     "covariance": (-1, 6, 6),
 }
+_BLIND_M = -1.0  # a range within which nothing is
 _VIEWPOINT_SHAPES = {"position": (-1, 3), "range_m": (-1,)}
 _EGO_SHAPES = {
     "position": (3,),
@@ -44,7 +45,7 @@ class Frame:
         source_index: [D] where each stood in the observation.
         rejected: how many detections were refused (not finite, no unit quaternion, no positive size, no positive
             definite covariance).
-        faults: in how many detections each field was the reason.
+        faults: in how many detections each field was the reason, and how many ``viewpoints`` were nowhere.
         ego: the own body, None where absent or refused.
         ego_rejected: the own body's report was refused.
         position, orientation_xyzw, extent_m, colour, appearance, covariance: the detections as tensors.
@@ -114,15 +115,15 @@ def read(
     source = np.flatnonzero(usable)
     ego = observation.ego
     ego_ok = ego is None or _ego_usable(ego)
-    viewpoints = _usable_viewpoints(observation.viewpoints)
-
+    viewpoints, nowhere = _usable_viewpoints(observation.viewpoints)
+    counted = {name: int(unusable.sum()) for name, unusable in faults.items()}
     quaternions = kept.orientation_xyzw / np.linalg.norm(kept.orientation_xyzw, axis=1, keepdims=True).clip(1e-9)
     return Frame(
         observation.time_s,
         kept,
         source if rows is None else rows[source],
         int((~usable).sum()),
-        {name: int(unusable.sum()) for name, unusable in faults.items()},
+        counted | ({"viewpoints": nowhere} if nowhere else {}),
         ego if ego_ok else None,
         not ego_ok,
         *sent(
@@ -174,6 +175,11 @@ def _semidefinite(covariance: Float[np.ndarray, "6 6"]) -> bool:
     return symmetric and float(np.linalg.eigvalsh(covariance)[0]) >= -float(slack.max(initial=0.0))
 
 
-def _usable_viewpoints(viewpoints: Viewpoints) -> Viewpoints:
-    ok = np.isfinite(viewpoints.position).all(axis=1) & np.isfinite(viewpoints.range_m)
-    return Viewpoints(viewpoints.position[ok], viewpoints.range_m[ok])
+def _usable_viewpoints(viewpoints: Viewpoints) -> tuple[Viewpoints, int]:
+    """Return the viewpoints, those that are nowhere as one that sees nothing, and how many these are.
+
+    Left out they would be no viewpoints, where these were all, and that means that everything is in view.
+    """
+    ok = np.isfinite(viewpoints.position).all(axis=1) & ~np.isnan(viewpoints.range_m)
+    position = np.where(ok[:, None], viewpoints.position, 0.0)
+    return Viewpoints(position, np.where(ok, viewpoints.range_m, _BLIND_M)), int((~ok).sum())

@@ -128,9 +128,10 @@ class Viewpoints:
 
     Attributes:
         position: [K, 3] m, world frame.
-        range_m: [K] m; a sensor sees nothing beyond its range.
+        range_m: [K] m; a sensor sees nothing beyond its range, which may be infinite.
 
-    K = 0 means "everything is in view" (a motion-capture recording).
+    A sensor looks all around. One that is nowhere (a position or range that is NaN) sees nothing, and is counted in
+    the event ``rejected_input``. K = 0 means "everything is in view" (a motion-capture recording).
     """
 
     position: Float[np.ndarray, "K 3"]
