@@ -232,6 +232,13 @@ def test_models_of_ones_own_without_a_registry_need_the_broad_one_among_them() -
     )
 
 
+def test_the_address_of_a_registry_is_told_to_be_opened_first(tmp_path: Path) -> None:
+    world_model(None).save(tmp_path / "wm.safetensors")
+    for make in (WorldModel, lambda registry: WorldModel.load(tmp_path / "wm.safetensors", registry)):
+        with pytest.raises(ConfigurationError, match=r"worldsim\.open_registry\('builtin'\)"):
+            make("builtin")  # type: ignore[arg-type]
+
+
 def test_imagining_asks_for_usable_actions_and_moves_the_own_body() -> None:
     wm = world_model(Shelf())
     run(wm, list(frames(1.0)))

@@ -33,7 +33,7 @@ from worldsim.engine import (
     welding,
 )
 from worldsim.engine.settings import WorldModelSettings
-from worldsim.engine.start import initial_state, starter_models
+from worldsim.engine.start import initial_state, opened, starter_models
 from worldsim.engine.state import EngineState
 from worldsim.errors import ConfigurationError, ObservationError
 from worldsim.inference.observe import Frame, admit, read
@@ -85,8 +85,8 @@ class WorldModel:
             seed: of everything that the model draws (forecasts).
 
         Raises:
-            ConfigurationError: there are no models to start with, one is neither a model nor an id, the settings leave
-                no room for anything, or torch has no such device here.
+            ConfigurationError: there are no models to start with, one is neither a model nor an id, the registry is an
+                address, the settings leave no room for anything, or torch has no such device here.
             UnknownNameError, ModelNotFoundError: a model id is not in the registry.
         """
         if registry is None and models is None:
@@ -95,7 +95,7 @@ class WorldModel:
                 "or models=[...] with ObjectModel instances."
             )
         settings = settings or WorldModelSettings()
-        loaded = starter_models(registry, models, tracker)
+        loaded = starter_models(opened(registry), models, tracker)
         self._state = initial_state(registry, loaded, settings, interactions, usable_device(device), surprise, seed)
         self._record: StepRecord | None = None
         self._whole: EngineState | None = None
@@ -326,13 +326,14 @@ class WorldModel:
 
         Raises:
             IntegrityError: there is no such file, or it is truncated or no checkpoint.
-            ConfigurationError: `interactions` are not those of the file, or are needed and not given; or torch has no
-                such device here.
+            ConfigurationError: `interactions` are not those of the file, or are needed and not given; the registry is
+                an address; or torch has no such device here.
             PluginError: the class of a loaded model is not installed here (an entry point names it, docs/plugins.md).
             CardError: it is, but takes other parameters.
         """
         model = cls.__new__(cls)
-        model._state, model._record = checkpoint.load(Path(path), registry, usable_device(device), interactions)
+        device = usable_device(device)
+        model._state, model._record = checkpoint.load(Path(path), opened(registry), device, interactions)
         model._whole = None
         model._rewind = _rewinding(model._state.settings)
         return model

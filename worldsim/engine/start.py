@@ -24,6 +24,19 @@ from worldsim.types.card import ParameterPrior
 _PRECISIONS = {"float64": torch.float64, "float32": torch.float32}
 
 
+def opened(registry: Registry | None) -> Registry | None:
+    """Return the registry, which has to be an open one.
+
+    Raises:
+        ConfigurationError: it is an address.
+    """
+    if isinstance(registry, str):
+        raise ConfigurationError(
+            f"WorldModel: registry is {registry!r}, expected an open one: worldsim.open_registry({registry!r})."
+        )
+    return registry
+
+
 def starter_models(
     registry: Registry | None,
     wanted: Sequence[str | ObjectModel] | None,
