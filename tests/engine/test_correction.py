@@ -39,6 +39,15 @@ def test_the_colour_follows_what_is_seen() -> None:
     assert torch.allclose(wm.belief.colour[seen_now], torch.tensor([1.0, 0.0, 0.0]).double(), atol=0.02)
 
 
+def test_the_own_body_was_seen_last_when_it_reported_last() -> None:
+    wm = world_model(None, surprise=False)
+    stream = frames(1.0)
+    wm.reset(next(stream))
+    reported = wm.step(next(stream), np.zeros(3)).time_s
+    wm.step(dataclasses.replace(next(stream), ego=None), np.zeros(3))
+    assert float(wm.belief.last_seen_s[wm.belief.slot_of(wm.own_id)]) == reported < wm.belief.time_s
+
+
 def test_a_sleeper_that_is_knocked_away_wakes_and_may_go_at_any_speed() -> None:
     wm = world_model(None, surprise=False)
     stream = frames(2.0)

@@ -74,6 +74,8 @@ def correct_all(
         density.write(row, rows)
         learned.index_copy_(0, row, gained)
     belief = slot_table.with_density(belief, density)
+    if mine is not None:
+        belief = slot_table.put(belief, mine[0], last_seen_s=belief.last_seen_s.new_full((1,), frame.time_s))
     state.belief = dataclasses.replace(belief, time_s=frame.time_s)
     _correct_attributes(state, matched, frame)
     _adapt_noise(state, matched, nis, predicted.touching[slots])

@@ -36,7 +36,8 @@ class WorldBelief:
         existence: [C] probability that the object is there.
         log_e_value: [C] the e-detector's log W, nats.
         noise_scale: [C] learned multiplier of the process noise's variance.
-        last_seen_s: [C] s; birth_s: [C] s; in float64 whatever the precision of the rest.
+        last_seen_s: [C] s, of the own body when it reported last; birth_s: [C] s; in float64 whatever the precision of
+            the rest.
         model_ids: names behind `model_index`.
     """
 
