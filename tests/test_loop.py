@@ -250,6 +250,8 @@ def test_imagining_asks_for_usable_actions_and_moves_the_own_body() -> None:
     # response 4/s: 1.2 m/s less a quarter of a second of run-up over 2 s
     assert float(ahead) == pytest.approx(1.2 * (2.0 - 0.25), rel=0.05)
     assert rollout.position.shape[:2] == (8, 20)
+    beyond = wm.imagine(np.tile([5.0, 0.0, 0.0], (10, 1)), horizon=20, samples=8)  # as a step takes it
+    assert torch.equal(beyond.position, rollout.position)
 
 
 @pytest.mark.parametrize("device", ["gpu0", "cuda:99"])

@@ -128,7 +128,8 @@ class WorldModel:
         Args:
             observation: the new frame, later than the last one (one of the same instant teaches nothing, and
                 returns the last record again).
-            action: what the own body was told between the two frames, each component in [-1, 1].
+            action: what the own body was told between the two frames, each component in [-1, 1], beyond which it is
+                cut off.
 
         Raises:
             ObservationError: the observation breaks its contract; the belief stays as it was.
@@ -218,7 +219,8 @@ class WorldModel:
         """Return sampled futures of every mover while the own body executes `actions`. Asks nothing of a simulator.
 
         Args:
-            actions: [T, U] in [-1, 1], one a step; the last one is held where `horizon` is longer.
+            actions: [T, U] in [-1, 1], one a step, what is beyond is cut off as in `step`; the last one is held where
+                `horizon` is longer.
             horizon: number of steps, by default T.
             samples: S.
             dt_s: length of a step, s.
@@ -236,7 +238,7 @@ class WorldModel:
                 "actions [T, U] with U >= 2, horizon >= 1 and samples >= 1."
             )
         held = np.concatenate([actions, np.repeat(actions[-1:], max(steps - len(actions), 0), axis=0)])[:steps]
-        return foresight.imagine(self._everything(), held, samples, dt_s)
+        return foresight.imagine(self._everything(), held.clip(-1.0, 1.0), samples, dt_s)
 
     def get_cost(
         self, info_dict: Mapping[str, Any], action_candidates: Float[torch.Tensor, "1 S T U"], dt_s: float = 0.2
