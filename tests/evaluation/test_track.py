@@ -13,7 +13,7 @@ from worldsim.evaluation.datasets import RECORDINGS
 from worldsim.evaluation.run_folder import read_events
 from worldsim.evaluation.statistics import bootstrap
 from worldsim.evaluation.track import follow, make_world_model
-from worldsim.evaluation.track_crowd import _by_walker, crowd_figures, track_scene, turning
+from worldsim.evaluation.track_crowd import _by_walker, crowd_figures, frames_ahead, track_scene, turning
 from worldsim.evaluation.track_models import MODELS
 from worldsim.evaluation.track_run import track_recording
 from worldsim.evaluation.track_tosses import flight_figures, free_flight, track_tosses
@@ -98,6 +98,18 @@ def test_walkers_on_straight_lines_are_expected_where_they_go(tmp_path: Path) ->
     assert error.holds
     assert error.value < 0.95 * error.baselines["constant velocity (last displacement)"]  # noise is filtered
     assert error.n == 4 * (100 - 10 - 1 - 3)  # four walkers; ten frames calibrate, one gives a velocity, three end it
+
+
+@pytest.mark.parametrize(("every", "frames", "told"), [(10, 3, "1.2 s"), (5, 6, "1.2 s"), (8, 4, "1.28 s")])
+def test_how_far_ahead_is_told_in_seconds_whatever_the_frames_of_a_scene(
+    every: int, frames: int, told: str, tmp_path: Path
+) -> None:
+    clip = load_clips("crowd", write_crowd(tmp_path / "crowd.npz", frames=20, noise_m=0.02, every=every))[0]
+    scene = track_scene(clip, 0, lambda text: None)
+    assert frames_ahead(clip) == frames
+    names = [figure.name for figure in crowd_figures(scene, np.random.default_rng(0))]
+    assert names[0] == f"hall: position error {told} ahead"
+    assert names[2] == f"hall: coverage of 90 % regions {told} ahead"
 
 
 def test_a_turn_is_a_change_of_velocity_beyond_the_noise(tmp_path: Path) -> None:

@@ -30,14 +30,14 @@ def write_cube_tosses(path: Path, tosses: int = 2, frames: int = 12) -> Path:
     return path
 
 
-def write_crowd(path: Path, frames: int = 60, noise_m: float = 0.0, seed: int = 0) -> Path:
-    """Write one scene: four walkers on straight lines, keyframes every ten video frames."""
+def write_crowd(path: Path, frames: int = 60, noise_m: float = 0.0, seed: int = 0, every: int = 10) -> Path:
+    """Write one scene: four walkers on straight lines, keyframes `every` so many video frames."""
     rng = np.random.default_rng(seed)
     rows = []
     for walker in range(1, 5):
         place = np.array([0.0, 2.0 * walker])
         for key in range(frames):
-            x, y = place + np.array([0.4 * walker * 0.3 * key, 0.0]) + rng.normal(0.0, noise_m, 2)
-            rows.append([1 + 10 * key, walker, x, y, 0.3 * walker, 0.0])
+            x, y = place + np.array([0.04 * every * walker * 0.3 * key, 0.0]) + rng.normal(0.0, noise_m, 2)
+            rows.append([1 + every * key, walker, x, y, 0.3 * walker, 0.0])
     np.savez(path, hall=np.array(rows, dtype=np.float32))
     return path

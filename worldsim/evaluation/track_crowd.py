@@ -18,21 +18,19 @@ from worldsim.simulation.recording import Recording
 from worldsim.simulation.recordings import CALIBRATION_SHARE, Clip
 from worldsim.types.record import StepRecord
 
-__all__ = ["HORIZON_FRAMES", "Ahead", "TrackedScene", "crowd_figures", "track_scene", "turning"]
+__all__ = ["Ahead", "TrackedScene", "crowd_figures", "frames_ahead", "seconds_ahead", "track_scene", "turning"]
 
-HORIZON_FRAMES = 3
-"""Keyframes ahead: 1.2 s at 2.5 Hz."""
-
+_HORIZON_S = 1.2  # three keyframes at 2.5 Hz
 _LEVEL = 0.9
 _TURN_M_S = 0.35  # a change of velocity within a keyframe that is a turn, a stop or a start
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Predictions of everybody's place `HORIZON_FRAMES` ahead, NaN where none was made.
+    """Predictions of everybody's place `frames_ahead`, NaN where none was made.
 
     Attributes:
-        mean: [T, N, 2] m, made at frame t for frame t + HORIZON_FRAMES.
+        mean: [T, N, 2] m, made at frame t for frame t + k.
         std: [T, N, 2] m of the predicted place.
     """
 
@@ -52,6 +50,20 @@ class TrackedScene:
     tracked: TrackedClip
     person: Ahead
     tracker: Ahead
+
+
+def frames_ahead(clip: Clip) -> int:
+    """Return how many frames of a scene are 1.2 s, to the nearest one."""
+    return max(round(_HORIZON_S / _frame_s(clip)), 1)
+
+
+def seconds_ahead(clip: Clip) -> str:
+    """Return how long these frames last, as it is told beside what is measured there."""
+    return f"{frames_ahead(clip) * _frame_s(clip):.3g} s"
+
+
+def _frame_s(clip: Clip) -> float:
+    return float(np.median(np.diff(clip.time_s)))
 
 
 def track_scene(clip: Clip, seed: int, tell: Tell) -> TrackedScene:
@@ -74,7 +86,7 @@ class _Forecaster:
     def __init__(self, clip: Clip, ahead: Ahead) -> None:
         """Write what the model says about `clip` to `ahead`."""
         self.ahead = ahead
-        self.dt_s = float(np.median(np.diff(clip.time_s)))
+        self.dt_s, self.frames = _frame_s(clip), frames_ahead(clip)
 
     def __call__(self, model: WorldModel, world: Recording, record: StepRecord) -> None:
         """Note the forecasts of this frame; whoever the model lost is expected to stay."""
@@ -88,7 +100,7 @@ class _Forecaster:
         }
         if not body_of:
             return
-        forecast = model.forecast(HORIZON_FRAMES * self.dt_s, self.dt_s)
+        forecast = model.forecast(self.frames * self.dt_s, self.dt_s)
         mean, std = forecast.position[-1, :, :2].cpu().numpy(), forecast.position_std[-1, :, :2].cpu().numpy()
         for n, object_id in enumerate(forecast.object_id.tolist()):
             if object_id in body_of:
@@ -119,7 +131,7 @@ def _score(scene: TrackedScene) -> _Scored:
 
     The frames that the annotation noise was measured on are left out.
     """
-    clip, k = scene.tracked.clip, HORIZON_FRAMES
+    clip, k = scene.tracked.clip, frames_ahead(scene.tracked.clip)
     place = clip.position[..., :2]
     now, before, later = place[1:-k], place[: -k - 1], place[1 + k :]
     counts = np.isfinite(now[..., 0]) & np.isfinite(before[..., 0]) & np.isfinite(later[..., 0])
@@ -141,10 +153,10 @@ def _score(scene: TrackedScene) -> _Scored:
 
 def crowd_figures(scene: TrackedScene, rng: np.random.Generator) -> list[Figure]:
     """Return the figures of one scene; the bar is the better of the two constant-velocity models."""
-    name, scored = scene.tracked.clip.name, _score(scene)
+    name, scored, ahead = scene.tracked.clip.name, _score(scene), seconds_ahead(scene.tracked.clip)
     if len(scored.person) == 0:
         raise DataError(
-            f"track: nobody in scene {name!r} is seen now, one keyframe ago and 1.2 s later, the first "
+            f"track: nobody in scene {name!r} is seen now, one keyframe ago and {ahead} later, the first "
             f"{CALIBRATION_SHARE:.0%} of its time left out, so that there is nothing to score."
         )
     straight, tracker = float(scored.straight.mean()), float(scored.tracker.mean())
@@ -154,7 +166,7 @@ def crowd_figures(scene: TrackedScene, rng: np.random.Generator) -> list[Figure]
     n = len(scored.person)
     return [
         Figure.at_most(
-            f"{name}: position error 1.2 s ahead",
+            f"{name}: position error {ahead} ahead",
             float(scored.person.mean()),
             min(straight, tracker),
             unit="m",
@@ -166,7 +178,7 @@ def crowd_figures(scene: TrackedScene, rng: np.random.Generator) -> list[Figure]
             f"{name}: difference to the last displacement", float(gap.mean()), unit="m",
             interval=_by_walker(gap, scored.walker, rng), n=n,
         ),
-        Figure.within(f"{name}: coverage of 90 % regions 1.2 s ahead", float(scored.inside.mean()), 0.85, 0.95,
+        Figure.within(f"{name}: coverage of 90 % regions {ahead} ahead", float(scored.inside.mean()), 0.85, 0.95,
                       interval=_by_walker(scored.inside.astype(np.float64), scored.walker, rng), n=n),
         Figure.told(f"{name}: excess surprisal where people turn, stop or start, median", _median(turned),
                     unit="nats", n=len(turned), baselines={"where they go on": _median(steady)}),
@@ -192,7 +204,7 @@ def turning(clip: Clip) -> Bool[np.ndarray, "T N"]:
     step = np.diff(clip.position[..., :2], axis=0) / np.diff(clip.time_s)[:, None, None]
     change = np.full(clip.position.shape[:2], np.nan)
     change[2:] = np.linalg.norm(np.diff(step, axis=0), axis=-1)
-    noise = np.sqrt(6.0 * clip.covariance[:, 0, 0]) / float(np.median(np.diff(clip.time_s)))
+    noise = np.sqrt(6.0 * clip.covariance[:, 0, 0]) / _frame_s(clip)
     with np.errstate(invalid="ignore"):
         return np.asarray(change > np.maximum(_TURN_M_S, 3.0 * noise))
 

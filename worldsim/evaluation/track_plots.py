@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from worldsim.evaluation.track import Track
-from worldsim.evaluation.track_crowd import HORIZON_FRAMES, TrackedScene, turning
+from worldsim.evaluation.track_crowd import TrackedScene, frames_ahead, seconds_ahead, turning
 from worldsim.evaluation.track_tosses import Toss
 
 if TYPE_CHECKING:
@@ -128,11 +128,12 @@ def draw_scene(scene: TrackedScene, path: Path) -> Path:
         turned = turns[rows, n]
         above.scatter(*path_seen[turned].T, s=60, facecolors="none", edgecolors=_SEEN, lw=0.8, zorder=3)
         for t in rows[::6]:
-            if np.isfinite(scene.person.mean[t, n, 0]) and t + HORIZON_FRAMES < len(clip):
+            if np.isfinite(scene.person.mean[t, n, 0]) and t + frames_ahead(clip) < len(clip):
                 ends = np.stack([clip.position[t, n, :2], scene.person.mean[t, n]])
                 above.plot(*ends.T, color=_SAID, lw=0.7, alpha=0.7, zorder=1)
     above.set(xlabel="x, m", ylabel="y, m", aspect="equal")
-    above.set_title(f"{clip.name}: colour = excess surprisal, circles = turns, blue = expected 1.2 s ahead", fontsize=9)
+    told = f"{clip.name}: colour = excess surprisal, circles = turns, blue = expected {seconds_ahead(clip)} ahead"
+    above.set_title(told, fontsize=9)
     if shown is not None:
         drawing.colorbar(shown, ax=above, label="excess surprisal, nats", shrink=0.8)
     _draw_coverage(cover, scene)
@@ -140,7 +141,7 @@ def draw_scene(scene: TrackedScene, path: Path) -> Path:
 
 
 def _draw_coverage(ax: Axes, scene: TrackedScene) -> None:
-    clip, k = scene.tracked.clip, HORIZON_FRAMES
+    clip, k = scene.tracked.clip, frames_ahead(scene.tracked.clip)
     noise = clip.covariance[:, [0, 1], [0, 1]]
     miss = scene.person.mean[:-k] - clip.position[k:, :, :2]
     distance = (miss**2 / (scene.person.std[:-k] ** 2 + noise)).sum(-1)
@@ -149,7 +150,8 @@ def _draw_coverage(ax: Axes, scene: TrackedScene) -> None:
     ax.plot([0, 1], [0, 1], color=_QUIET, lw=1)
     ax.plot(levels, [(distance <= stats.chi2.ppf(level, 2)).mean() for level in levels], color=_SAID)
     ax.axvline(0.9, color=_SURPRISE, ls=":", lw=1)
-    ax.set(xlabel="stated probability of the region, 1.2 s ahead", ylabel="share inside", aspect="equal")
+    told = f"stated probability of the region, {seconds_ahead(clip)} ahead"
+    ax.set(xlabel=told, ylabel="share inside", aspect="equal")
 
 
 def _frames(scene: TrackedScene) -> int:
