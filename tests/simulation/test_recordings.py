@@ -63,6 +63,15 @@ def test_annotation_noise_and_changing_walks_are_told_apart() -> None:
     assert found == pytest.approx(density, rel=0.25)  # the discrete walk is not quite the integrated one
 
 
+def test_a_row_between_keyframes_is_refused_and_not_moved_in_time(tmp_path: Path) -> None:
+    with np.load(write_crowd(tmp_path / "crowd.npz")) as kept:
+        table = kept["hall"]
+    table[70, 0] += 3.0
+    np.savez(tmp_path / "uneven.npz", hall=table)
+    with pytest.raises(DataError, match=r"'hall': pedestrian 2 has a row at frame 104, .* every 10 frames \(1 such"):
+        load_clips("crowd", tmp_path / "uneven.npz")
+
+
 def test_a_walker_who_was_away_comes_back_as_another_body(tmp_path: Path) -> None:
     rows = [[1 + 10 * k, 7, 0.1 * k, 0.0, 0.25, 0.0] for k in (0, 1, 2, 9, 10, 11)]
     np.savez(tmp_path / "gap.npz", hall=np.array(rows, dtype=np.float32))

@@ -23,6 +23,7 @@ _HEIGHT_STD_M = 0.01  # heights are ours, not measured; they never vary
 _UPRIGHT_STD_RAD = 0.01  # a walker is upright
 _HEADING_STD_RAD = np.pi / np.sqrt(3.0)  # nobody annotated where people face: any direction alike
 _UNMEASURED = (False, False, True, True, True, True)
+_OFF_GRID = 1e-3  # of a keyframe: float32 tells frames to within that
 _LEAST_NOISE_M = 2e-3  # half a pixel of the source video is about 1 cm; splines hide most of it
 
 
@@ -35,7 +36,7 @@ def load_crowd(path: Path) -> tuple[Clip, ...]:
     comes back as another body, since nobody could know him again.
 
     Raises:
-        DataError: the file is missing or holds no scene.
+        DataError: the file is missing or holds no scene, or a row lies between keyframes.
     """
     arrays, _ = read_arrays(path, {})
     scenes = {name: table for name, table in arrays.items() if table.ndim == 2 and table.shape[1] == 6}
@@ -48,7 +49,15 @@ def load_crowd(path: Path) -> tuple[Clip, ...]:
 
 def _scene(name: str, table: Float[np.ndarray, "R 6"]) -> Clip:
     step = _keyframe_step(name, table)
-    keyframe = np.rint((table[:, 0] - table[:, 0].min()) / step).astype(np.int64)
+    exact = (table[:, 0] - table[:, 0].min()) / step
+    keyframe = np.rint(exact).astype(np.int64)
+    between = np.abs(exact - keyframe) > _OFF_GRID
+    if between.any():
+        frame, who = table[int(between.argmax()), :2]
+        raise DataError(
+            f"crowd scene {name!r}: pedestrian {who:g} has a row at frame {frame:g}, between the keyframes, which come "
+            f"every {step:g} frames ({int(between.sum())} such rows). Give all rows at even distances in time."
+        )
     track = _tracks(table[:, 1], keyframe)
     frames, count = int(keyframe.max()) + 1, int(track.max()) + 1
     time_s = np.arange(frames) * step / _VIDEO_HZ
