@@ -194,8 +194,9 @@ class WorldModel:
         Movers are sampled from the belief (from the mixture of hypotheses while one is under test), fixtures stay.
 
         Args:
-            horizon_s: how far ahead, s.
-            dt_s: spacing, s.
+            horizon_s: how far ahead, s. A few seconds tell something of what only the broad model explains: its laws
+                need not be stable, and farther ahead the samples run away.
+            dt_s: spacing, s. Motion is followed in steps of 0.2 s, or of this where it is more: coarsely then.
             object_ids: only these objects; all where None.
 
         Raises:
