@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from worldsim.dynamics import quaternion
-from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.errors import ConfigurationError, ObservationError, UnknownNameError
 from worldsim.graph.kinematics import FREE, JointPosterior, KinematicFilter
 from worldsim.graph.kinematics.bingham import likeliest_axis, log_mean_over_axes
 from worldsim.interactions.ball_joint import BallJoint
@@ -141,6 +141,35 @@ def test_what_cannot_work_is_refused(posterior: JointPosterior) -> None:
     with pytest.raises(UnknownNameError, match="slider"):
         posterior.of("sliding")
     assert posterior.axis_row(FREE) is None
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "dt_s", "message"),
+    [
+        (2, math.nan, DT_S, "target pose of pair 2 is not finite"),
+        (1, 0.0, DT_S, "source pose of pair 2 .* no unit quaternion"),
+        (0, None, 0.0, "dt_s is 0.0"),
+    ],
+)
+def test_a_frame_that_cannot_be_read_is_refused_and_forgotten(
+    part: int, value: float | None, dt_s: float, message: str
+) -> None:
+    poses = scene()[:40]
+    covariance = torch.diag(torch.tensor([P_STD**2] * 3 + [R_STD**2] * 3, dtype=torch.float64))
+    covariance = covariance.expand(len(poses[0][0]), 6, 6)
+    found = []
+    for spoilt in (False, True):
+        graph = KinematicFilter([Weld(), Hinge()])
+        for frame, pose in enumerate(poses):
+            if spoilt and frame == 20:
+                broken = [p.clone() for p in pose]
+                if value is not None:
+                    broken[part][2] = value
+                with pytest.raises(ObservationError, match=message):
+                    graph.observe(*broken, covariance, covariance, dt_s)
+            graph.observe(*pose, covariance, covariance, DT_S)
+        found.append(graph.posterior().probability)
+    assert torch.equal(*found)
 
 
 def test_what_was_not_seen_says_nothing_and_must_not_be_the_reference() -> None:

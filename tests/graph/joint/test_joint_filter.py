@@ -16,6 +16,7 @@ from worldsim.graph.joint.slots import Pairs
 from worldsim.graph.joint.states import Sites, enumerate_states
 from worldsim.interactions.charge import Charge
 from worldsim.interactions.spring import Spring
+from worldsim.interactions.weld import Weld
 
 DT_S, STEPS = 0.1, 100
 
@@ -181,6 +182,12 @@ def test_the_graph_lists_each_pair_once_with_its_probability() -> None:
 def test_what_cannot_work_is_refused_with_advice() -> None:
     with pytest.raises(ConfigurationError, match="distinct kinds"):
         JointGraphFilter([Spring(), Spring()])
+    with pytest.raises(ConfigurationError, match=r"\['weld'\] are kinds without a law of force"):
+        JointGraphFilter([Weld()])  # type: ignore[list-item]
+    with pytest.raises(ObservationError, match="positions are of type ndarray, expected a tensor"):
+        JointGraphFilter([Spring()]).assimilate(np.zeros((3, 2)), np.zeros((3, 2)), DT_S)  # type: ignore[arg-type]
+    with pytest.raises(ObservationError, match="of one node or more"):
+        JointGraphFilter([Spring()]).assimilate(torch.zeros(0, 2), torch.zeros(0, 2), DT_S)
     with pytest.raises(ConfigurationError, match="run_lengths"):
         JointSettings(run_lengths=0)
     graph = JointGraphFilter([Spring()])

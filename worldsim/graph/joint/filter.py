@@ -83,11 +83,16 @@ class JointGraphFilter:
             strengths: what earlier scenes taught about the laws, by default the laws' own scales.
 
         Raises:
-            ConfigurationError: no law, or two of one name.
+            ConfigurationError: no law, two of one name, or one that is no force.
         """
         names = [law.kind for law in laws]
         if not names or len(set(names)) < len(names):
             raise ConfigurationError(f"JointGraphFilter: laws are {names}, expected one or more of distinct kinds.")
+        if other := [law.kind for law in laws if not hasattr(law, "force_columns")]:
+            raise ConfigurationError(
+                f"JointGraphFilter: {other} are kinds without a law of force, which are not read from accelerations; "
+                "docs/graph.md names what reads them."
+            )
         self.laws = tuple(laws)
         self.settings = settings or JointSettings()
         self.frames = 0
@@ -151,11 +156,17 @@ class JointGraphFilter:
         self.frames += 1
 
     def _check(self, positions: Tensor, velocities: Tensor, dt_s: float) -> None:
+        for name, value in (("positions", positions), ("velocities", velocities)):
+            if not isinstance(value, Tensor):
+                raise ObservationError(
+                    f"JointGraphFilter: {name} are of type {type(value).__name__}, expected a tensor: "
+                    "torch.as_tensor(...) makes one."
+                )
         expected = positions.shape if self._belief is None else self._belief.position.shape
-        if positions.shape != expected or velocities.shape != expected or positions.ndim != 2:
+        if positions.shape != expected or velocities.shape != expected or positions.ndim != 2 or not len(positions):
             raise ObservationError(
                 f"JointGraphFilter: positions {tuple(positions.shape)} and velocities {tuple(velocities.shape)}, "
-                f"expected both {tuple(expected)} = (nodes, dimensions)."
+                f"expected both {tuple(expected)} = (nodes, dimensions), of one node or more."
             )
         if not dt_s > 0.0:
             raise ObservationError(f"JointGraphFilter: dt_s is {dt_s}, expected > 0.")

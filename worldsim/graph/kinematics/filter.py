@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from worldsim.dynamics import quaternion
-from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.errors import ConfigurationError, ObservationError, UnknownNameError
 from worldsim.graph.kinematics.bingham import likeliest_axis
 from worldsim.graph.kinematics.freedom import JointKind, KinematicSettings, Shift, Turn
 from worldsim.graph.kinematics.pivot import Pivot
@@ -19,6 +19,7 @@ from worldsim.graph.kinematics.relative import Body, PoseFrame, in_source_frame,
 from worldsim.graph.kinematics.tracks import Track
 
 _MOVING_FRAME = 2.0
+_UNIT_TOLERANCE = 1e-2
 _LEAST_SINC2 = 0.02
 """Bound of the stretch near a whole turn, where a rotation vector no longer tells its axis."""
 _KNOWN_AXIS_RAD2 = 0.02
@@ -89,6 +90,7 @@ class KinematicFilter:
 
         Raises:
             ConfigurationError: another number of pairs than before, or one that was not seen when it had to be.
+            ObservationError: time stood still, or a pose is not finite or has no unit quaternion; nothing was taken in.
         """
         poses = (source_position, source_orientation_xyzw, target_position, target_orientation_xyzw)
         xs, qs, xt, qt = (pose.double() for pose in poses)
@@ -101,6 +103,7 @@ class KinematicFilter:
         if seen is not None and self._last is not None and len(xs) == len(self._last[0]):
             now = (xs, qs, xt, qt)
             xs, qs, xt, qt = (torch.where(there[:, None], p, last) for p, last in zip(now, self._last, strict=True))
+        _check((xs, qs, xt, qt), dt_s)
         self._last = (xs, qs, xt, qt)
         noise = [_variances(c) for c in (source_covariance, target_covariance)]
         if self._frames == 0:
@@ -262,6 +265,19 @@ class KinematicFilter:
             torch.stack(axes), torch.stack(spreads), point, point_covariance, torch.stack(values),
             self.lower.clone(), self.upper.clone(), self.stirred.clone(),
         )  # fmt: skip
+
+
+def _check(poses: tuple[Tensor, Tensor, Tensor, Tensor], dt_s: float) -> None:
+    """Refuse a frame that would spoil what is believed of all pairs from then on."""
+    if not 0.0 < dt_s < math.inf:
+        raise ObservationError(f"KinematicFilter: dt_s is {dt_s}, expected a finite number of seconds above 0.")
+    for which, place, turn in zip(("source", "target"), poses[::2], poses[1::2], strict=True):
+        usable = torch.isfinite(place).all(-1) & ((turn.norm(dim=-1) - 1.0).abs() < _UNIT_TOLERANCE)
+        if not bool(usable.all()):
+            raise ObservationError(
+                f"KinematicFilter: the {which} pose of pair {int(usable.int().argmin())} is not finite or has no unit "
+                "quaternion. Say with `seen` which pairs were detected."
+            )
 
 
 def _variances(covariance: Float[Tensor, "E 6 6"]) -> tuple[Float[Tensor, " E"], Float[Tensor, " E"]]:
