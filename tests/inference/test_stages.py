@@ -229,7 +229,8 @@ def test_detections_that_are_no_arrays_of_their_shape_are_refused(field: str, va
             Viewpoints(np.zeros((2, 3)), np.ones(1)),
             r"viewpoints\.range_m has shape \(1,\), expected \(2,\)",
         ),
-        ("viewpoints", Viewpoints(np.zeros(3), np.ones(1)), r"viewpoints\.position has shape \(3,\)"),
+        ("viewpoints", Viewpoints(np.zeros(3), np.ones(1)), r"position has shape \(3,\), expected \(1, 3\)"),
+        ("viewpoints", Viewpoints(np.zeros(0), np.ones(0)), r"position has shape \(0,\), expected \(0, 3\)"),
         ("ego", EgoState(*[np.zeros(2)] * 6), r"ego\.position has shape \(2,\), expected \(3,\)"),
     ],
 )

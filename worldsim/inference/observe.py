@@ -145,8 +145,8 @@ def _shaped(what: str, kind: type, value: object, shapes: dict[str, tuple[int, .
     """Refuse what is no `kind`, or has a field that is no array of numbers of its shape; -1 is as in the first one."""
     if not isinstance(value, kind):
         raise ObservationError(f"observation.{what} is of type {type(value).__name__}, expected a {kind.__name__}.")
-    first = getattr(value, next(iter(shapes)))
-    rows = len(first) if np.ndim(first) else 0
+    first, dims = getattr(value, next(iter(shapes))), len(next(iter(shapes.values())))
+    rows = 1 if np.ndim(first) < dims and np.size(first) else len(first)  # a single row without its axis is one row
     for name, shape in shapes.items():
         array, expected = getattr(value, name), tuple(rows if n < 0 else n for n in shape)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
