@@ -96,6 +96,10 @@ def test_what_is_published_after_the_file_was_built_is_found(large, cat_card):
     large.publish(type(model)(model.card.replace(provenance="Published again.")))
     again = [c for c in large.search(queries(large, 1)[0]).cards if c.model_id == old.model_id]
     assert [c.version for c in again] == [large.versions(old.model_id)[-1]]
+    for number in range(2):
+        large.publish(type(model)(model.card.replace(provenance=f"And again, {number}.")))
+    again = [c for c in large.search(queries(large, 1)[0]).cards if c.model_id == old.model_id]
+    assert [c.version for c in again] == [large.versions(old.model_id)[-1]]
 
 
 @pytest.mark.parametrize("few", [10**9, 100])

@@ -166,6 +166,18 @@ def test_a_model_published_a_moment_ago_is_found_by_another_opening(any_address,
         assert [(c.model_id, c.version) for c in other.search(query).cards] == [("cat/test-cat", 2)]
 
 
+def test_a_model_published_twice_between_two_searches_is_found_once_and_as_its_newest(any_address, cat_card):
+    with open_registry(any_address) as one, open_registry(any_address) as other:
+        query = Query(extent_m=cat_card.shape.extent_m)
+        one.publish(Cat(cat_card))
+        assert [c.version for c in other.search(query).cards] == [1]
+        for provenance in ("second", "third", "fourth"):
+            one.publish(Cat(cat_card.replace(provenance=provenance)))
+        for registry in (one, other):
+            assert [(c.model_id, c.version) for c in registry.search(query).cards] == [("cat/test-cat", 4)]
+            assert len(registry.index) == 1
+
+
 def test_a_filter_follows_what_is_published(any_registry, cat_card):
     query = Query(extent_m=cat_card.shape.extent_m)
     assert len(any_registry.search(query, tag="tame")) == 0

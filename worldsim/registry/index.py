@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from jaxtyping import Bool, Float, Int
 from sqlalchemy.engine import Connection
 
-from worldsim.registry.database import descriptors
+from worldsim.registry.database import cards, descriptors
 from worldsim.registry.descriptor import DIM, FLOOR_VARIANCE, QueryVector, distances
 from worldsim.registry.filters import among
 
@@ -18,9 +18,11 @@ __all__ = ["ExactIndex", "Nearest", "pack_vector", "select_diverse", "unpack_vec
 
 _TWIN_WEIGHT = 2.0  # for each equal already taken, a candidate counts as this much farther away
 _FLOOR_STD = np.sqrt(FLOOR_VARIANCE).astype(np.float32)
-_READ_ROWS = 20_000
+_READ_ROWS, _LOOKUP = 20_000, 500
 _SINCE = (
-    sa.select(descriptors.c.row, descriptors.c.replaces, descriptors.c.kind, descriptors.c.vector)
+    sa.select(
+        descriptors.c.row, descriptors.c.replaces, descriptors.c.model_id, descriptors.c.kind, descriptors.c.vector
+    )
     .where(descriptors.c.row > sa.bindparam("row"))
     .order_by(descriptors.c.row)
 )
@@ -66,9 +68,13 @@ class ExactIndex:
         return int(self._alive[: self._count].sum())
 
     def refresh(self, connection: Connection) -> list[int]:
-        """Take in what was published since the last call; return the rows that it replaces."""
+        """Take in what was published since the last call; return the rows that it replaces.
+
+        What a model published several times since replaced last was never seen here: then all its older rows are gone.
+        """
         gone: list[int] = []
-        found = connection.execute(_SINCE, {"row": self.last_row})
+        before = self.last_row
+        found = connection.execute(_SINCE, {"row": before})
         for rows in found.partitions(_READ_ROWS):
             self._append(
                 np.array([r.row for r in rows], dtype=np.int64),
@@ -76,6 +82,9 @@ class ExactIndex:
                 unpack_vectors([r.vector for r in rows]),
             )
             replaced = [r.replaces for r in rows if r.replaces is not None]
+            if before > 0:
+                unseen = [r.model_id for r in rows if r.replaces is not None and r.replaces > before]
+                replaced += _older(connection, unseen, before)
             gone += replaced
             if replaced:
                 self._alive[: self._count][np.isin(self._row[: self._count], replaced)] = False
@@ -217,6 +226,15 @@ def pack_vector(value: Float[np.ndarray, " D"], variance: Float[np.ndarray, " D"
 def unpack_vectors(packed: list[bytes]) -> Float[np.ndarray, "n D2"]:
     """Return descriptors as they were packed, values in the first D columns, variances in the others."""
     return np.frombuffer(b"".join(packed), dtype="<f4").reshape(-1, 2 * DIM).astype(np.float32)
+
+
+def _older(connection: Connection, model_ids: list[str], last_row: int) -> list[int]:
+    """Return the rows, up to `last_row`, of all versions of some models."""
+    found: list[int] = []
+    for start in range(0, len(model_ids), _LOOKUP):
+        these = cards.c.model_id.in_(model_ids[start : start + _LOOKUP])
+        found += connection.execute(sa.select(cards.c.row).where(these, cards.c.row <= last_row)).scalars()
+    return found
 
 
 def _grown(array: np.ndarray, room: int) -> np.ndarray:
