@@ -12,15 +12,15 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from worldsim.commands.registry import app
-from worldsim.errors import IntegrityError
+from worldsim.errors import IntegrityError, RegistryError
 from worldsim.models.cat import Cat
 from worldsim.registry import open_registry
 from worldsim.registry.builtin import shipped_models
 from worldsim.registry.database import cards, models
 from worldsim.registry.growth import grow
-from worldsim.registry.maintenance import statistics, verify
+from worldsim.registry.maintenance import collect_garbage, statistics, verify
 from worldsim.registry.portable import export_models, import_models
-from worldsim.types import Query
+from worldsim.types import Query, Shape
 
 LIKE_THE_CAT = Query(extent_m=(0.45, 0.16, 0.30))
 
@@ -81,6 +81,34 @@ def test_a_search_that_leaves_some_out_pairs_cards_and_distances_while_others_pu
         threads = [threading.Thread(target=work) for work in (publish, search, search, search)]
         for thread in threads:
             thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+
+
+def test_who_fetches_while_garbage_is_collected_is_not_told_that_models_are_lost(address, cat_card):
+    with open_registry(address) as registry:
+        registry.store_checked(list(islice(shipped_models(), 40)))
+        wanted = [card.model_id for card in registry.cards()]
+        over, failures = threading.Event(), []
+
+        def fetch() -> None:
+            while not over.is_set():
+                for model_id in wanted:
+                    try:
+                        registry.fetch(model_id)
+                        registry.bundle(Query(extent_m=(0.45, 0.16, 0.30)), 2)
+                    except RegistryError as error:
+                        failures.append(str(error))
+
+        threads = [threading.Thread(target=fetch) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for number in range(20):  # each leaves the bytes of an old version behind, and collects them
+            extent = (0.45 + 0.001 * number, 0.16, 0.30)
+            registry.publish(Cat(cat_card.replace(shape=Shape("box", extent, cat_card.shape.extent_std_m))))
+            collect_garbage(registry, keep_versions=1)
+        over.set()
         for thread in threads:
             thread.join()
         assert failures == []

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from sqlalchemy.engine import Connection
 from worldsim.errors import IntegrityError, StorageError
 from worldsim.registry.database import blob_bytes, blobs, packs, pairs
 
-__all__ = ["BlobStore", "DatabaseBlobs", "PackStore", "PackedBlobs"]
+__all__ = ["BlobStore", "DatabaseBlobs", "PackStore", "PackedBlobs", "looked_up"]
 
 PACK_BYTES = 1 << 30
 """A pack that has reached this size is left alone and the next one begun."""
@@ -200,7 +201,7 @@ class PackedBlobs(PackStore):
     def __init__(self, folder: Path) -> None:
         """Use `folder`, which is made when the first blob is stored."""
         self.folder = folder
-        self._open: dict[int, int] = {}
+        self._open: dict[int, _OpenPack] = {}
 
     def path(self, pack: int) -> Path:
         """Return where a pack lies."""
@@ -224,7 +225,8 @@ class PackedBlobs(PackStore):
             StorageError: it cannot be read.
         """
         try:
-            data = os.pread(self._file(pack), length, start)
+            opened = self._file(pack)
+            data = os.pread(opened.file, length, start)
         except FileNotFoundError as error:
             raise IntegrityError(f"{self.path(pack)} is missing; restore it from a copy.") from error
         except OSError as error:
@@ -237,26 +239,25 @@ class PackedBlobs(PackStore):
             return
         with suppress(OSError):  # a pack that cannot be opened is told of when it is read
             for pack, start, length in places:
-                os.posix_fadvise(self._file(pack), start, length, os.POSIX_FADV_WILLNEED)
+                opened = self._file(pack)
+                os.posix_fadvise(opened.file, start, length, os.POSIX_FADV_WILLNEED)
 
-    def _file(self, pack: int) -> int:
-        file = self._open.get(pack)
-        if file is None:
-            file = self._open[pack] = os.open(self.path(pack), os.O_RDONLY | os.O_CLOEXEC)
-        return file
+    def _file(self, pack: int) -> _OpenPack:
+        found = self._open.get(pack)
+        return self._open.setdefault(pack, _OpenPack(self.path(pack))) if found is None else found
 
     def remove(self, pack: int) -> None:
         """Delete the file; whoever has it open reads on."""
         self.path(pack).unlink(missing_ok=True)
+        self._open.pop(pack, None)
 
     def lengths(self) -> dict[int, int]:
         """Look at the files."""
         return {int(p.stem.removeprefix("pack-")): p.stat().st_size for p in self.folder.glob("pack-*.bin")}
 
     def close(self) -> None:
-        """Close the packs."""
-        while self._open:
-            os.close(self._open.popitem()[1])
+        """Close the packs, each when nobody reads it any more."""
+        self._open.clear()
 
     def write(self, pack: int, start: int, data: bytes) -> None:
         """Write into the file; where the disk refuses, give the space back."""
@@ -279,6 +280,25 @@ class PackedBlobs(PackStore):
             ) from error
         finally:
             os.close(file)
+
+
+class _OpenPack:
+    """A pack's file, open for as long as somebody holds this: another thread may close the store meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self.file)
+
+
+def looked_up(look: Callable[[], T]) -> T:
+    """Return what `look` returns, which finds out where bytes lie and reads them; where they are gone, look again.
+
+    Between the two they may have been moved to another pack (`worldsim.registry.maintenance.collect_garbage`).
+    """
+    try:
+        return look()
+    except IntegrityError:
+        return look()
 
 
 def whole(data: bytes, length: int, start: int, name: str) -> bytes:

@@ -13,7 +13,7 @@ from worldsim.contracts.interaction_library import InteractionLibrary
 from worldsim.contracts.learned_interaction import LearnedInteraction
 from worldsim.errors import ConfigurationError, IntegrityError, ModelNotFoundError
 from worldsim.registry.artefact import sha256_of
-from worldsim.registry.blobs import BlobStore
+from worldsim.registry.blobs import BlobStore, looked_up
 from worldsim.registry.cards import check_model_id
 from worldsim.registry.database import Database, interactions
 from worldsim.registry.interaction_artefact import check_interaction_bytes, interaction_bytes, open_interaction
@@ -100,9 +100,13 @@ class StoredInteractions(InteractionLibrary):
             ModelNotFoundError: no such interaction.
             IntegrityError: the bytes are gone or truncated.
         """
-        with self._database.reading() as connection:
-            card = self._card(connection, model_id, version)
-            return card, self.bytes_within(connection, card)
+
+        def look() -> tuple[InteractionCard, bytes]:
+            with self._database.reading() as connection:
+                card = self._card(connection, model_id, version)
+                return card, self.bytes_within(connection, card)
+
+        return looked_up(look)
 
     def bytes_within(self, connection: Connection, card: InteractionCard) -> bytes:
         """Return the bytes of `card`; raises IntegrityError where they are gone."""

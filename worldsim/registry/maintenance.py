@@ -154,7 +154,6 @@ def collect_garbage(registry: StoredRegistry, *, keep_versions: int | None = Non
     if isinstance(registry.blobs, PackStore):
         for pack in stale:  # after the commit: until then the old packs are the ones that count
             registry.blobs.remove(pack)
-    registry.blobs.close()
     return Collected(removed, len(unused), size)
 
 

@@ -14,8 +14,8 @@ from worldsim.contracts.object_model import ObjectModel
 from worldsim.contracts.registry import Registry
 from worldsim.errors import CardError, ConfigurationError, IntegrityError, ModelNotFoundError
 from worldsim.registry.artefact import TestStream, check_model_bytes, check_sum, model_bytes, open_model, sha256_of
-from worldsim.registry.blobs import BlobStore
-from worldsim.registry.card_reads import CardReads, checked_card
+from worldsim.registry.blobs import BlobStore, looked_up
+from worldsim.registry.card_reads import CardReads, StoredCard, checked_card
 from worldsim.registry.card_rows import insert_cards, newest_alike
 from worldsim.registry.cards import card_to_json, check_model_id, model_class
 from worldsim.registry.database import NEWEST, Database, aliases, cards, models, pairs, tags
@@ -95,10 +95,7 @@ class StoredRegistry(Registry):
         self, query: Query, k: int = 8, *, tag: str | None = None, licence: str | None = None
     ) -> tuple[Candidates, list[ObjectModel]]:
         """Return what `search` does and the models of it, in one look at the store. Raises as it and `fetch` do."""
-        with self.database.reading() as connection:
-            rows, distances = self._find(connection, query, k, tag, licence)
-            stored = self._reads.at(connection, rows)
-        data = self._reads.blobs_of(stored)
+        stored, distances, data = looked_up(lambda: self._find_whole(query, k, tag, licence))
         found = tuple(one.card() for one in stored)
         return Candidates(found, distances), [self._model(card, data[card.sha256]) for card in found]
 
@@ -109,10 +106,17 @@ class StoredRegistry(Registry):
             ConfigurationError: as `search`.
             IntegrityError: a card's text does not match its checksum, or a model's bytes are gone.
         """
+        stored, distances, data = looked_up(lambda: self._find_whole(query, k, tag, licence))
+        return Bundle(tuple(one.body for one in stored), distances, data)
+
+    def _find_whole(
+        self, query: Query, k: int, tag: str | None, licence: str | None
+    ) -> tuple[list[StoredCard], tuple[float, ...], dict[str, bytes]]:
+        """Return cards, distances, and bytes by sha256 of what a search gives."""
         with self.database.reading() as connection:
             rows, distances = self._find(connection, query, k, tag, licence)
             stored = self._reads.at(connection, rows)
-        return Bundle(tuple(one.body for one in stored), distances, self._reads.blobs_of(stored))
+        return stored, distances, self._reads.blobs_of(stored)
 
     def _find(
         self, connection: Connection, query: Query, k: int, tag: str | None, licence: str | None
@@ -219,9 +223,13 @@ class StoredRegistry(Registry):
             ModelNotFoundError: no such model.
             IntegrityError: the bytes are gone or truncated.
         """
-        with self.database.reading() as connection:
-            card = self._card(connection, model_id, version)
-            return card, self._blobs_of(connection, [card])[card.sha256]
+
+        def look() -> tuple[ModelCard, bytes]:
+            with self.database.reading() as connection:
+                card = self._card(connection, model_id, version)
+                return card, self._blobs_of(connection, [card])[card.sha256]
+
+        return looked_up(look)
 
     # -- publishing ---------------------------------------------------------------------------------------------
 
