@@ -9,6 +9,8 @@ from worldsim.errors import ConfigurationError
 from worldsim.models.cat import Cat
 from worldsim.registry import HttpRegistry, open_registry
 from worldsim.registry.descriptor import card_vector, distances, query_vector
+from worldsim.registry.maintenance import collect_garbage
+from worldsim.registry.portable import export_models, import_models
 from worldsim.types import ModelCard, Query, Shape
 
 INTRUDERS = ("cat", "dog", "ball", "trolley")
@@ -189,3 +191,17 @@ def test_a_filter_follows_what_is_published(any_registry, cat_card):
     any_registry.publish(Cat(cat_card.replace(tags=("old",))))  # the newest version alone counts
     assert len(any_registry.search(query, tag="tame")) == 0
     assert [c.version for c in any_registry.search(query, tag="old").cards] == [2]
+
+
+def test_a_filter_follows_where_garbage_was_collected_meanwhile(any_registry, cat_card, tmp_path):
+    for tag in ("old", "new"):
+        any_registry.publish(Cat(cat_card.replace(tags=(tag,))))
+    export = export_models(any_registry, tmp_path / "both.tar")
+    collect_garbage(any_registry, keep_versions=1)
+    import_models(any_registry, export.path)  # the old version lies in the last row now
+    query = Query(extent_m=cat_card.shape.extent_m)
+    assert len(any_registry.search(query, tag="old")) == len(any_registry.search(query, tag="tame")) == 0
+    collect_garbage(any_registry, keep_versions=1)
+    any_registry.publish(Cat(cat_card.replace(model_id="cat/tame", tags=("tame",))))
+    assert len(any_registry.search(query, tag="old")) == 0
+    assert [c.model_id for c in any_registry.search(query, tag="tame").cards] == ["cat/tame"]

@@ -22,8 +22,8 @@ __all__ = ["insert_cards", "newest_alike"]
 def insert_cards(connection: Connection, new: Sequence[ModelCard], keep_versions: bool) -> list[str]:
     """Insert `new` and point each id at its newest version.
 
-    Rows count up under the writer's lock. The newest version of a model is never deleted, and it alone has a
-    descriptor, so no number is used for two descriptors and readers can ask for what came after a row.
+    Rows count up under the writer's lock. The last row is never deleted, so no number is used for two cards and readers
+    can ask for what came after a row.
 
     Args:
         connection: of `Database.writing`.

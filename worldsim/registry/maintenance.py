@@ -137,7 +137,8 @@ def statistics(registry: StoredRegistry) -> dict[str, Any]:
 def collect_garbage(registry: StoredRegistry, *, keep_versions: int | None = None) -> Collected:
     """Clear away what nothing refers to, and versions older than the newest `keep_versions` of each model.
 
-    Nothing else in worldsim ever deletes a version. One that an alias names, or that is a parent of another, is kept.
+    Nothing else in worldsim ever deletes a version. One that an alias names, or that is a parent of another, is kept;
+    so is the one stored last, or the next would be stored in its row, and who follows the rows would miss it.
     Packs that hold dead bytes are written anew before the old ones are removed.
     """
     removed = 0
@@ -316,6 +317,7 @@ def _check_descriptors(connection: Connection, newest: dict[int, str], repair: b
 
 def _drop_old_versions(connection: Connection, keep: int) -> int:
     named = set(pairs(connection.execute(sa.select(aliases.c.model_id, aliases.c.version))))
+    last = connection.execute(sa.select(sa.func.max(cards.c.row))).scalar()
     versions: dict[str, list[tuple[int, int]]] = {}
     for rows in _all_cards(connection):
         for row in rows:
@@ -327,7 +329,7 @@ def _drop_old_versions(connection: Connection, keep: int) -> int:
         row
         for model_id, found in versions.items()
         for version, row in sorted(found)[:-keep]
-        if (model_id, version) not in named
+        if (model_id, version) not in named and row != last
     ]
     for start in range(0, len(old), _BATCH):
         part = old[start : start + _BATCH]
