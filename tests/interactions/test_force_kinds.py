@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from worldsim.contracts import PairFrame
 from worldsim.contracts.radial_basis import POWERS
 from worldsim.errors import ConfigurationError
+from worldsim.graph.candidates import candidate_pairs
 from worldsim.interactions.charge import Charge
 from worldsim.interactions.drag import Drag
 from worldsim.interactions.force import ForceKind
@@ -103,6 +105,17 @@ def test_a_medium_drags_what_is_inside_it_and_feels_nothing_of_it() -> None:
     assert float(water.log_evidence(PairFrame(body, basin, body, basin, one, one, 0.1, 0.0 * one))[0]) < -1.0
     with pytest.raises(ConfigurationError, match="positive radius"):
         Medium(math.inf)
+
+
+def test_what_a_long_rope_or_a_wide_medium_acts_on_is_within_its_reach() -> None:
+    place, extent = np.array([[0.0, 0.0, 0.0], [6.5, 0.0, 0.0]]), np.full((2, 3), 0.2)
+    upright = np.array([[0.0, 0.0, 0.0, 1.0]]).repeat(2, axis=0)
+    for kind in (Tether(6.0), Medium(7.0)):
+        pairs, _ = candidate_pairs(place, upright, extent, np.ones(2, dtype=bool), kind.reach_m)
+        assert pairs.tolist() == [[0, 1]]
+        away = torch.as_tensor(place[1] - place[0])[None]
+        assert bool(kind.force_columns(away, torch.ones_like(away)).any())
+    assert (Tether().reach_m, Medium().reach_m) == (5.0, 3.0)
 
 
 def test_a_law_of_the_wrong_length_is_refused() -> None:

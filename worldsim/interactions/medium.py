@@ -42,6 +42,7 @@ class Medium(SteeringKind):
             raise ConfigurationError(f"Medium: radius_m is {radius_m}, expected a positive radius in m.")
         self.kind = name  # type: ignore[misc]  # instances of one class stand for different kinds
         self.radius_m = radius_m
+        self.reach_m = max(self.reach_m, radius_m)  # type: ignore[misc]  # who is out of reach has no edge
 
     def __repr__(self) -> str:
         """Return radius and name."""

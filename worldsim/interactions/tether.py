@@ -13,6 +13,9 @@ from worldsim.errors import ConfigurationError
 from worldsim.interactions.force import ForceKind, direction_and_distance
 from worldsim.types import ObjectStates
 
+_BEYOND_M = 4.0
+"""By how much a rope may be stretched for the pair to be looked at."""
+
 
 class Tether(ForceKind):
     """Force on the source = ``stiffness_n_m`` times the distance beyond the rope's length, towards the target.
@@ -39,6 +42,7 @@ class Tether(ForceKind):
             raise ConfigurationError(f"Tether: length_m is {length_m}, expected a positive length in m.")
         self.kind = name  # type: ignore[misc]  # instances of one class stand for different kinds
         self.length_m = length_m
+        self.reach_m = max(self.reach_m, length_m + _BEYOND_M)  # type: ignore[misc]  # who is out of reach has no edge
 
     def __repr__(self) -> str:
         """Return length and name."""
