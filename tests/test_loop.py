@@ -278,6 +278,11 @@ def test_a_belief_without_a_slot_is_refused() -> None:
         world_model(Shelf(), settings=WorldModelSettings(loop=LoopSettings(capacity=0)))
 
 
+def test_a_forecast_of_one_sample_whose_spread_nobody_knows_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="future_samples is 1, expected 2 or more"):
+        world_model(Shelf(), settings=WorldModelSettings(loop=LoopSettings(future_samples=1)))
+
+
 def test_the_world_model_runs_where_pybullet_cannot_be_imported() -> None:
     script = (
         "import sys\n"

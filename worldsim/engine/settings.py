@@ -65,7 +65,7 @@ class LoopSettings:
         rollback_frames: how far the model goes back where it recognises late that a weld was made or broke; that many
             states are kept. 0 never does.
         quiet_frames: frames at rest before a passive object falls asleep.
-        future_samples: samples of a forecast.
+        future_samples: samples of a forecast, 2 or more.
         linearisation: how the covariance is carried through the dynamics: by ``differences`` as wide as the belief, or
             by the ``derivatives`` that models give of themselves (thousands of awake objects want this).
         precision: of the belief: ``float64``, or ``float32`` for thousands of awake objects that are seen to

@@ -108,11 +108,15 @@ def initial_state(
 
     Raises:
         UnknownNameError: the settings ask for a precision that there is not.
-        ConfigurationError: the settings leave no room for anything.
+        ConfigurationError: the settings leave no room for anything, or ask for too few samples of a forecast.
     """
     if settings.loop.capacity < 1:
         raise ConfigurationError(
             f"LoopSettings: capacity is {settings.loop.capacity}, expected 1 or more slots to start."
+        )
+    if settings.loop.future_samples < 2:
+        raise ConfigurationError(
+            f"LoopSettings: future_samples is {settings.loop.future_samples}, expected 2 or more: one has no spread."
         )
     if settings.loop.precision not in _PRECISIONS:
         raise UnknownNameError("precision", settings.loop.precision, tuple(_PRECISIONS))
