@@ -79,3 +79,21 @@ def test_that_there_are_no_more_ids_is_told_before_two_edges_are_one() -> None:
     new = [("rigid_body", np.array([20.0 + 2.0 * n, 0.0, 0.175])) for n in range(2)]
     with pytest.raises(WorldsimError, match="no more ids"):
         wm.step(frame(DT_S, new, rng))
+
+
+def test_an_own_body_that_reports_late_begins_alike_whoever_was_in_its_slot_before() -> None:
+    seen = [dataclasses.replace(o, ego=None) for o in frames(2.0)]
+    nobody = dataclasses.replace(seen[0], detections=Detections.empty(), viewpoints=Viewpoints.everywhere())
+    used, fresh = world_model(Shelf()), world_model(Shelf())
+    for wm, start in ((used, seen[0]), (fresh, nobody)):
+        wm.reset(start)
+        for number, observation in enumerate(seen[1:], start=1):
+            gone = wm is fresh or number > 20  # what was watched, asleep by then, is taken away
+            wm.step(dataclasses.replace(nobody, time_s=observation.time_s) if gone else observation)
+        assert not wm.belief.alive.any()
+        *_, last = frames(2.1)
+        wm.step(dataclasses.replace(nobody, time_s=last.time_s, ego=last.ego))
+    for name in used.belief.tensors():
+        if name != "object_id":
+            rows = [wm.belief.tensors()[name][wm.belief.slot_of(wm.own_id)] for wm in (used, fresh)]
+            assert torch.equal(*rows), name

@@ -137,8 +137,10 @@ def start_own_body(state: EngineState, frame: Frame) -> None:
     slot = free_slots(state, 1)
     row, states = state.index(slot), own_states(state, frame)
     chosen = state.index(np.array([model]))
+    blank = slot_table.empty_belief(1, state.device, state.dtype).tensors()
+    belief = slot_table.put(state.belief, row, **blank)  # nothing of who was in the slot before
     belief = slot_table.put(
-        state.belief,
+        belief,
         row,
         alive=torch.ones(1, dtype=torch.bool, device=state.device),
         awake=torch.ones(1, dtype=torch.bool, device=state.device),
