@@ -102,6 +102,17 @@ def test_what_is_published_after_the_file_was_built_is_found(large, cat_card):
     assert [c.version for c in again] == [large.versions(old.model_id)[-1]]
 
 
+def test_what_is_excluded_takes_nobody_elses_place_in_a_large_registry(large):
+    exact = SearchIndex(large.database, None)
+    with large.database.reading() as connection:
+        for query in queries(large, 10):
+            vector = query_vector(query)
+            exclude = set(exact.nearest(connection, vector, 200).row.tolist())
+            wanted = exact.nearest(connection, vector, 8, exclude=exclude)
+            found = large.index.nearest(connection, vector, 512, exclude=exclude)
+            assert len(np.intersect1d(found.row, wanted.row)) >= 6  # near enough, as without
+
+
 @pytest.mark.parametrize("few", [10**9, 100])
 def test_filters_hold_in_a_large_registry(large, monkeypatch, few):
     """Whether every card that passes is compared (few: more than there are), or the nearest are looked through."""

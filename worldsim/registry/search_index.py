@@ -154,7 +154,7 @@ class SearchIndex:
         only: Int[np.ndarray, " m"] | None,
     ) -> Nearest:
         if kind is None and only is None:
-            position = file.candidates(query, min(_SHORTLIST, n))
+            position = file.candidates(query, min(_SHORTLIST, n) + len(exclude))
         else:
             position = self._filtered(file, query, kind, only)
         position = position[~self._gone[position]]
