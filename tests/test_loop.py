@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from tests.small_world import Shelf, frames, model, run, same, spoilt, world_model
+from worldsim.contracts import ObjectModel
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
 from worldsim.engine.state import GENERIC_MODEL
-from worldsim.errors import ConfigurationError, ObservationError
+from worldsim.errors import CardError, ConfigurationError, ObservationError, PluginError, WorldsimError
 from worldsim.loop import WorldModel
 from worldsim.registry import open_registry
 from worldsim.types import Detections, Event, EventKind, Observation, Viewpoints
@@ -81,6 +82,17 @@ def test_a_full_disk_while_publishing_is_told_and_tried_again() -> None:
     for observation in observations[140:]:
         events += wm.step(observation, np.zeros(3)).events
     assert of(events, EventKind.PUBLISH)
+
+
+@pytest.mark.parametrize("refusal", [CardError, PluginError])
+def test_a_registry_that_refuses_what_was_learned_is_told_and_the_loop_goes_on(refusal: type[WorldsimError]) -> None:
+    class Choosy(Shelf):
+        def publish(self, model: ObjectModel) -> str:
+            raise refusal("not of a family that is known here")
+
+    events = run(world_model(Choosy(model("dog"))), list(frames(7.0, cat_from_s=1.0, hover=True)))
+    assert of(events, EventKind.NOVEL)
+    assert "not of a family" in of(events, EventKind.REGISTRY_AWAY)[0].detail["error"]
 
 
 def test_without_surprise_nothing_is_asked() -> None:

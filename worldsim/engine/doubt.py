@@ -10,7 +10,7 @@ from worldsim.contracts.object_model import ObjectModel
 from worldsim.engine.enquiries import Answer, Receipt, look_up
 from worldsim.engine.state import GENERIC_MODEL, STARTER_TAG, EngineState
 from worldsim.engine.tracking import Matched, Predicted
-from worldsim.errors import RegistryError
+from worldsim.errors import WorldsimError
 from worldsim.filtering.attributes import attribute_log_evidence
 from worldsim.hypotheses.novelty import learned_card
 from worldsim.hypotheses.trial import Trial, Verdict, judge, open_trial, weigh
@@ -335,7 +335,7 @@ def _publish_learned(state: EngineState, now_s: float) -> None:
         if state.registry is not None:
             try:
                 where = state.registry.publish(model)
-            except RegistryError as refused:
+            except WorldsimError as refused:  # as in `enquiries`: it may be the card that is refused
                 if state.frames % _RETRY_FRAMES == 0:
                     state.tell(EventKind.REGISTRY_AWAY, object_id, error=str(refused))
                 continue
