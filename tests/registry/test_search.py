@@ -180,6 +180,19 @@ def test_a_model_published_twice_between_two_searches_is_found_once_and_as_its_n
             assert len(registry.index) == 1
 
 
+def test_a_version_that_was_collected_before_it_was_seen_to_be_replaced_is_left_out(any_address, cat_card):
+    query = Query(extent_m=cat_card.shape.extent_m)
+    with open_registry(any_address) as one, open_registry(any_address) as other:
+        one.publish(Cat(cat_card))
+        assert len(other.search(query)) == 1
+        for provenance in ("second", "third"):
+            one.publish(Cat(cat_card.replace(provenance=provenance)))
+        collect_garbage(one, keep_versions=1)
+        found, models = other.search_models(query)
+        assert [c.version for c in found.cards] == [m.card.version for m in models] == [3]
+        assert len(found.distances) == len(other.search(query).distances) == len(other.bundle(query).distances) == 1
+
+
 def test_a_filter_follows_what_is_published(any_registry, cat_card):
     query = Query(extent_m=cat_card.shape.extent_m)
     assert len(any_registry.search(query, tag="tame")) == 0

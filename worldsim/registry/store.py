@@ -87,8 +87,7 @@ class StoredRegistry(Registry):
             ConfigurationError: `k` is not between 1 and 64, or the query has numbers that cannot be.
         """
         with self.database.reading() as connection:
-            rows, distances = self._find(connection, query, k, tag, licence)
-            stored = self._reads.at(connection, rows)
+            stored, distances = self._find(connection, query, k, tag, licence)
         return Candidates(tuple(one.card() for one in stored), distances)
 
     def search_models(
@@ -114,14 +113,13 @@ class StoredRegistry(Registry):
     ) -> tuple[list[StoredCard], tuple[float, ...], dict[str, bytes]]:
         """Return cards, distances, and bytes by sha256 of what a search gives."""
         with self.database.reading() as connection:
-            rows, distances = self._find(connection, query, k, tag, licence)
-            stored = self._reads.at(connection, rows)
+            stored, distances = self._find(connection, query, k, tag, licence)
         return stored, distances, self._reads.blobs_of(stored)
 
     def _find(
         self, connection: Connection, query: Query, k: int, tag: str | None, licence: str | None
-    ) -> tuple[list[int], tuple[float, ...]]:
-        """Return rows of the cards table and distances of what a search gives."""
+    ) -> tuple[list[StoredCard], tuple[float, ...]]:
+        """Return cards and distances of what a search gives, but for what was cleared away since it was indexed."""
         if not 1 <= k <= MAX_CANDIDATES:
             raise ConfigurationError(f"search: k = {k}, expected 1 to {MAX_CANDIDATES}.")
         # what `connection` sees is settled by its first look: within the turn, or the index may be ahead of it
@@ -130,7 +128,9 @@ class StoredRegistry(Registry):
             only = self.filters.rows(connection, tag, licence)
             found = self.index.nearest(connection, query_vector(query), _POOL, query.kind, exclude, only)
         chosen = select_diverse(found, k)
-        return found.row[chosen].tolist(), tuple(found.distance[chosen].tolist())
+        away = dict(zip(found.row[chosen].tolist(), found.distance[chosen].tolist(), strict=True))
+        stored = self._reads.at(connection, list(away))
+        return stored, tuple(away[one.row] for one in stored)
 
     def cards(self, tag: str | None = None) -> list[ModelCard]:
         """Return the newest version of every card (with `tag`, where given), ordered by id."""
