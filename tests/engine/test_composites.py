@@ -14,7 +14,9 @@ from scipy import stats
 
 from tests.engine.weld_world import DT_S, STD_M, STD_RAD, frames, watcher
 from tests.small_world import EXTENTS, LOOKS
+from worldsim.engine import welding
 from worldsim.engine.settings import LoopSettings
+from worldsim.graph.edges import EdgeTable
 from worldsim.loop import WorldModel
 from worldsim.types import Detections, EventKind, Observation, StepRecord, Viewpoints
 
@@ -164,3 +166,41 @@ def test_a_weld_whose_parts_fall_asleep_was_not_broken_before(seed: int) -> None
         ]
     assert told[-1] == (EventKind.SPLIT, 0)
     assert model.graph.probability.max() > 0.99
+
+
+def row_of_crates(number: int, frame: int) -> Observation:
+    """Return what is seen of crates side by side that slide along together."""
+    rng = np.random.default_rng(frame)
+    place = np.stack([0.8 * np.arange(number), np.full(number, 0.6 * frame * DT_S), np.full(number, 0.175)], axis=1)
+    seen = Detections(
+        place + STD_M * rng.standard_normal(place.shape),
+        np.tile([0.0, 0.0, 0.0, 1.0], (number, 1)),
+        np.tile(EXTENTS["rigid_body"], (number, 1)),
+        np.full((number, 3), 0.5),
+        np.tile(LOOKS["rigid_body"], (number, 1)),
+        np.tile(np.diag([STD_M**2] * 3 + [STD_RAD**2] * 3), (number, 1, 1)),
+    )
+    return Observation(frame * DT_S, seen, Viewpoints.everywhere())
+
+
+def test_a_composite_that_is_full_stays_as_it_is_when_one_more_is_welded_to_it() -> None:
+    model, most = watcher(True), welding.MOST_MEMBERS
+    model.reset(row_of_crates(most + 2, 0))
+    for frame in range(1, 12):
+        model.step(row_of_crates(most + 2, frame))
+    state = model._state
+
+    def reviewed(bonds: list[int]) -> list[list[int]]:
+        """Return the composites where each of these crates has for long been welded to the next one."""
+        first = np.array(bonds)
+        for _ in range(welding.CERTAIN_FRAMES):
+            state.edges = EdgeTable(first, first + 1, np.zeros(len(first), dtype=np.int64), np.full(len(first), 9.0))
+            welding.review(state)
+        return [] if state.composites is None else [ids.tolist() for ids in state.composites.groups()]
+
+    whole = list(range(most))
+    with torch.inference_mode():
+        assert reviewed(whole[:-1]) == [whole]
+        assert reviewed(whole) == [whole]
+        assert reviewed([*whole, most]) == [whole]
+        assert reviewed([*whole[:-1], most]) == [whole, [most, most + 1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ BROKEN_NATS = 6.9
 """Log e-value of "each for itself" beyond which a composite is undone: by chance once in a thousand of its lives."""
 
 MOST_MEMBERS = 8
-"""A composite has at most so many members; what hangs together beyond that stays as it is."""
+"""A composite has at most so many members; of what hangs together beyond that, composites stay as they are."""
 
 
 def review(state: EngineState) -> None:
@@ -47,8 +48,8 @@ def review(state: EngineState) -> None:
     broken = _forget_broken(state, kind)
     lasting = state.bonds.key[state.bonds.frames >= CERTAIN_FRAMES]
     holding = np.union1d(lasting, np.setdiff1d(np.intersect1d(_bonds(state, kind, 0.0), _within(state)), broken))
-    wanted = _components(np.setdiff1d(holding, broken))
     had = [] if state.composites is None else state.composites.groups()
+    wanted = _components(np.setdiff1d(holding, broken), had)
     before, after = {tuple(ids.tolist()) for ids in had}, {tuple(ids.tolist()) for ids in wanted}
     if before == after:
         return
@@ -158,8 +159,8 @@ def _earn_anew(state: EngineState, kind: int, broken: Int[np.ndarray, " n"]) -> 
     state.bonds = CertainBonds(state.bonds.key[kept], state.bonds.frames[kept])
 
 
-def _components(keys: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, " m"]]:
-    """Return the ids of each cluster that bonds hold together, ascending."""
+def _components(keys: Int[np.ndarray, " n"], had: Sequence[Int[np.ndarray, " m"]] = ()) -> list[Int[np.ndarray, " m"]]:
+    """Return the ids of each cluster that bonds hold together, ascending; of too large a one, those it `had`."""
     if len(keys) == 0:
         return []
     first, second = _ends(keys)
@@ -167,8 +168,12 @@ def _components(keys: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, " m"]]:
     ends = (np.searchsorted(ids, first), np.searchsorted(ids, second))
     graph = coo_array((np.ones(len(keys), dtype=np.int8), ends), shape=(len(ids), len(ids)))
     count, label = connected_components(graph, directed=False)
-    found = [ids[label == number] for number in range(count)]
-    return sorted((members for members in found if len(members) <= MOST_MEMBERS), key=lambda members: int(members[0]))
+    clusters = [ids[label == number] for number in range(count)]
+    found = [members for members in clusters if len(members) <= MOST_MEMBERS]
+    for members in clusters:
+        for old in had if len(members) > MOST_MEMBERS else ():
+            found += _components(keys[np.isin(_ends(keys), np.intersect1d(old, members)).all(axis=0)])
+    return sorted(found, key=lambda members: int(members[0]))
 
 
 def _regroup(state: EngineState, wanted: list[Int[np.ndarray, " m"]]) -> None:
