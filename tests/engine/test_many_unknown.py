@@ -6,6 +6,7 @@ import numpy as np
 
 from tests.small_world import DT_S, Shelf, frame, model, world_model
 from worldsim.engine.settings import LoopSettings, WorldModelSettings
+from worldsim.loop import WorldModel
 from worldsim.types import EventKind, StepRecord
 
 
@@ -54,3 +55,19 @@ def test_the_most_surprising_come_first_and_where_there_is_room_for_all_none_wai
     records, asked, tested, _ = met(3, 12)
     first = next(k for k, ids in enumerate(told(records, EventKind.ALARM)) if ids)
     assert asked[first] == tested[first] == len(told(records, EventKind.ALARM)[first])
+
+
+def test_who_has_not_been_asked_about_yet_is_so_after_a_restart_too(tmp_path) -> None:
+    shelf, rng = Shelf(model("cat")), np.random.default_rng(0)
+    wm = world_model(shelf, settings=WorldModelSettings(loop=LoopSettings(asked_a_step=3)))
+    seen = [frame(k * DT_S, [("cat", np.array([2.0 * n - 6.0, 0.0, 0.15])) for n in range(8)], rng) for k in range(30)]
+    wm.reset(seen[0])
+    k = 1
+    while not shelf.queries:
+        wm.step(seen[k])
+        k += 1
+    wm.save(tmp_path / "wm.safetensors")
+    again = WorldModel.load(tmp_path / "wm.safetensors", shelf)
+    queried = [told([other.step(s) for s in seen[k : k + 3]], EventKind.QUERY) for other in (wm, again)]
+    assert queried[0] == queried[1]
+    assert len(queried[0][0]) == 3
