@@ -198,3 +198,15 @@ def test_who_leaves_and_returns_is_found_where_it_lies_now() -> None:
     store.pack()
     assert store.rows == len(store) == 25
     assert len(watch.sift(store, seen(here), moment(2)).rows) == 0
+
+
+def test_a_store_that_all_have_left_takes_them_in_again() -> None:
+    places = grid(36)  # so many that the store is packed as the last one leaves
+    store, again = lying(places), lying(places).signature
+    store.leave(store.present())
+    assert (len(store), store.rows) == (0, 0)
+    ids = np.arange(len(places))
+    store.put(ids, {"number": ids}, again.select(ids), np.zeros(len(ids), dtype=np.int64))
+    assert store.holds(ids).all()
+    beside = watch.beside(store, places[:1], np.zeros(1), 0.1)
+    assert store.object_id[beside].tolist() == [0]

@@ -251,7 +251,7 @@ class Dormant:
             more = np.full(max(wanted, 2 * len(self.row_of)) - len(self.row_of), -1, dtype=np.int64)
             self.row_of = np.concatenate([self.row_of, more])
         row = self.row_of[object_id]
-        if self.signature is None:
+        if self._size == 0:  # nobody was ever here, or all left and were packed
             return row
         there = row.clip(0)
         where = np.concatenate([signature.position, signature.half_m], axis=1)
