@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.small_world import DT_S, frame, model, world_model
+from tests.small_world import DT_S, Shelf, frame, model, world_model
 from worldsim.filtering.density import Density
 from worldsim.filtering.library import LoadedModels
 from worldsim.inference.futures import Source, sample_futures
@@ -50,3 +50,16 @@ def test_where_nothing_moves_there_is_nothing_to_imagine(count: int) -> None:
     found = wm.imagine(np.zeros((5, 2)), samples=8)
     assert found.position.shape == (8, 5, 0, 3)
     assert len(found.object_id) == 0
+
+
+@pytest.mark.parametrize("seconds", [1.0, 4.0])
+def test_a_thing_that_is_hardly_known_is_not_forecast_to_fly_away(seconds: float) -> None:
+    wm, rng = world_model(Shelf()), np.random.default_rng(1)  # nobody knows cats
+    for k in range(round(seconds / DT_S)):
+        seen = dataclasses.replace(frame(k * DT_S, [("cat", np.array([0.0, 1.0, 0.15]))], rng), ego=None)
+        _ = wm.step(seen) if k else wm.reset(seen)
+    for dt_s in (0.1, 1.0):
+        found = wm.forecast(30.0, dt_s)
+        assert len(found.object_id) == 1
+        assert float((found.position[..., 2] - 0.15).abs().max()) < 20.0
+        assert float(found.position_std.max()) < 300.0

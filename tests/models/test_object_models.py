@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -207,6 +208,34 @@ def test_a_constant_turn_keeps_the_speed_at_any_step() -> None:
     assert float(after.linear_velocity.norm()) == pytest.approx(1.0, abs=1e-9)
     heading = torch.atan2(after.linear_velocity[0, 1], after.linear_velocity[0, 0])
     assert float(heading) == pytest.approx(0.4, abs=1e-9)
+
+
+@pytest.mark.parametrize("dt_s", [0.05, 0.2, 1.0])
+def test_no_coefficients_of_the_broad_model_let_its_futures_run_away(dt_s: float) -> None:
+    generic, count, span_s = model_of("generic"), 500, 30.0
+    rng = np.random.default_rng(0)
+    prior = [(VALUES["generic"][p.name], 3.0 * p.std) for p in generic.card.parameters]
+    drawn = torch.tensor(np.column_stack([rng.normal(mean, std, count) for mean, std in prior]))
+    tamed = generic.stable(drawn, dt_s)
+    assert torch.equal(generic.stable(tamed, dt_s), tamed)
+    lasting = (drawn[:, [0, 3, 5]] >= 0.0).all(dim=1) & (drawn[:, 5] * dt_s <= 1.0) & (drawn[:, 3] * dt_s**2 <= 1.0)
+    assert torch.equal(tamed[lasting], drawn[lasting])
+    assert 20 < int(lasting.sum()) < 400
+    start = ObjectStates.at_rest(torch.zeros(count, 3, dtype=torch.float64), torch.ones(count, 3, dtype=torch.float64))
+    start = dataclasses.replace(start, linear_velocity=torch.tensor(rng.normal(0.0, 1.0, (count, 3))))
+
+    def end(parameters: torch.Tensor) -> torch.Tensor:
+        state, calm = start, torch.zeros(count, 6, dtype=torch.float64)
+        for _ in range(round(span_s / dt_s)):
+            state = generic.dynamics(state, parameters, calm, Control.none(state.position), dt_s)
+        return state.position
+
+    # no farther than what nothing brakes and nothing holds gets
+    speed, thrust, height = start.linear_velocity.abs(), tamed[:, 2].clamp_min(0.0), tamed[:, 4].abs()
+    across = 1.5 * span_s * (speed[:, :2].norm(dim=1) + span_s * thrust)
+    assert bool((end(tamed)[:, :2].norm(dim=1) <= across + 1.0).all())
+    assert bool((end(tamed)[:, 2].abs() <= 2.0 * height + span_s * speed[:, 2] + 1.0).all())
+    assert float(end(drawn)[:, 2].nan_to_num(nan=1e30).abs().max()) > 1e6
 
 
 def test_a_spinning_body_is_as_unsure_as_an_off_centre_mass_makes_it() -> None:

@@ -120,6 +120,19 @@ class ObjectModel(abc.ABC):
         del state, parameters, wrench, control, dt_s
         return None
 
+    def stable(self, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N P"]:
+        """Return the nearest parameters with which `dynamics` does not run away, however often steps of `dt_s` follow.
+
+        Futures are rolled out with these. A belief of a coefficient may reach where no thing lasts (a spring that
+        pushes away): one step ahead that is doubt like any other, and many steps ahead it would be all that is seen.
+
+        Args:
+            parameters: [N, P] in natural units, columns as in `parameter_names`.
+            dt_s: step, s.
+        """
+        del dt_s
+        return parameters
+
     def shape(self, parameters: Float[Tensor, "N P"]) -> Shape:
         """Return the collision geometry (the card's, unless the class knows better)."""
         del parameters

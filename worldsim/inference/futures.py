@@ -95,7 +95,15 @@ def sample_futures(  # noqa: PLR0913 - the inputs of a simulation, named one by 
     walls = None if obstacles is None else obstacles.select(who)
     states = states.select(rows)
     groups = _groups(
-        model_index[order], library, parameters[rows], scale[rows], near, neighbour_known[who], commanded[who], walls
+        model_index[order],
+        library,
+        parameters[rows],
+        scale[rows],
+        near,
+        neighbour_known[who],
+        commanded[who],
+        walls,
+        dt_s,
     )
     balls = None
     if is_ball is not None and is_ball.sum() > 1:
@@ -188,7 +196,7 @@ class _Group:
         return _kicked(after, density * self.scale, dt_s, white[own])
 
 
-def _groups(
+def _groups(  # noqa: PLR0913 - what stays the same from step to step, named one by one
     model_index: Int[np.ndarray, " R"],
     library: LoadedModels,
     parameters: Float[Tensor, "R P"],
@@ -197,6 +205,7 @@ def _groups(
     known: Bool[Tensor, " R"],
     commanded: Bool[Tensor, " R"],
     walls: Obstacles | None,
+    dt_s: float,
 ) -> list[_Group]:
     """Return the groups of rows that lie sorted by class."""
     groups = []
@@ -205,13 +214,15 @@ def _groups(
     for family, index in group_by_family(model_index, library):
         start, end = int(index[0]), int(index[-1]) + 1
         own = slice(start, end)
+        model = library.models[int(np.flatnonzero(library.family_index == family)[0])]
+        count = len(model.parameter_names)
         groups.append(
             _Group(
-                library.models[int(np.flatnonzero(library.family_index == family)[0])],
+                model,
                 start,
                 end,
                 models[own],
-                natural[own],
+                torch.cat([model.stable(natural[own, :count], dt_s), natural[own, count:]], dim=1),
                 scale[own].unsqueeze(-1),
                 parameters.new_zeros(end - start, 6),
                 near[own],

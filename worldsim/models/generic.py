@@ -92,6 +92,17 @@ class Generic(ObjectModel):
         linear[:, 2, 16], linear[:, 2, 17] = stiffness * dt_s, -vz * dt_s
         return advance_transition(linear, 1.0, state.angular_velocity, dt_s)
 
+    def stable(self, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N P"]:
+        """Return them with drags that brake, and with a spring that pulls back and swings slower than the steps.
+
+        Along the vertical, semi-implicit steps stay bounded where ``0 <= drag_v dt <= 2`` and
+        ``0 <= stiffness dt^2 <= 4 - 2 drag_v dt``; half of each leaves no ringing from step to step.
+        """
+        drag_h, turn, thrust, stiffness, height, drag_v, noise_h, noise_v = parameters.unbind(-1)
+        drag_h, drag_v = drag_h.clamp_min(0.0), drag_v.clamp(0.0, 1.0 / dt_s)
+        stiffness = stiffness.clamp(0.0, 1.0 / dt_s**2)
+        return torch.stack([drag_h, turn, thrust, stiffness, height, drag_v, noise_h, noise_v], dim=-1)
+
     def process_noise(self, state: ObjectStates, parameters: Float[Tensor, "N P"], dt_s: float) -> Float[Tensor, "N 6"]:
         """Return the densities ``noise_h`` (horizontal), ``noise_v`` (vertical) and a broad one for turning."""
         del dt_s
