@@ -58,3 +58,14 @@ def test_a_torque_that_nobody_measures_is_found_from_the_past() -> None:
 
 def test_the_priors_are_those_of_the_models_parameters() -> None:
     assert tuple(prior.name for prior in PENDULUM_PRIORS) == PendulumParameters.names()
+
+
+def test_the_start_is_told_by_the_past_alone_however_short_it_is() -> None:
+    seen = simulated(3, seed=53)
+    short = 5
+    windows = PendulumWindows(seen.angle[: short + 40], seen.torque[: short + 40], short, seen.dt_s)
+    elsewhere = windows.angle.clone()
+    elsewhere[short + 1 :] += 1.0
+    other = PendulumWindows(elsewhere, windows.torque, short, seen.dt_s)
+    model = PendulumModel()
+    assert torch.equal(model.predict(TRUE[None], other), model.predict(TRUE[None], windows))

@@ -134,12 +134,13 @@ class PendulumModel:
     ) -> tuple[Float[Tensor, "2 K W"], Float[Tensor, "2 K W"], Float[Tensor, "2 K W"]]:
         """Return angle, velocity and drifting torque at the start: the fit of the model's own path to the past.
 
-        Six unknowns a window (angles and velocities at the beginning of the past, two torques), two Gauss-Newton
-        steps from a parabola; the torques have a prior about zero.
+        Six unknowns a window (angles and velocities at the beginning of the past, two torques), `FOLLOWING_STEPS`
+        Gauss-Newton steps from a parabola; the torques have a prior about zero.
         """
         past, dt_s = windows.past, windows.dt_s
         observed, torque = windows.angle[: past + 1, :, None], windows.torque[: past + 1, :, None]
-        first = _parabola(9, dt_s, windows.angle[:9].flip(0))
+        earliest = windows.angle[: min(STARTING_FRAMES, past + 1)]  # of the past alone, however short it is
+        first = _parabola(len(earliest), dt_s, earliest.flip(0))
         unknown = torch.stack([first[0, 0], first[0, 1], -first[1, 0], -first[1, 1]])
         unknown = torch.cat([unknown, torch.zeros_like(unknown[:2])])[:, None].expand(6, copies, -1)
         steps = unknown.new_tensor([1e-5, 1e-5, 1e-4, 1e-4, 1e-4, 1e-4])
@@ -162,6 +163,9 @@ class PendulumModel:
 
 
 FOLLOWING_STEPS = 3
+
+STARTING_FRAMES = 9
+"""Frames of the past, from its beginning, whose parabola the following starts from."""
 
 
 def _parabola(count: int, dt_s: float, recent: Float[Tensor, "n 2 W"]) -> Float[Tensor, "2 2 W"]:
