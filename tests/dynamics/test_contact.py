@@ -211,6 +211,15 @@ def test_a_crate_beyond_the_edge_of_its_support_falls_to_the_floor() -> None:
     assert result.impulse_n_s[0, 0].abs().max() < 1e-9
 
 
+def test_the_floor_beside_a_wall_is_below_a_body_wherever_it_is() -> None:
+    def slid(x: float) -> torch.Tensor:
+        wall = boxes(((x + 1.0, 0, 1), (0.2, 2, 1), (0, 0, 0)))
+        end = simulate(body((x, 0, 0.1), velocity=(3.0, 0, 0)), properties(restitution=0.5), 20, obstacles=wall).states
+        return end.position - torch.tensor([x, 0.0, 0.0], dtype=DOUBLE)
+
+    torch.testing.assert_close(slid(5000.0), slid(0.0), atol=1e-6, rtol=0.0)  # rounding at 5 km, and what follows of it
+
+
 def test_a_wall_reverses_the_normal_speed_by_the_restitution() -> None:
     wall = boxes(((1.0, 0, 1), (0.2, 2, 1), (0, 0, 0)))
     start = body((0, 0, 0.1), velocity=(3.0, 0, 0))

@@ -90,7 +90,7 @@ class Contacts:
 
 
 FLOOR_HALF_M = 1e3
-"""Half edge of the box that stands for the floor; its half thickness is 1 m, so that float32 keeps 0.1 um."""
+"""Half edge of the box that stands for the floor below a body; its half thickness is 1 m: float32 then keeps 0.1 um."""
 
 
 def select_slots(
@@ -114,7 +114,7 @@ def select_slots(
     Returns:
         The slots, and which of them hold a candidate.
     """
-    boxes = _with_floor(obstacles)
+    boxes = _with_floor(obstacles, start[0])
     first = _candidate_gaps(shape, *start, boxes, boxes.position)
     moved = boxes.position + boxes.linear_velocity * dt_s
     last = _candidate_gaps(shape, *end, boxes, moved)
@@ -196,13 +196,13 @@ def box_contacts(
     return Contacts(distance - shape.radius_m[:, None], normal, touching, slots.linear_velocity, present)
 
 
-def _with_floor(obstacles: Obstacles) -> Obstacles:
-    """Return the obstacles with the floor appended as one more box (absent where there is no floor)."""
+def _with_floor(obstacles: Obstacles, above: Float[Tensor, "N 3"]) -> Obstacles:
+    """Return the obstacles with the floor below each body appended as one more box (absent where there is no floor)."""
     position = obstacles.position
     n = position.shape[0]
     zero = position.new_zeros(n, 1, 1)
     one = torch.ones_like(zero)
-    centre = torch.cat([zero, zero, -one], dim=-1)
+    centre = torch.cat([above[:, None, :2], -one], dim=-1)
     upright = torch.cat([zero, zero, zero, one], dim=-1)
     half = torch.cat([FLOOR_HALF_M * one, FLOOR_HALF_M * one, one], dim=-1)
     there = torch.full_like(obstacles.present[:, :1], obstacles.floor)
