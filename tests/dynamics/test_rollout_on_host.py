@@ -87,3 +87,14 @@ def test_what_the_machine_code_does_not_know_is_told() -> None:
     )  # fmt: skip
     with pytest.raises(ConfigurationError, match="not of a solid of kind 'hull'"):
         Roller(scene, compiled=True)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_is_told_of_other_samples_than_start_is_refused(compiled: bool) -> None:
+    scene, start = heap(np.random.default_rng(3), each_its_own=True)
+    roller = Roller(scene, compiled=compiled)
+    wrench = torch.zeros(STEPS, SAMPLES, len(KINDS), 6, dtype=torch.float64)
+    with pytest.raises(ConfigurationError, match="wrench is of 4 samples, expected 6, as many as start, or 1"):
+        roller(start, wrench[:, :4], DT_S)
+    with pytest.raises(ConfigurationError, match="half_extent_m is of 6 samples, expected 2"):
+        roller(start.select(torch.arange(2)), wrench[:, :1], DT_S)

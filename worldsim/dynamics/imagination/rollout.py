@@ -138,7 +138,7 @@ def rollout(
         settings: how it is computed; the defaults of `RolloutSettings` where None.
 
     Raises:
-        ConfigurationError: the wrench is of other bodies.
+        ConfigurationError: the wrench is of other bodies, or it or the scene is of other samples.
 
     Source: Stewart & Trinkle 1996 (velocity-level time stepping). Ours differs: gaps may close within a step and no
         further (speculative contact), and penetration is mended by displacement alone.
@@ -194,6 +194,7 @@ class Roller:
             raise ConfigurationError(
                 f"rollout: wrench has shape {tuple(wrench.shape)}, expected [T, (S,) {len(self.scene.solids)}, 6]."
             )
+        _check_samples(self.scene, start, wrench)
         if self._host is not None and not (torch.is_grad_enabled() and self._asks_for_gradients(start, wrench)):
             parts = (start.position, start.orientation_xyzw, start.linear_velocity, start.angular_velocity)
             path = self._host([part.detach() for part in parts], wrench.detach(), dt_s)
@@ -223,6 +224,18 @@ class Roller:
             planes.normal, planes.offset_m, planes.friction, planes.restitution,
         )  # fmt: skip
         return any(x.requires_grad for x in given)
+
+
+def _check_samples(scene: ContactScene, start: RolloutStart, wrench: Float[Tensor, "T *S N 6"]) -> None:
+    """Refuse a wrench, or numbers of a scene, that are told sample by sample for others than those that start."""
+    samples = len(start.position)
+    told = {"wrench": wrench.shape[1] if wrench.dim() == 4 else 1}
+    told |= {name: len(x) if x.dim() == wide else 1 for name, (x, wide) in scene.numbers().items()}
+    for name, count in told.items():
+        if count not in (1, samples):
+            raise ConfigurationError(
+                f"rollout: {name} is of {count} samples, expected {samples}, as many as start, or 1."
+            )
 
 
 def _in_order(settings: RolloutSettings) -> tuple[int, int, float, float, float, float]:

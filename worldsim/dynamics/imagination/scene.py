@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,9 +117,15 @@ class ContactScene:
 
     def select(self, index: Int[Tensor, " s"]) -> ContactScene:
         """Return the scene with the numbers of some samples, where they differ from sample to sample."""
+        chosen: dict[str, Any] = {
+            name: x.index_select(0, index) for name, (x, wide) in self.numbers().items() if x.dim() == wide
+        }
+        return replace(self, **chosen)
+
+    def numbers(self) -> dict[str, tuple[Tensor, int]]:
+        """Return what may differ from sample to sample, and how many axes it then has."""
         wide = {"half_extent_m": 3, "mass_kg": 2, "moments_kg_m2": 3, "friction": 2, "restitution": 2}
-        numbers = {name: getattr(self, name) for name in wide}
-        return replace(self, **{n: x.index_select(0, index) for n, x in numbers.items() if x.dim() == wide[n]})
+        return {name: (getattr(self, name), axes) for name, axes in wide.items()}
 
     def chosen_grounded(self) -> list[int]:
         """Return the bodies that are looked at for contact with the planes."""
