@@ -97,3 +97,21 @@ def test_an_own_body_that_reports_late_begins_alike_whoever_was_in_its_slot_befo
         if name != "object_id":
             rows = [wm.belief.tensors()[name][wm.belief.slot_of(wm.own_id)] for wm in (used, fresh)]
             assert torch.equal(*rows), name
+
+
+def test_the_own_body_starts_as_sure_as_its_own_report() -> None:
+    wm, rng = world_model(None, surprise=False), np.random.default_rng(0)
+    errors = []
+    for _ in range(100):
+        seen = frame(0.0, [], rng)
+        assert seen.ego is not None
+        wander = 0.01 * rng.standard_normal(3)  # as far as the report's covariance says
+        wm.reset(dataclasses.replace(seen, ego=dataclasses.replace(seen.ego, position=seen.ego.position + wander)))
+        assert wm.own_id is not None
+        slot = wm.belief.slot_of(wm.own_id)
+        off = wm.belief.position[slot].numpy() - seen.ego.position
+        errors.append(off @ np.linalg.solve(wm.belief.covariance[slot, :3, :3].numpy(), off))
+    assert 2.25 < np.mean(errors) < 3.85  # chi-square with 300 degrees of freedom over 100, but once in 1,000 times
+    pose, twist = wm.belief.covariance[slot, :6, :6], wm.belief.covariance[slot, 6:, 6:]
+    torch.testing.assert_close(pose, 1e-4 * torch.eye(6, dtype=pose.dtype), atol=1e-8, rtol=0.0)
+    torch.testing.assert_close(twist, 9e-4 * torch.eye(6, dtype=pose.dtype), atol=1e-12, rtol=0.0)

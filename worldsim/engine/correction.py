@@ -93,15 +93,23 @@ def _correct_own(
         return None
     row = state.index(np.array([state.own_slot]))
     observed = own_states(state, frame)
+    rows = density.select(row)
+    rows, gained = correct(rows, local(observed, rows.states), own_noise(state, frame))
+    return row, rows, gained
+
+
+def own_noise(state: EngineState, frame: Frame) -> Float[Tensor, "1 12 12"]:
+    """Return the covariance of the own body's report: of the pose what it says, of the twist what odometry has."""
+    ego = frame.ego
+    assert ego is not None
+
     linear, angular = _TWIST_STD
-    twist = density.covariance.new_tensor([linear**2] * 3 + [angular**2] * 3)
-    noise = density.covariance.new_zeros(1, TANGENT_DIM, TANGENT_DIM)
-    pose = torch.as_tensor(frame.ego.covariance, dtype=state.dtype, device=state.device)
+    twist = torch.tensor([linear**2] * 3 + [angular**2] * 3, dtype=state.dtype, device=state.device)
+    noise = torch.zeros(1, TANGENT_DIM, TANGENT_DIM, dtype=state.dtype, device=state.device)
+    pose = torch.as_tensor(ego.covariance, dtype=state.dtype, device=state.device)
     noise[0, :POSE_DIM, :POSE_DIM] = state.settings.sensor.pose_noise(pose)
     noise[0, POSE_DIM:, POSE_DIM:] = torch.diag(twist)
-    rows = density.select(row)
-    rows, gained = correct(rows, local(observed, rows.states), noise)
-    return row, rows, gained
+    return noise
 
 
 def own_states(state: EngineState, frame: Frame) -> ObjectStates:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from worldsim.engine.correction import own_states
+from worldsim.engine.correction import own_noise, own_states
 from worldsim.engine.state import EngineState
 from worldsim.engine.surprisal import Surprised
 from worldsim.engine.tracking import Matched
@@ -17,6 +17,7 @@ from worldsim.graph.edges import MOST_IDS, without
 from worldsim.inference import lifecycle
 from worldsim.inference import slots as slot_table
 from worldsim.inference.observe import Frame
+from worldsim.types.belief import TANGENT_DIM
 from worldsim.types.record import CHANNELS, Channel, EventKind
 from worldsim.types.transfer import fetched
 
@@ -129,7 +130,7 @@ def start_objects(state: EngineState, frame: Frame, chosen: Int[np.ndarray, " n"
 
 
 def start_own_body(state: EngineState, frame: Frame) -> None:
-    """Start the own body from its first report, run by the loaded model of the own kind."""
+    """Start the own body from its first report, as sure as that is, run by the loaded model of the own kind."""
     if frame.ego is None or state.own_id is not None:
         return
     kinds = state.library.kinds
@@ -139,6 +140,8 @@ def start_own_body(state: EngineState, frame: Frame) -> None:
     chosen = state.index(np.array([model]))
     blank = slot_table.empty_belief(1, state.device, state.dtype).tensors()
     belief = slot_table.put(state.belief, row, **blank)  # nothing of who was in the slot before
+    covariance = states.position.new_zeros(1, slot_table.JOINT_DIM, slot_table.JOINT_DIM)
+    covariance[:, :TANGENT_DIM, :TANGENT_DIM] = own_noise(state, frame)
     belief = slot_table.put(
         belief,
         row,
@@ -149,6 +152,7 @@ def start_own_body(state: EngineState, frame: Frame) -> None:
         orientation_xyzw=states.orientation_xyzw,
         linear_velocity=states.linear_velocity,
         angular_velocity=states.angular_velocity,
+        joint_covariance=covariance,
         extent_m=states.extent_m,
         extent_variance_m2=torch.full_like(states.extent_m, _OWN_SIZE_VARIANCE),
         existence=torch.ones(1, dtype=state.dtype, device=state.device),
