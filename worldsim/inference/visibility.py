@@ -20,7 +20,7 @@ def visible(
     viewpoint: Float[Tensor, "K 3"],
     range_m: Float[Tensor, " K"],
 ) -> Bool[Tensor, " n"]:
-    """Return whether the centre of each object in `rows`, or most of the other points on it, can be seen.
+    """Return whether the centre of each object in `rows`, or four of five other points, can be seen from one place.
 
     A sight line is blocked where it crosses the box of another object that is among the `blockers` (slab test). No
     viewpoints mean that all is in view.

@@ -18,8 +18,9 @@ TANGENT_DIM = 12
 class WorldBelief:
     """The belief over C object slots.
 
-    The joint covariance lives on the tangent space (right-multiplied world-frame rotation error), in the order
-    position (3), rotation vector (3), linear velocity (3), angular velocity (3), transformed parameters (P).
+    The joint covariance lives on the tangent space (rotation errors are world-frame rotation vectors: they multiply the
+    mean from the left), in the order position (3), rotation vector (3), linear velocity (3), angular velocity (3),
+    transformed parameters (P).
 
     Attributes:
         time_s: time of the belief, s.
@@ -28,7 +29,8 @@ class WorldBelief:
         object_id: [C] int64, -1 where not alive. Ids are never reused.
         model_index: [C] int64 into `model_ids`.
         position, orientation_xyzw, linear_velocity, angular_velocity: as in `ObjectStates`, means.
-        joint_covariance: [C, X, X], X = 12 + P, float64 (docs/decisions/0003).
+        joint_covariance: [C, X, X], X = 12 + P; in the precision of the rest, float64 but where float32 was
+            asked for (docs/decisions/0003).
         parameters: [C, P] means in transformed coordinates, padded with 0.
         extent_m, extent_variance_m2: [C, 3] belief of the size.
         appearance, appearance_variance: [C, A] belief of the appearance; NaN where it was never seen.
