@@ -97,7 +97,7 @@ class Rollout:
         time_s: [T] s, absolute.
         position: [S, T, N, 3] m; orientation_xyzw: [S, T, N, 4].
         linear_velocity: [S, T, N, 3] m/s.
-        position_std: [T, N, 3] m, spread over samples, scaled to the model's learned calibration.
+        position_std: [T, N, 3] m, standard deviation over the samples, 0 of a single one.
     """
 
     object_id: Int[np.ndarray, " N"]
