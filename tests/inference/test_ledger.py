@@ -23,13 +23,17 @@ def followed(velocities: list[tuple[float, float, float]]) -> dict[str, float]:
 
 
 def test_motion_is_told_by_the_names_and_in_the_units_that_cards_use() -> None:
-    told = followed([(0.0, 0.0, 0.0), (0.0, 0.0, 0.05), (0.0, 3.0, 4.0), (0.0, 3.0, 0.0)])
-    assert told["speed_mean"] == pytest.approx((0.0 + 0.05 + 5.0 + 3.0) / 4)
+    told = followed([(0.0, 0.0, 0.0), (0.0, 0.0, 0.05), (0.0, 3.0, 4.0), (0.0, 3.0, 0.0), (0.0, 0.0, 0.0)])
+    assert told["speed_mean"] == pytest.approx((0.0 + 0.05 + 5.0 + 3.0 + 0.0) / 5)
     assert told["speed_max"] == pytest.approx(5.0)
-    assert told["still_share"] == pytest.approx(0.5)
+    assert told["still_share"] == pytest.approx(0.6)
     assert told["height"] == pytest.approx(0.7)
-    change = [0.05**2, 3.0**2 + 3.95**2, 4.0**2]
-    assert told["acceleration_rms"] == pytest.approx(math.sqrt(sum(change) / 4) / DT_S)
+    change = [4.0**2, 3.0**2]  # from the fourth look on: before, no velocity is known
+    assert told["acceleration_rms"] == pytest.approx(math.sqrt(sum(change) / 5) / DT_S)
+
+
+def test_what_goes_straight_on_does_not_speed_up_because_it_is_first_seen() -> None:
+    assert followed([(1.3, 0.0, 0.0)] * 8)["acceleration_rms"] == 0.0
 
 
 def test_a_turn_counts_once_a_velocity_is_known_and_of_what_moves() -> None:

@@ -91,11 +91,12 @@ class Ledger:
         turn = np.arctan2(
             before[:, 0] * velocity[:, 1] - before[:, 1] * velocity[:, 0], (before[:, :2] * velocity[:, :2]).sum(1)
         )
-        moving = (np.minimum(old, speed) > 2 * _STILL_M_S) & (self.hits[slots] > 2)
+        known = self.hits[slots] > 2  # the first looks tell no velocity yet that it could have changed from
+        moving = known & (np.minimum(old, speed) > 2 * _STILL_M_S)
         self.hits[slots] += 1
         self.speed_sum[slots] += speed
         self.speed_max[slots] = np.maximum(self.speed_max[slots], speed)
-        self.acceleration_square_sum[slots] += (((velocity - before) / dt_s) ** 2).sum(1)
+        self.acceleration_square_sum[slots] += np.where(known, (((velocity - before) / dt_s) ** 2).sum(1), 0.0)
         self.turn_square_sum[slots] += np.where(moving, (turn / dt_s) ** 2, 0.0)
         self.height_sum[slots] += bottom_m
         self.still_sum[slots] += speed < _STILL_M_S
