@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,23 @@ def test_observations_come_back_bit_for_bit(log, written):
             np.testing.assert_array_equal(getattr(observation.ego, name), getattr(frame.observation.ego, name))
         np.testing.assert_array_equal(observation.viewpoints.position, frame.observation.viewpoints.position)
         np.testing.assert_array_equal(observation.task["task_holding"], frame.observation.task["task_holding"])
+
+
+def test_fields_of_view_come_back_also_where_only_some_frames_tell_one(log, tmp_path):
+    axis, angle = np.array([[0.6, 0.0, -0.8]]), np.array([0.5])
+    frames = []
+    for number, frame in enumerate(log.frames[:6]):
+        eyes = frame.observation.viewpoints
+        told = dataclasses.replace(eyes, axis=axis, half_angle_rad=angle) if number % 2 else eyes
+        frames.append(dataclasses.replace(frame, observation=dataclasses.replace(frame.observation, viewpoints=told)))
+    back = read_trajectory(write_trajectory(dataclasses.replace(log, frames=tuple(frames)), tmp_path / "t.npz"))
+    for frame, observation in zip(frames, back.observations(), strict=True):
+        for mine, theirs in zip(frame.observation.viewpoints.cones(), observation.viewpoints.cones(), strict=True):
+            if frame.observation.viewpoints.axis is not None:
+                np.testing.assert_array_equal(mine, theirs)
+        places = np.random.default_rng(0).normal(size=(50, 3)) * 5.0
+        reach = observation.viewpoints.reach(places)
+        np.testing.assert_array_equal(reach, frame.observation.viewpoints.reach(places))
 
 
 def test_keys_are_those_of_offline_data_sets(log, written):

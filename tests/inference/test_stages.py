@@ -229,6 +229,11 @@ def test_detections_that_are_no_arrays_of_their_shape_are_refused(field: str, va
             Viewpoints(np.zeros((2, 3)), np.ones(1)),
             r"viewpoints\.range_m has shape \(1,\), expected \(2,\)",
         ),
+        (
+            "viewpoints",
+            Viewpoints(np.zeros((2, 3)), np.ones(2), np.ones((2, 3))),
+            r"viewpoints\.half_angle_rad is of type NoneType",
+        ),
         ("viewpoints", Viewpoints(np.zeros(3), np.ones(1)), r"position has shape \(3,\), expected \(1, 3\)"),
         ("viewpoints", Viewpoints(np.zeros(0), np.ones(0)), r"position has shape \(0,\), expected \(0, 3\)"),
         ("ego", EgoState(*[np.zeros(2)] * 6), r"ego\.position has shape \(2,\), expected \(3,\)"),
@@ -284,6 +289,30 @@ def test_a_viewpoint_that_is_nowhere_sees_nothing_and_one_without_a_limit_sees_o
         visible(here, everyone, everyone[:0], frame.viewpoint[k : k + 1], frame.range_m[k : k + 1]) for k in range(3)
     ]
     assert [s.tolist() for s in seen] == [[True, False], [False, False], [True, True]]
+
+
+def test_a_camera_sees_what_lies_in_its_cone_and_one_whose_axis_is_not_known_sees_nothing() -> None:
+    places = ((2.0, 0.0, 0.0), (2.0, 1.9, 0.0), (2.0, 2.1, 0.0), (-2.0, 0.0, 0.0), (0.0, 0.0, 3.0))
+    axis = np.array([[3.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [np.nan, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    angle = np.array([np.pi / 4, 0.1, np.pi, 1.0, 1.0])
+    eyes = Viewpoints(np.zeros((5, 3)), np.full(5, 9.0), axis, angle)
+    frame = read(Observation(0.5, Detections.empty(), eyes), torch.device("cpu"), DTYPE)
+    assert frame.faults == {"viewpoints": 2}
+    here, all_of_them = boxes(*places), torch.arange(5)
+    seen = []
+    for k in range(5):
+        one = slice(k, k + 1)
+        cone = frame.axis[one], frame.cosine[one]
+        seen.append(
+            visible(here, all_of_them, all_of_them[:0], frame.viewpoint[one], frame.range_m[one], cone).tolist()
+        )
+    ahead, up, around, nothing = [True, True, False, False, False], [False] * 4 + [True], [True] * 5, [False] * 5
+    assert seen == [ahead, up, around, nothing, nothing]
+    sound = dataclasses.replace(
+        eyes, axis=axis[:3], half_angle_rad=angle[:3], position=np.zeros((3, 3)), range_m=np.full(3, 1.3)
+    )
+    centres = sound.reach(np.array(places) * 0.4)
+    assert centres.T.tolist() == [ahead, up, around]
 
 
 def test_a_sensor_that_claims_to_be_exact_is_believed_to_a_hair_s_breadth() -> None:

@@ -158,8 +158,7 @@ def overdue(dormant: Dormant, viewpoints: Viewpoints, frame: int) -> Int[np.ndar
     )
     rows = rows[late]
     if len(viewpoints.position) and len(rows):
-        away = np.linalg.norm(dormant.signature.position[rows][:, None] - viewpoints.position[None], axis=-1)
-        rows = rows[(away <= viewpoints.range_m).any(axis=1)]
+        rows = rows[viewpoints.reach(dormant.signature.position[rows]).any(axis=1)]
     return np.sort(rows[:_ROUSED_AT_MOST])
 
 

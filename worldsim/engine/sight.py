@@ -33,4 +33,5 @@ def in_view(
         tall = [torch.as_tensor(columns[f"belief.{name}"][rows], device=state.device) for name in names]
         states = ObjectStates(*(torch.cat([getattr(states, n), t]) for n, t in zip(names, tall, strict=True)))
         fixtures = np.concatenate([fixtures, state.belief.capacity + np.arange(len(rows))])
-    return np.asarray(fetched(visible(states, row, state.index(fixtures), frame.viewpoint, frame.range_m))[0])
+    seen = visible(states, row, state.index(fixtures), frame.viewpoint, frame.range_m, (frame.axis, frame.cosine))
+    return np.asarray(fetched(seen)[0])

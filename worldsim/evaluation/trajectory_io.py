@@ -24,6 +24,7 @@ __all__ = ["FORMAT", "Trajectory", "read_trajectory", "write_trajectory"]
 
 FORMAT = "worldsim-trajectory-1"
 
+_VIEWPOINT_FIELDS = ("position", "range_m", "axis", "half_angle_rad")
 _DETECTION_FIELDS = ("position", "orientation_xyzw", "extent_m", "colour", "appearance", "covariance")
 _EGO_FIELDS = ("position", "orientation_xyzw", "linear_velocity", "angular_velocity", "extent_m", "covariance")
 
@@ -61,9 +62,8 @@ class Trajectory:
             seen = a["observations/mask"][t].astype(bool)
             viewed = a["observations/viewpoint_mask"][t].astype(bool)
             detections = Detections(*(a[f"observations/{name}"][t][seen] for name in _DETECTION_FIELDS))
-            viewpoints = Viewpoints(
-                a["observations/viewpoint_position"][t][viewed], a["observations/viewpoint_range_m"][t][viewed]
-            )
+            fields = (a.get(f"observations/viewpoint_{name}") for name in _VIEWPOINT_FIELDS)
+            viewpoints = Viewpoints(*(None if field is None else field[t][viewed] for field in fields))  # type: ignore[arg-type]
             ego = EgoState(*(a[f"observations/ego_{name}"][t] for name in _EGO_FIELDS)) if has_ego else None
             task = {key.removeprefix("observations/"): a[key][t] for key in task_keys} or None
             yield Observation(float(a["observations/time_s"][t]), detections, viewpoints, ego, task)
@@ -121,8 +121,11 @@ def _observations(frames: Sequence[Frame], path: Path) -> dict[str, np.ndarray]:
         arrays[f"observations/{name}"] = _padded([getattr(o.detections, name) for o in observed], most)
     views = max(1, *(len(o.viewpoints.position) for o in observed))
     arrays["observations/viewpoint_mask"] = np.array([np.arange(views) < len(o.viewpoints.position) for o in observed])
-    arrays["observations/viewpoint_position"] = _padded([o.viewpoints.position for o in observed], views)
-    arrays["observations/viewpoint_range_m"] = _padded([o.viewpoints.range_m for o in observed], views)
+    eyes = [o.viewpoints for o in observed]
+    if any(eye.axis is not None for eye in eyes):
+        eyes = [eye if eye.axis is not None else _all_around(eye) for eye in eyes]
+    for name in _VIEWPOINT_FIELDS if eyes[0].axis is not None else _VIEWPOINT_FIELDS[:2]:
+        arrays[f"observations/viewpoint_{name}"] = _padded([getattr(eye, name) for eye in eyes], views)
     egos = [o.ego for o in observed if o.ego is not None]
     if len(egos) == len(observed):
         for name in _EGO_FIELDS:
@@ -180,6 +183,12 @@ def _belief(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
 
 def _present(truth: WorldTruth) -> np.ndarray:
     return np.array([name not in truth.absent for name in truth.names], dtype=bool)
+
+
+def _all_around(eyes: Viewpoints) -> Viewpoints:
+    """Return the same with the cones written out that they are."""
+    count = len(eyes.position)
+    return Viewpoints(eyes.position, eyes.range_m, np.tile([1.0, 0.0, 0.0], (count, 1)), np.full(count, np.pi))
 
 
 def _padded(rows: Sequence[np.ndarray], length: int) -> np.ndarray:

@@ -25,6 +25,7 @@ _DETECTION_SHAPES = {
 }
 _BLIND_M = -1.0  # a range within which nothing is
 _VIEWPOINT_SHAPES = {"position": (-1, 3), "range_m": (-1,)}
+_CONE_SHAPES = {"axis": (-1, 3), "half_angle_rad": (-1,)}
 _EGO_SHAPES = {
     "position": (3,),
     "orientation_xyzw": (4,),
@@ -49,7 +50,7 @@ class Frame:
         ego: the own body, None where absent or refused.
         ego_rejected: the own body's report was refused.
         position, orientation_xyzw, extent_m, colour, appearance, covariance: the detections as tensors.
-        viewpoint: [K, 3]; range_m: [K].
+        viewpoint: [K, 3]; range_m: [K]; axis: [K, 3]; cosine: [K], see `Viewpoints.cones`.
     """
 
     time_s: float
@@ -67,6 +68,8 @@ class Frame:
     covariance: Float[Tensor, "D 6 6"]
     viewpoint: Float[Tensor, "K 3"]
     range_m: Float[Tensor, " K"]
+    axis: Float[Tensor, "K 3"]
+    cosine: Float[Tensor, " K"]
 
 
 def admit(observation: Observation, previous_time_s: float | None) -> None:
@@ -90,6 +93,9 @@ def admit(observation: Observation, previous_time_s: float | None) -> None:
         )
     _shaped("detections", Detections, observation.detections, _DETECTION_SHAPES)
     _shaped("viewpoints", Viewpoints, observation.viewpoints, _VIEWPOINT_SHAPES)
+    cones = [getattr(observation.viewpoints, name) is not None for name in _CONE_SHAPES]
+    if any(cones):
+        _shaped("viewpoints", Viewpoints, observation.viewpoints, _VIEWPOINT_SHAPES | _CONE_SHAPES)
     if observation.ego is not None:
         _shaped("ego", EgoState, observation.ego, _EGO_SHAPES)
 
@@ -137,6 +143,7 @@ def read(
             kept.covariance,
             viewpoints.position,
             viewpoints.range_m,
+            *viewpoints.cones(),
         ),
     )
 
@@ -181,5 +188,9 @@ def _usable_viewpoints(viewpoints: Viewpoints) -> tuple[Viewpoints, int]:
     Left out they would be no viewpoints, where these were all, and that means that everything is in view.
     """
     ok = np.isfinite(viewpoints.position).all(axis=1) & ~np.isnan(viewpoints.range_m)
+    axis, angle = viewpoints.axis, viewpoints.half_angle_rad
+    if axis is not None and angle is not None:
+        ok &= np.isfinite(axis).all(axis=1) & (axis != 0.0).any(axis=1) & ~np.isnan(angle)
+        axis, angle = np.where(ok[:, None], axis, 0.0), np.where(ok, angle, 0.0)
     position = np.where(ok[:, None], viewpoints.position, 0.0)
-    return Viewpoints(position, np.where(ok, viewpoints.range_m, _BLIND_M)), int((~ok).sum())
+    return Viewpoints(position, np.where(ok, viewpoints.range_m, _BLIND_M), axis, angle), int((~ok).sum())

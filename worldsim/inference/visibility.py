@@ -1,4 +1,4 @@
-"""Which objects some sensor should see: within range, with a line of sight past what is believed to stand."""
+"""Which objects some sensor should see: within range and view, with a line of sight past what is believed to stand."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ def visible(
     blockers: Int[Tensor, " B"],
     viewpoint: Float[Tensor, "K 3"],
     range_m: Float[Tensor, " K"],
+    cones: tuple[Float[Tensor, "K 3"], Float[Tensor, " K"]] | None = None,
 ) -> Bool[Tensor, " n"]:
     """Return whether the centre of each object in `rows`, or four of five other points, can be seen from one place.
 
-    A sight line is blocked where it crosses the box of another object that is among the `blockers` (slab test). No
-    viewpoints mean that all is in view.
+    A sight line is blocked where it crosses the box of another object that is among the `blockers` (slab test), and
+    ends at the range of the viewpoint. No viewpoints mean that all is in view.
+
+    Args:
+        states: of all objects; rows: whom to look for; blockers: who may hide others.
+        viewpoint: m, world frame; range_m: m.
+        cones: unit axes, and the least cosine of the angle to them (`Viewpoints.cones`); all around where None.
     """
     if viewpoint.shape[0] == 0:
         return torch.ones(len(rows), dtype=torch.bool, device=viewpoint.device)
@@ -31,8 +37,11 @@ def visible(
     offset = viewpoint.new_tensor(_POINTS) * asked.extent_m.unsqueeze(1)
     points = asked.position.unsqueeze(1) + quaternion.rotate(asked.orientation_xyzw.unsqueeze(1), offset)
     clear = _clear(points, rows, states.select(blockers), blockers, viewpoint)  # [n, R, K]
-    near = (points.unsqueeze(2) - viewpoint).norm(dim=-1) <= range_m
-    seen = clear & near
+    away = points.unsqueeze(2) - viewpoint
+    distance = away.norm(dim=-1)
+    seen = clear & (distance <= range_m)
+    if cones is not None:
+        seen &= (away * cones[0]).sum(dim=-1) >= cones[1] * distance
     return (seen[:, 0] | (seen.float().mean(dim=1) > 0.5)).any(dim=-1)
 
 

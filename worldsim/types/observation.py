@@ -13,6 +13,9 @@ from worldsim.errors import ObservationError
 APPEARANCE_DIM = 12
 """Length of the appearance descriptor that the detectors give (see ``worldsim.simulation.appearance``)."""
 
+ALL_AROUND = -2.0
+"""A cosine below every other."""
+
 _ASYMMETRY, _SINGULAR = 1e-3, 1e-6  # of correlations: float32 that went through a file keeps within them
 _UNIT_QUATERNION_TOLERANCE = 1e-2  # float32 observations that went through a file are this close to unit length
 
@@ -129,18 +132,37 @@ class Viewpoints:
     Attributes:
         position: [K, 3] m, world frame.
         range_m: [K] m; a sensor sees nothing beyond its range, which may be infinite.
+        axis: [K, 3] where each looks, world frame, of any length; None where all look all around.
+        half_angle_rad: [K] of the cone about the axis outside which it sees nothing: of a camera, half its smaller
+            field of view; pi or more is all around. None together with `axis`.
 
-    A sensor looks all around. One that is nowhere (a position or range that is NaN) sees nothing, and is counted in
-    the event ``rejected_input``. K = 0 means "everything is in view" (a motion-capture recording).
+    A sensor that is nowhere (a position, range, axis or angle that is NaN) sees nothing, and is counted in the event
+    ``rejected_input``. K = 0 means "everything is in view" (a motion-capture recording).
     """
 
     position: Float[np.ndarray, "K 3"]
     range_m: Float[np.ndarray, " K"]
+    axis: Float[np.ndarray, "K 3"] | None = None
+    half_angle_rad: Float[np.ndarray, " K"] | None = None
 
     @classmethod
     def everywhere(cls) -> Viewpoints:
         """Return the viewpoints of a sensor that sees all (motion capture)."""
         return cls(np.zeros((0, 3)), np.zeros(0))
+
+    def cones(self) -> tuple[Float[np.ndarray, "K 3"], Float[np.ndarray, " K"]]:
+        """Return unit axes, and the least cosine of the angle to them at which something is seen; -2 is all around."""
+        if self.axis is None or self.half_angle_rad is None:
+            return np.zeros_like(self.position), np.full(len(self.position), ALL_AROUND)
+        length = np.linalg.norm(self.axis, axis=1, keepdims=True)
+        narrow = self.half_angle_rad < np.pi
+        return self.axis / length.clip(1e-12), np.where(narrow, np.cos(self.half_angle_rad), ALL_AROUND)
+
+    def reach(self, place: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, "N K"]:
+        """Return which places lie within the range and the cone of which sensor; what hides them does not count."""
+        away = place[:, None] - self.position
+        distance, (axis, cosine) = np.linalg.norm(away, axis=-1), self.cones()
+        return (distance <= self.range_m) & ((away * axis).sum(axis=-1) >= cosine * distance)
 
 
 @dataclass(frozen=True, slots=True)
