@@ -122,9 +122,10 @@ def _observations(frames: Sequence[Frame], path: Path) -> dict[str, np.ndarray]:
     views = max(1, *(len(o.viewpoints.position) for o in observed))
     arrays["observations/viewpoint_mask"] = np.array([np.arange(views) < len(o.viewpoints.position) for o in observed])
     eyes = [o.viewpoints for o in observed]
-    if any(eye.axis is not None for eye in eyes):
+    some_narrow = any(eye.axis is not None for eye in eyes)
+    if some_narrow:
         eyes = [eye if eye.axis is not None else _all_around(eye) for eye in eyes]
-    for name in _VIEWPOINT_FIELDS if eyes[0].axis is not None else _VIEWPOINT_FIELDS[:2]:
+    for name in _VIEWPOINT_FIELDS if some_narrow else _VIEWPOINT_FIELDS[:2]:
         arrays[f"observations/viewpoint_{name}"] = _padded([getattr(eye, name) for eye in eyes], views)
     egos = [o.ego for o in observed if o.ego is not None]
     if len(egos) == len(observed):
