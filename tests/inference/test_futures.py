@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from tests.small_world import DT_S, Shelf, frame, model, world_model
+from worldsim.dynamics import quaternion
 from worldsim.filtering.density import Density
 from worldsim.filtering.library import LoadedModels
+from worldsim.filtering.predict import predict
+from worldsim.filtering.surroundings import Surroundings
 from worldsim.inference.futures import Source, sample_futures
 from worldsim.types.states import ObjectStates
 
@@ -50,6 +53,29 @@ def test_where_nothing_moves_there_is_nothing_to_imagine(count: int) -> None:
     found = wm.imagine(np.zeros((5, 2)), samples=8)
     assert found.position.shape == (8, 5, 0, 3)
     assert len(found.object_id) == 0
+
+
+@pytest.mark.parametrize(("steps", "least"), [(1, 0.68), (5, 0.88)])
+def test_sampled_places_and_turns_spread_about_as_the_filter_expects(steps: int, least: float) -> None:
+    library = LoadedModels.of([model("generic")], torch.device("cpu"), DTYPE)
+    states = ObjectStates.at_rest(torch.zeros(1, 3, dtype=DTYPE), torch.ones(1, 3, dtype=DTYPE))
+    parameters = library.prior_mean.clone()
+    parameters[0, :6] = 0.0  # nothing but noise
+    begun = Density(states, parameters, 1e-10 * torch.eye(12 + parameters.shape[1], dtype=DTYPE)[None])
+    alone, calm, who = Surroundings.empty(states.position), torch.zeros(1, 6, dtype=DTYPE), np.zeros(1, dtype=np.int64)
+    expected = begun
+    for _ in range(steps):
+        around = Surroundings(alone.control, calm, None)
+        expected = predict(expected, who, library, around, torch.ones(1, dtype=DTYPE), 0.1).density
+    nobody, still = torch.zeros(1, dtype=torch.bool), torch.zeros(steps, 1, 2, dtype=DTYPE)
+    generator = torch.Generator().manual_seed(0)
+    source = Source(begun, who, np.ones(1), 1.0)
+    found = sample_futures([source], torch.zeros(1).long(), nobody, None, still, nobody, library, 4000, 0.1, generator)
+    turned = quaternion.log(found.orientation_xyzw[:, -1, 0]).var(dim=0)
+    spread = torch.cat([found.position[:, -1, 0].var(dim=0), turned])
+    share = spread / expected.covariance[0].diagonal()[:6]
+    assert least < float(share.min())
+    assert float(share.max()) < 1.1
 
 
 @pytest.mark.parametrize("seconds", [1.0, 4.0])

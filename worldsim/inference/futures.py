@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worldsim.contracts.object_model import ObjectModel
-from worldsim.dynamics import ContactSettings, Obstacles
+from worldsim.dynamics import ContactSettings, Obstacles, quaternion
 from worldsim.filtering.density import Density, retract
 from worldsim.filtering.library import LoadedModels
 from worldsim.filtering.predict import advance_class, group_by_family
@@ -279,11 +279,11 @@ def _antithetic(samples: int, shape: tuple[int, int], like: Tensor, generator: t
 def _kicked(
     states: ObjectStates, density: Float[Tensor, "R 6"], dt_s: float, white: Float[Tensor, "R 6"]
 ) -> ObjectStates:
-    """Add what white acceleration noise does in a step: a velocity change, and half of it times dt in position."""
+    """Add what white acceleration noise does in a step: a change of the velocities, and half of it times dt in pose."""
     kick = (density * dt_s).sqrt() * white
     return ObjectStates(
         states.position + 0.5 * dt_s * kick[:, :3],
-        states.orientation_xyzw,
+        quaternion.integrate(states.orientation_xyzw, 0.5 * kick[:, 3:], dt_s),
         states.linear_velocity + kick[:, :3],
         states.angular_velocity + kick[:, 3:],
         states.extent_m,
