@@ -98,3 +98,14 @@ def test_what_is_told_of_other_samples_than_start_is_refused(compiled: bool) -> 
         roller(start, wrench[:, :4], DT_S)
     with pytest.raises(ConfigurationError, match="half_extent_m is of 6 samples, expected 2"):
         roller(start.select(torch.arange(2)), wrench[:, :1], DT_S)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_no_samples_and_no_steps_are_no_paths(compiled: bool) -> None:
+    scene, start = heap(np.random.default_rng(3), each_its_own=False)
+    roller, count = Roller(scene, compiled=compiled), len(KINDS)
+    wrench = torch.zeros(STEPS, 1, count, 6, dtype=torch.float64)
+    nobody = roller(start.select(torch.arange(0)), wrench, DT_S)
+    assert nobody.position.shape == (STEPS, 0, count, 3)
+    assert nobody.normal_impulse.shape == (STEPS, 0, count)
+    assert roller(start, wrench[:0], DT_S).orientation_xyzw.shape == (0, len(start.position), count, 4)

@@ -195,6 +195,10 @@ class Roller:
                 f"rollout: wrench has shape {tuple(wrench.shape)}, expected [T, (S,) {len(self.scene.solids)}, 6]."
             )
         _check_samples(self.scene, start, wrench)
+        if len(wrench) == 0 or len(start.position) == 0:
+            none = start.position.new_zeros(len(wrench), *start.position.shape[:2], 14)
+            place, turn, velocity, spin, onto = none.split([3, 4, 3, 3, 1], dim=-1)
+            return RolloutPath(place, turn, velocity, spin, onto[..., 0])
         if self._host is not None and not (torch.is_grad_enabled() and self._asks_for_gradients(start, wrench)):
             parts = (start.position, start.orientation_xyzw, start.linear_velocity, start.angular_velocity)
             path = self._host([part.detach() for part in parts], wrench.detach(), dt_s)
