@@ -250,7 +250,9 @@ def test_the_commands_publish_find_and_fetch_them(tmp_path, address, card):
     folder = save_interaction(OpenedRadial(card), tmp_path / "kind")
     run, at = CliRunner().invoke, ["--registry", address, "--json"]
     done = run(app, ["publish", str(folder), *at])
-    assert json.loads(done.stdout)["published"] == f"{card.model_id}@1", done.output
+    told = {"published": f"{card.model_id}@1", "registry": address}
+    assert json.loads(done.stdout) == told | {"new": True}, done.output
+    assert json.loads(run(app, ["publish", str(folder), *at]).stdout) == told | {"new": False}
     found = json.loads(run(app, ["kinds", "--between", "worker,crate", *at]).stdout)["candidates"]
     assert [one["model_id"] for one in found] == [card.model_id]
     like = json.loads(run(app, ["kinds", "--like", card.model_id, *at]).stdout)["candidates"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worldsim.commands.options import Json, Out, Seed, emit, print_table, tell
-from worldsim.errors import ConfigurationError, UnknownNameError
+from worldsim.errors import ConfigurationError, UnknownNameError, WorldsimError
 
 if TYPE_CHECKING:
     from worldsim.registry import HttpRegistry, StoredRegistry
@@ -188,13 +188,26 @@ def publish(
     if is_interaction(read_files(folder)[0]):
         kind = load_interaction(folder)
         with _open(address, existing=False) as registry:
+            known = _newest(registry.interactions.fetch, kind.card.model_id)
             name = registry.interactions.publish(kind)
     else:
         model, stream = open_model(*read_pretrained(folder))
         with _open(address, existing=False) as registry:
+            known = _newest(registry.fetch, model.card.model_id)
             name = registry.publish(model, stream)
-    result = {"published": name, "registry": address}
-    emit(result, as_json=json, out=out, show=lambda: typer.echo(f"published {name} in {address}"))
+    result = {"published": name, "registry": address, "new": name != known}
+    told = (
+        f"published {name} in {address}" if result["new"] else f"{name} is in {address} already, the same to the byte"
+    )
+    emit(result, as_json=json, out=out, show=lambda: typer.echo(told))
+
+
+def _newest(fetch: Callable[[str], Any], model_id: str) -> str | None:
+    """Return ``id@version`` of the newest version of an id, None where there is none that can be read."""
+    try:
+        return f"{model_id}@{fetch(model_id).card.version}"
+    except WorldsimError:
+        return None
 
 
 @app.command()
