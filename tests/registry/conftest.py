@@ -73,6 +73,14 @@ def program(name: str) -> str | None:
     return debian[-1] if debian else shutil.which(name)
 
 
+def _open_the_way_to(folder: Path) -> None:
+    """Let others than the owner pass, as far up as pytest makes folders for itself alone."""
+    for parent in (folder, *folder.parents):
+        if parent == Path(tempfile.gettempdir()).resolve():
+            break
+        parent.chmod(0o755)
+
+
 @pytest.fixture(scope="session")
 def postgresql_server(tmp_path_factory):
     initdb, pg_ctl = program("initdb"), program("pg_ctl")
@@ -84,10 +92,7 @@ def postgresql_server(tmp_path_factory):
         setpriv = shutil.which("setpriv")
         if setpriv is None:
             pytest.skip("PostgreSQL does not run as root, and setpriv is not installed")
-        for parent in (folder, *folder.parents):  # as far up as pytest makes folders for itself alone
-            if parent == Path(tempfile.gettempdir()).resolve():
-                break
-            parent.chmod(0o755)
+        _open_the_way_to(folder)
         os.chown(folder, 65534, 65534)
         before = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
     with socket.socket() as free:
@@ -102,6 +107,7 @@ def postgresql_server(tmp_path_factory):
     start = [*before, pg_ctl, "-D", data, "-w", "-t", "30", "-l", folder / "log", "-o", options, "start"]
     assert subprocess.run(start, check=False, **quiet).returncode == 0, (folder / "log").read_text()
     yield f"postgresql://worldsim@127.0.0.1:{port}"
+    _open_the_way_to(folder)  # another pytest that began meanwhile has closed it again
     subprocess.run([*before, pg_ctl, "-D", data, "-m", "immediate", "stop"], check=True, **quiet)
 
 
