@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.small_world import frames, world_model
+from tests.small_world import DT_S, frames, world_model
 from worldsim.engine.correction import _adapt_noise, _blend
 from worldsim.engine.surprisal import excess_by_channel, surprise
 from worldsim.engine.tracking import match, predict_all
@@ -48,9 +48,12 @@ def test_the_own_body_was_seen_last_when_it_reported_last() -> None:
     assert float(wm.belief.last_seen_s[wm.belief.slot_of(wm.own_id)]) == reported < wm.belief.time_s
 
 
-def test_a_sleeper_that_is_knocked_away_wakes_and_may_go_at_any_speed() -> None:
+@pytest.mark.parametrize(("speed_m_s", "frames_moved"), [(0.0, 1), (1.0, 16), (3.0, 16)])
+def test_a_sleeper_that_is_knocked_away_is_where_it_went_and_one_that_goes_on_is_known_to_go(
+    speed_m_s: float, frames_moved: int
+) -> None:
     wm = world_model(None, surprise=False)
-    stream = frames(2.0)
+    stream = frames(4.0)
     wm.reset(next(stream))
     for _ in range(30):
         wm.step(next(stream), np.zeros(3))
@@ -60,13 +63,38 @@ def test_a_sleeper_that_is_knocked_away_wakes_and_may_go_at_any_speed() -> None:
     slot = int((wm.belief.position - wm.belief.position.new_tensor(place)).norm(dim=-1).argmin())
     assert not wm.belief.awake[slot]
     assert not wm.belief.joint_covariance[slot, 6:12, 6:12].any()
-    seen.detections.position[crate, 1] -= 0.2
-    wm.step(seen, np.zeros(3))
-    assert wm.belief.awake[slot]
+    fastest = 0.0
+    for number in range(1, frames_moved + 1):
+        there = seen.detections.position
+        mine = int(np.linalg.norm(there - place, axis=1).argmin())
+        gone = 0.2 if speed_m_s == 0.0 else number * DT_S * speed_m_s
+        if np.linalg.norm(there[mine] - place) < 0.1:  # now and then it is missed
+            there[mine, 1] -= gone
+        wm.step(seen, np.zeros(3))
+        fastest = max(fastest, -float(wm.belief.linear_velocity[slot, 1]))
+        seen = next(stream)
     assert float((wm.belief.position[slot] - wm.belief.position.new_tensor(place)).norm()) == pytest.approx(
-        0.2, abs=0.02
+        gone, abs=0.08
     )
-    assert (torch.diagonal(wm.belief.joint_covariance[slot])[6:12].sqrt() > 0.3).all()  # m/s and rad/s
+    assert (fastest > 2.0) == (speed_m_s == 3.0)
+
+
+def test_an_outlier_does_not_keep_a_sleeper_awake() -> None:
+    wm = world_model(None, surprise=False)
+    stream = frames(4.0)
+    wm.reset(next(stream))
+    for _ in range(30):
+        wm.step(next(stream), np.zeros(3))
+    seen = next(stream)
+    crate = int(np.flatnonzero(seen.detections.position[:, 1] < -3.5)[0])
+    place = seen.detections.position[crate].copy()
+    slot = int((wm.belief.position - wm.belief.position.new_tensor(place)).norm(dim=-1).argmin())
+    seen.detections.position[crate, 0] += 0.07
+    wm.step(seen, np.zeros(3))
+    for _ in range(3):
+        wm.step(next(stream), np.zeros(3))
+    assert not wm.belief.awake[slot]
+    assert float((wm.belief.position[slot] - wm.belief.position.new_tensor(place)).norm()) < 0.04
 
 
 def test_a_touch_is_blamed_on_the_contact_and_teaches_nothing_of_the_motion_without_it() -> None:

@@ -79,9 +79,8 @@ def correct_all(
     state.belief = dataclasses.replace(belief, time_s=frame.time_s)
     _correct_attributes(state, matched, frame)
     _adapt_noise(state, matched, nis, predicted.touching[slots])
-    woken = matched.rows_on_host[jumped]
-    state.belief = lifecycle.awoken(state.belief, state.index(woken))
-    state.ledger.quiet[woken] = 0  # or it would fall asleep again before it is known how fast it goes
+    # what lay long falls asleep again at once: a sensor's outlier is commoner than a knock, and who goes on jumps again
+    state.belief = lifecycle.awoken(state.belief, state.index(matched.rows_on_host[jumped]))
     return learned
 
 
