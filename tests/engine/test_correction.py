@@ -52,7 +52,7 @@ def test_the_own_body_was_seen_last_when_it_reported_last() -> None:
 def test_a_sleeper_that_is_knocked_away_is_where_it_went_and_one_that_goes_on_is_known_to_go(
     speed_m_s: float, frames_moved: int
 ) -> None:
-    wm = world_model(None, surprise=False)
+    wm = world_model(None)
     stream = frames(4.0)
     wm.reset(next(stream))
     for _ in range(30):
