@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from worldsim.engine.correction import _adapt_noise, _blend
 from worldsim.engine.surprisal import excess_by_channel, surprise
 from worldsim.engine.tracking import match, predict_all
 from worldsim.inference.observe import read
+from worldsim.loop import WorldModel
+from worldsim.types.observation import Observation
 from worldsim.types.record import CHANNELS, Channel
 
 
@@ -48,21 +51,27 @@ def test_the_own_body_was_seen_last_when_it_reported_last() -> None:
     assert float(wm.belief.last_seen_s[wm.belief.slot_of(wm.own_id)]) == reported < wm.belief.time_s
 
 
-@pytest.mark.parametrize(("speed_m_s", "frames_moved"), [(0.0, 1), (1.0, 16), (3.0, 16)])
-def test_a_sleeper_that_is_knocked_away_is_where_it_went_and_one_that_goes_on_is_known_to_go(
-    speed_m_s: float, frames_moved: int
-) -> None:
-    wm = world_model(None)
-    stream = frames(4.0)
+def beside_a_sleeping_crate() -> tuple[WorldModel, Iterator[Observation], Observation, int, int]:
+    """Return a model, the frames to come, the next one, and which detection and which slot is a sleeping crate."""
+    wm, stream = world_model(None), frames(4.0)
     wm.reset(next(stream))
     for _ in range(30):
         wm.step(next(stream), np.zeros(3))
     seen = next(stream)
     crate = int(np.flatnonzero(seen.detections.position[:, 1] < -3.5)[0])
-    place = seen.detections.position[crate].copy()
-    slot = int((wm.belief.position - wm.belief.position.new_tensor(place)).norm(dim=-1).argmin())
+    place = wm.belief.position.new_tensor(seen.detections.position[crate])
+    slot = int((wm.belief.position - place).norm(dim=-1).argmin())
     assert not wm.belief.awake[slot]
     assert not wm.belief.joint_covariance[slot, 6:12, 6:12].any()
+    return wm, stream, seen, crate, slot
+
+
+@pytest.mark.parametrize(("speed_m_s", "frames_moved"), [(0.0, 1), (1.0, 16), (3.0, 16)])
+def test_a_sleeper_that_is_knocked_away_is_where_it_went_and_one_that_goes_on_is_known_to_go(
+    speed_m_s: float, frames_moved: int
+) -> None:
+    wm, stream, seen, crate, slot = beside_a_sleeping_crate()
+    place = seen.detections.position[crate].copy()
     fastest = 0.0
     for number in range(1, frames_moved + 1):
         there = seen.detections.position
@@ -80,15 +89,8 @@ def test_a_sleeper_that_is_knocked_away_is_where_it_went_and_one_that_goes_on_is
 
 
 def test_an_outlier_does_not_keep_a_sleeper_awake() -> None:
-    wm = world_model(None, surprise=False)
-    stream = frames(4.0)
-    wm.reset(next(stream))
-    for _ in range(30):
-        wm.step(next(stream), np.zeros(3))
-    seen = next(stream)
-    crate = int(np.flatnonzero(seen.detections.position[:, 1] < -3.5)[0])
+    wm, stream, seen, crate, slot = beside_a_sleeping_crate()
     place = seen.detections.position[crate].copy()
-    slot = int((wm.belief.position - wm.belief.position.new_tensor(place)).norm(dim=-1).argmin())
     seen.detections.position[crate, 0] += 0.07
     wm.step(seen, np.zeros(3))
     for _ in range(3):
