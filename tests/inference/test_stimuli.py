@@ -78,3 +78,13 @@ def test_nothing_bumps_into_itself_or_into_what_was_seen_once() -> None:
     assert may_bump(belief, np.array([0]), 0.05, None).tolist() == [True]
     ghost_alone = dataclasses.replace(belief, alive=torch.tensor([True, False, True]))
     assert may_bump(ghost_alone, np.array([0]), 0.05).tolist() == [False]
+
+
+def test_what_bears_a_body_is_not_forgotten_for_large_things_that_only_reach_near() -> None:
+    walls = [(3.0 * x, 3.0 * y, 0.2) for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1))]
+    belief = cubes((0.0, 0.0, 0.6), (0.0, 0.0, 0.2), *walls)
+    size = belief.extent_m.clone()
+    size[2:] = torch.tensor([4.0, 0.2, 3.0], dtype=DTYPE)  # half a diagonal is 2.5 m: nearer than the cube, by that
+    belief = dataclasses.replace(belief, extent_m=size)
+    found = obstacles(belief, np.arange(len(walls) + 2) == 0)
+    assert [0.0, 0.0, 0.2] in [[round(x, 6) for x in row] for row in found.position[0, found.present[0]].tolist()]

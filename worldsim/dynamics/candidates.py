@@ -1,8 +1,9 @@
 """Which contacts a body may make in this step, and where they are now.
 
-A contact is a point against a rounded box: a point of the body against an obstacle (or the floor), or a corner
-of an obstacle against the body (*reversed*). Contacts of edge with edge are not looked for; they end as one of
-the two after a small rotation.
+A contact is a point against a rounded box: a point of the body against an obstacle (or the floor), a corner
+of an obstacle against the body (*reversed*), or, of two boxes, a point where the outline of one passes over the
+border of the other (*crossing*). Two boxes push each other along the faces that part them best (`manifold`).
+Other contacts of edge with edge are not looked for; they end as one of these after a small rotation.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from worldsim.dynamics import quaternion
 from worldsim.dynamics.bodies import ContactSettings, Obstacles
 from worldsim.dynamics.geometry import (
+    BOX,
     POINTS,
     box_distance,
     box_signed_distance,
@@ -24,6 +26,7 @@ from worldsim.dynamics.geometry import (
     corner_signs,
     points_present,
 )
+from worldsim.dynamics.manifold import PartingFaces, crossings, height_and_overhang
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,11 @@ class BodyShape:
     radius_m: Float[Tensor, " N"]
     shape_index: Int[Tensor, " N"]
     present: Bool[Tensor, "N 8"]
+
+    @property
+    def is_box(self) -> Bool[Tensor, " N"]:
+        """Which bodies have flat sides and corners."""
+        return self.shape_index == BOX
 
     @classmethod
     def of(
@@ -55,6 +63,8 @@ class BoxSlots:
         source: [N, K] index of the obstacle, B for the floor.
         point_index: [N, K] which point of the body, or which corner of the obstacle where `reverse`.
         reverse: [N, K] a corner of the obstacle against the body.
+        crossing: [N, K] an outline over a border, at `crossing_m` [N, K, 3] in the body's frame.
+        face: [N, K, 3] the face that parts the two, outwards, in the frame of the box that the point is against.
         position, half_extent_m, linear_velocity, corner_m: [N, K, 3]; `corner_m` is the obstacle's corner in the
             world frame, relative to its centre.
         rotation: [N, K, 3, 3].
@@ -63,6 +73,9 @@ class BoxSlots:
     source: Int[Tensor, "N K"]
     point_index: Int[Tensor, "N K"]
     reverse: Bool[Tensor, "N K"]
+    crossing: Bool[Tensor, "N K"]
+    crossing_m: Float[Tensor, "N K 3"]
+    face: Float[Tensor, "N K 3"]
     position: Float[Tensor, "N K 3"]
     half_extent_m: Float[Tensor, "N K 3"]
     linear_velocity: Float[Tensor, "N K 3"]
@@ -115,16 +128,25 @@ def select_slots(
         The slots, and which of them hold a candidate.
     """
     boxes = _with_floor(obstacles, start[0])
-    first = _candidate_gaps(shape, *start, boxes, boxes.position)
-    moved = boxes.position + boxes.linear_velocity * dt_s
-    last = _candidate_gaps(shape, *end, boxes, moved)
-    key = torch.minimum(first, last)
+    n_boxes, moved = boxes.boxes, boxes.position + boxes.linear_velocity * dt_s
+    first, last = _Pairs.of(*start, boxes, boxes.position), _Pairs.of(*end, boxes, moved)
+    faces = PartingFaces.of(first.offset, first.relative, shape.core_half_m, boxes.half_extent_m)
+    # where a body comes down is known at its end; the floor has no border
+    crossing_m, there = crossings(
+        last.offset[:, :-1],
+        last.relative[:, :-1],
+        shape.core_half_m,
+        boxes.half_extent_m[:, :-1],
+        PartingFaces(faces.of_obstacle[:, :-1], faces.of_body[:, :-1]),
+    )
+    there &= boxes.present[:, :-1, None] & shape.is_box[:, None, None]
+    gaps = [_candidate_gaps(shape, pose, boxes, faces, crossing_m, there) for pose in (first, last)]
+    key = torch.minimum(*gaps)
     count = min(settings.max_contacts, key.shape[1])
     nearest, index = torch.topk(key.detach(), count, dim=1, largest=False, sorted=False)
-    n_boxes = boxes.boxes
-    forward = POINTS * n_boxes
-    reverse = index >= forward
-    flat = torch.where(reverse, index - forward, index)
+    crossing = index >= POINTS * (2 * n_boxes - 1)
+    reverse = (index >= POINTS * n_boxes) & ~crossing
+    flat = index - torch.where(crossing, POINTS * (2 * n_boxes - 1), torch.where(reverse, POINTS * n_boxes, 0))
     source, point_index = flat // POINTS, flat % POINTS
 
     def gather(values: Tensor) -> Tensor:
@@ -134,10 +156,15 @@ def select_slots(
 
     half, rotation = gather(boxes.half_extent_m), gather(quaternion.to_matrix(boxes.orientation_xyzw))
     corner = corner_signs(half)[point_index] * half
+    spread = torch.where(crossing, flat, 0)[..., None].expand(-1, -1, 3)
+    outlines = torch.cat([crossing_m.flatten(1, 2), half.new_zeros(len(half), 1, 3)], dim=1)  # never empty
     slots = BoxSlots(
         source,
         point_index,
         reverse,
+        crossing,
+        torch.gather(outlines, 1, spread),
+        torch.where(reverse[..., None], gather(faces.of_body), gather(faces.of_obstacle)),
         gather(boxes.position),
         half,
         gather(boxes.linear_velocity),
@@ -146,6 +173,9 @@ def select_slots(
     )
     return slots, nearest < ABSENT_M
 
+
+FLUSH_M = 1e-4
+"""How far beyond a face's border one's corner still lies on it; the other's has to be so far within, or both count."""
 
 ABSENT_M = 1e6
 """Distance given to candidates that do not exist."""
@@ -183,12 +213,20 @@ def box_contacts(
     body_point = torch.gather(all_points, 1, spread)
     centre = slots.position + slots.linear_velocity * time_s
     reverse = slots.reverse[..., None]
+    outline = (rotation[:, None] * slots.crossing_m[..., None, :]).sum(-1) + position[:, None]
+    body_point = torch.where(slots.crossing[..., None], outline, body_point)
     point = torch.where(reverse, centre + slots.corner_m, body_point)
     frame_centre = torch.where(reverse, position[:, None, :], centre)
     frame = torch.where(reverse[..., None], rotation[:, None], slots.rotation)
     half = torch.where(reverse, shape.core_half_m[:, None, :], slots.half_extent_m)
     local = (frame * (point - frame_centre)[..., None]).sum(-2)
     distance, local_normal = box_signed_distance(local, half)
+    height, overhang = height_and_overhang(local, half, slots.face)
+    flush = slots.crossing | (overhang <= torch.where(slots.reverse, -FLUSH_M, FLUSH_M))
+    distance = torch.where(flush, height, distance)
+    local_normal = torch.where(flush[..., None], slots.face, local_normal)
+    # of two boxes a corner that is beside the other's face touches nothing: the outlines' crossings do
+    present = present & (flush | ~shape.is_box[:, None])
     outward = (frame * local_normal[..., None, :]).sum(-1)
     normal = torch.where(reverse, -outward, outward)
     radius = shape.radius_m[:, None, None]
@@ -223,28 +261,76 @@ def _world_points(
     return (rotation[:, None] * local[:, :, None, :]).sum(-1) + position[:, None, :]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Where bodies are, and how they and their obstacles lie to each other.
+
+    Attributes:
+        position: [N, 3] of the bodies; rotation: [N, 3, 3].
+        box_position: [N, B, 3] of the obstacles; box_rotation: [N, B, 3, 3].
+        offset: [N, B, 3] from the obstacle to the body, obstacle's frame.
+        relative: [N, B, 3, 3] rotation from the body's frame to the obstacle's.
+    """
+
+    position: Float[Tensor, "N 3"]
+    rotation: Float[Tensor, "N 3 3"]
+    box_position: Float[Tensor, "N B 3"]
+    box_rotation: Float[Tensor, "N B 3 3"]
+    offset: Float[Tensor, "N B 3"]
+    relative: Float[Tensor, "N B 3 3"]
+
+    @classmethod
+    def of(
+        cls,
+        position: Float[Tensor, "N 3"],
+        orientation_xyzw: Float[Tensor, "N 4"],
+        boxes: Obstacles,
+        box_position: Float[Tensor, "N B 3"],
+    ) -> _Pairs:
+        """Return them for bodies there, and boxes at `box_position`."""
+        rotation = quaternion.to_matrix(orientation_xyzw)
+        box_rotation = quaternion.to_matrix(boxes.orientation_xyzw)
+        offset = (box_rotation * (position[:, None] - box_position)[..., None]).sum(-2)
+        return cls(position, rotation, box_position, box_rotation, offset, box_rotation.mT @ rotation[:, None])
+
+
 def _candidate_gaps(
     shape: BodyShape,
-    position: Float[Tensor, "N 3"],
-    orientation_xyzw: Float[Tensor, "N 4"],
+    pairs: _Pairs,
     boxes: Obstacles,
-    box_position: Float[Tensor, "N B 3"],
-) -> Float[Tensor, "N 16B"]:
-    """Return the distances of all candidates: points against boxes (box-major), then the boxes' corners."""
-    rotation = quaternion.to_matrix(orientation_xyzw)
+    faces: PartingFaces,
+    crossing_m: Float[Tensor, "N B 8 3"],
+    crossing_there: Bool[Tensor, "N B 8"],
+) -> Float[Tensor, "N 24B"]:
+    """Return the distances of all candidates, box-major: points against boxes, the boxes' corners, the crossings."""
+    rotation, position, box_rotation = pairs.rotation, pairs.position, pairs.box_rotation
     points = _world_points(shape, position, rotation)
-    box_rotation = quaternion.to_matrix(boxes.orientation_xyzw)
-    local = (points[:, None] - box_position[:, :, None]) @ box_rotation  # [N, B, 8, 3], rows are R^T x
-    forward = box_distance(local, boxes.half_extent_m[:, :, None])
-    corners = (corner_signs(points) * boxes.half_extent_m[:, :, None]) @ box_rotation.mT + box_position[:, :, None]
+    local = (points[:, None] - pairs.box_position[:, :, None]) @ box_rotation  # [N, B, 8, 3], rows are R^T x
+    half = boxes.half_extent_m[:, :, None]
+    forward = _gap(local, half, faces.of_obstacle, FLUSH_M)
+    corners = (corner_signs(points) * half) @ box_rotation.mT + pairs.box_position[:, :, None]
     in_body = (corners - position[:, None, None]) @ rotation[:, None]
-    backward = box_distance(in_body, shape.core_half_m[:, None, None])
+    backward = _gap(in_body, shape.core_half_m[:, None, None], faces.of_body, -FLUSH_M)
     forward_there = boxes.present[..., None] & shape.present[:, None]
     # The floor has no corners within reach; leaving its slot out keeps the far corners out of the numerics.
     backward_there = boxes.present[:, :-1, None].expand(-1, -1, POINTS)
+    outline = crossing_m @ pairs.relative[:, :-1].mT + pairs.offset[:, :-1, None]
+    over, _ = height_and_overhang(outline, half[:, :-1], faces.of_obstacle[:, :-1, None])
     radius = shape.radius_m[:, None, None]
     gaps = [
         torch.where(forward_there, forward - radius, ABSENT_M).flatten(1),
         torch.where(backward_there, backward[:, :-1] - radius, ABSENT_M).flatten(1),
+        torch.where(crossing_there, over - radius, ABSENT_M).flatten(1),
     ]
     return torch.cat(gaps, dim=1)
+
+
+def _gap(
+    local: Float[Tensor, "N B 8 3"],
+    half_m: Float[Tensor, "N B1 1 3"],
+    face: Float[Tensor, "N B 3"],
+    border_m: float,
+) -> Float[Tensor, "N B 8"]:
+    """Return how far points are over a face, or, beside it, from the box."""
+    height, overhang = height_and_overhang(local, half_m, face[:, :, None])
+    return torch.where(overhang <= border_m, height, box_distance(local, half_m).clamp_min(0.0))

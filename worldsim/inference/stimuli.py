@@ -16,7 +16,7 @@ from worldsim.types.control import COMMAND_DIM, Control
 from worldsim.types.transfer import fetched
 
 _STIMULUS_REACH_M = 8.0
-_BOXES_NEAR = 4
+_BOXES_NEAR, _BOXES_LOOKED_AT = 4, 16
 # among many things contacts are rough anyway, and the filter corrects them at once; a lone toss is worth more
 _AMONG_BOXES = ContactSettings(substeps=2, iterations=4, max_contacts=6)
 _BUMP_MARGIN_M = 0.1
@@ -125,12 +125,17 @@ def obstacles(
     gap[rows[:, None] == others[None]] = np.inf
     if lawful is not None:
         gap[lawful[rows][:, None] & lawful[others][None]] = np.inf
-    count = min(_BOXES_NEAR, len(others))
-    order = np.argpartition(gap, count - 1, axis=1)[:, :count]
+    shortlist = min(_BOXES_LOOKED_AT, len(others))
+    within = np.argpartition(gap, shortlist - 1, axis=1)[:, :shortlist]
+    # a wall's or a shelf's half diagonal reaches far beyond it: of what may be near, the boxes themselves are measured
+    apart = _distance_to_boxes(belief, here[rows], others[within])
+    apart[np.isinf(np.take_along_axis(gap, within, axis=1))] = np.inf
+    count = min(_BOXES_NEAR, shortlist)
+    order = np.argpartition(apart, count - 1, axis=1)[:, :count]
     near = np.zeros((len(here), count), dtype=np.int64)
     present = np.zeros((len(here), count), dtype=bool)
-    near[rows] = others[order]
-    present[rows] = np.isfinite(np.take_along_axis(gap, order, axis=1))
+    near[rows] = others[np.take_along_axis(within, order, axis=1)]
+    present[rows] = np.isfinite(np.take_along_axis(apart, order, axis=1))
     index = torch.as_tensor(near, device=belief.position.device)
     return Obstacles(
         True,
@@ -140,6 +145,18 @@ def obstacles(
         belief.linear_velocity[index],
         torch.as_tensor(present, device=belief.position.device),
     )
+
+
+def _distance_to_boxes(
+    belief: WorldBelief, place: Float[np.ndarray, "n 3"], boxes: Int[np.ndarray, "n k"]
+) -> Float[np.ndarray, "n k"]:
+    """Return how far each place is from the boxes in its row of slots, 0 within one."""
+    index = torch.as_tensor(boxes, device=belief.position.device)
+    centre, size = belief.position[index].cpu().numpy(), belief.extent_m[index].cpu().numpy()
+    turn = belief.orientation_xyzw[index].cpu().numpy().reshape(-1, 4)
+    offset = (place[:, None] - centre).reshape(-1, 3)
+    local = Rotation.from_quat(turn).apply(offset, inverse=True).reshape(centre.shape)
+    return np.asarray(np.linalg.norm((np.abs(local) - 0.5 * size).clip(0.0), axis=-1))
 
 
 def solid(belief: WorldBelief) -> Bool[np.ndarray, " C"]:
