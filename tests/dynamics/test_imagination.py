@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,21 @@ def test_what_stands_on_a_box_stays_there(upper: str) -> None:
     top = 0.2 + HALF[upper][2]
     path = rollout(scene("box", upper), start([[0.0, 0.0, 0.1], [0.0, 0.0, top]]), no_push(60, 2), DT_S)
     assert float((path.position[-1] - path.position[0]).norm(dim=-1).max()) < 2e-3
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("yaw", [0.0, 0.6])
+@pytest.mark.parametrize("offset", [(0.02, 0.02), (0.05, -0.02), (-0.07, 0.08)])
+def test_a_box_that_stands_only_in_part_on_its_like_stays_there(
+    offset: tuple[float, float], yaw: float, compiled: bool
+) -> None:
+    begun = start([[0.0, 0.0, 0.1], [*offset, 0.3]])
+    turn = begun.orientation_xyzw.clone()
+    turn[0, 1, 2:] = torch.tensor([np.sin(yaw / 2), np.cos(yaw / 2)], dtype=torch.float64)
+    begun = dataclasses.replace(begun, orientation_xyzw=turn)
+    path = Roller(scene("box", "box"), compiled=compiled)(begun, no_push(120, 2), DT_S)
+    assert float((path.position[-1] - path.position[0]).norm(dim=-1).max()) < 2e-3
+    assert float((path.orientation_xyzw[-1, 0] - turn[0]).abs().max()) < 2e-3
 
 
 def test_a_hull_of_a_boxs_corners_moves_as_the_box_does() -> None:

@@ -1,9 +1,10 @@
 """Where bodies touch: a few contact points for each pair that is looked at, in shapes that never change.
 
 Every kind of solid is points, swept by a sphere, against a core box swept by a sphere, or against the planes of a hull.
-Two boxes, or a box and a hull, take their four deepest corners; boxes and capsules also their nearest two points, found
-by projecting to and fro. A point beside a hull is as far as the farthest of the hull's planes, which is exact over its
-faces and too near at its edges.
+Two boxes, or a box and a hull, take their four deepest corners, two boxes also the points where the outline of one
+face passes over the border of the other: where two sides overlap in part, corners alone do not span what is between.
+Boxes and capsules also take their nearest two points, found by projecting to and fro. A point beside a hull is as far
+as the farthest of the hull's planes, which is exact over its faces and too near at its edges.
 
 Source: von Neumann 1933 (alternating projections of two convex sets end at their nearest points).
 """
@@ -28,6 +29,8 @@ _TIE_M = 1e-6
 _ON_SURFACE_M = (
     1e-6  # what is nearer than that to a face is on it: a point off it by rounding has no direction of its own
 )
+_EDGE_TIE = 1e-4  # how much of an edge (share) is no edge, and how far (m) beside a border is on it
+_ROUND = ((-1.0, 1.0, 1.0, -1.0), (-1.0, -1.0, 1.0, 1.0))  # the corners of a face, one after the other
 _FLUSH_M = 1e-3  # a corner so near is taken to be in the other body
 
 
@@ -182,7 +185,47 @@ def _pair_contacts(one: _Side, two: _Side, a: Poses, b: Poses) -> Touching:
     if one.kind == "capsule":
         return _joined(_against(one, two, a, b), nearest)
     corners = _joined(_against(one, two, a, b), _reversed(_against(two, one, b, a)))
-    return _joined(_deepest(corners, _DEEPEST), nearest)
+    return _joined(_deepest(_joined(corners, _crossings(a, b)), _DEEPEST), nearest)
+
+
+def _crossings(a: Poses, b: Poses) -> Touching:
+    """Return where the edges of the first box's face pass over the border of the second's: eight contacts [3, 8, P, S].
+
+    The faces are those that part the two best. See `worldsim.dynamics.manifold` for the sources.
+    """
+    inner, outer = _parting_face(b, a), _parting_face(a, b)
+    axis, way = inner % 3, torch.where(inner < 3, 1.0, -1.0).to(a.centre.dtype)
+    first, second = (way.new_tensor(signs)[:, None, None] for signs in _ROUND)
+    signs = [torch.where(axis == k, way, torch.where((axis + 1) % 3 == k, first, second)) for k in range(3)]
+    world = a.centre[:, None] + turned(a.rotation[:, :, None], torch.stack(signs) * a.half[:, None])
+    start = turned_back(b.rotation[:, :, None], world - b.centre[:, None])  # [3, 4, P, S]
+    along, half = start.roll(-1, 1) - start, b.half[:, None]
+    moves = along.abs() > _EDGE_TIE * torch.sqrt(dot(along, along) + _TINY)
+    step = torch.where(moves, along, 1.0)
+    low, high = (-half - start) / step, (half - start) / step
+    within = start.abs() <= half + _EDGE_TIE
+    across = [outer % 3 != k for k in range(3)]
+    beside = torch.stack(across)[:, None]
+    never = torch.where(within, -torch.inf, torch.inf).to(start.dtype)  # an edge that is parallel to a border
+    enter = torch.where(beside, torch.where(moves, torch.minimum(low, high), never), -torch.inf).amax(0)
+    leave = torch.where(beside, torch.where(moves, torch.maximum(low, high), -never), torch.inf).amin(0)
+    share = torch.cat([enter, leave])
+    there = (enter < leave).repeat(2, 1, 1) & (share > _EDGE_TIE) & (share < 1.0 - _EDGE_TIE)
+    share = torch.where(there, share, 0.0)
+    spot = start.repeat(1, 2, 1, 1) + share * along.repeat(1, 2, 1, 1)
+    face = _face_normals(outer, None, spot)[:, None]
+    height = dot(face.expand_as(spot), spot) - dot(face.abs(), half.expand_as(face))
+    normal = turned(b.rotation[:, :, None], face).expand_as(spot)
+    point = b.centre[:, None] + turned(b.rotation[:, :, None], spot)
+    return Touching(normal, torch.where(there, height, torch.inf), point)
+
+
+def _parting_face(a: Poses, b: Poses) -> Int[Tensor, "P S"]:
+    """Return which face of the second box keeps the corners of the first best away."""
+    with torch.no_grad():
+        corners = a.centre[:, None] + turned(a.rotation[:, :, None], _corners(a.half))
+        local, half = turned_back(b.rotation[:, :, None], corners - b.centre[:, None]), b.half[:, None]
+        return torch.cat([local - half, -local - half]).amin(1).argmax(0)
 
 
 def _against(one: _Side, two: _Side, a: Poses, b: Poses) -> Touching:
@@ -213,15 +256,15 @@ def _swept(
         under = torch.gather(height, 0, face[None, None].expand(1, *height.shape[1:]))[0]
         inside = distance.detach() < _FLUSH_M
         distance = torch.where(inside, under, distance)
-        outward = torch.where(inside, _face_normals(face, two, local)[:, None], outward)
+        outward = torch.where(inside, _face_normals(face, two.hulls, local)[:, None], outward)
     normal = turned(b.rotation[:, :, None], outward)
     return Touching(normal, distance - radius, points - radius * normal)
 
 
-def _face_normals(face: Int[Tensor, "P S"], two: _Side, like: Tensor) -> Float[Tensor, "3 P S"]:
+def _face_normals(face: Int[Tensor, "P S"], hulls: _HullTable | None, like: Tensor) -> Float[Tensor, "3 P S"]:
     """Return the outward normals of faces, body frame; of a box, + x, y, z come before - x, y, z."""
-    if two.hulls is not None:
-        spread = two.hulls.normals.expand(-1, -1, *face.shape)
+    if hulls is not None:
+        spread = hulls.normals.expand(-1, -1, *face.shape)
         return torch.gather(spread, 1, face[None, None].expand(3, 1, *face.shape))[:, 0]
     sign = torch.where(face < 3, 1.0, -1.0).to(like.dtype)
     return torch.stack([torch.where(face % 3 == axis, sign, 0.0) for axis in range(3)])

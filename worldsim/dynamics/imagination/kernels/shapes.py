@@ -20,7 +20,7 @@ from worldsim.dynamics.imagination.kernels.layout import (
 )
 
 _PROJECTIONS = 6
-_TIE_M, _ON_SURFACE_M, _FLUSH_M = 1e-6, 1e-6, 1e-3  # as in `collide`
+_TIE_M, _ON_SURFACE_M, _FLUSH_M, _EDGE_TIE = 1e-6, 1e-6, 1e-3, 1e-4  # as in `collide`
 
 # Places [N1, 3], rotations [N1, 3, 3] and half edges [N, 3] are handed on one by one: whole tuples of arrays cost more
 # to pass than the arithmetic.
@@ -119,10 +119,10 @@ def _end(centre: Vectors, rotation: Matrices, half: Vectors, i: int, sign: float
 @jit
 def _corners_in(
     centre: Vectors, rotation: Matrices, half: Vectors, i: int, j: int, sign: float, found: Rows, room: float
-) -> bool:
-    """Put down the corners of box i against box j, unless a face of j keeps them all farther away than `room`.
+) -> int:
+    """Put down the corners of box i against box j, and return the face of j that parts the two best.
 
-    A corner that is in the other box is under the face that parts the two best.
+    A corner that is in the other box is under that face. If it keeps all farther away than `room`, return -1.
     """
     a, b, d = half[j, 0], half[j, 1], half[j, 2]
     lowest = found[CORNERS]  # a row that is not needed yet
@@ -138,7 +138,7 @@ def _corners_in(
         if lowest[k] > lowest[face]:
             face = k
     if lowest[face] > room:
-        return False
+        return -1
     axis, way = face % 3, 1.0 if face < 3 else -1.0
     for k in range(CORNERS):
         row = found[k]
@@ -149,7 +149,62 @@ def _corners_in(
             u, v, w = way * (axis == 0), way * (axis == 1), way * (axis == 2)
         u, v, w = rotated(rotation, j, u, v, w)
         row[0], row[1], row[2], row[3] = far, sign * u, sign * v, sign * w
-    return True
+    return face
+
+
+@jit
+def _face_corner(
+    centre: Vectors, rotation: Matrices, half: Vectors, i: int, j: int, face: int, k: int
+) -> tuple[float, float, float]:
+    """Return corner k, going round, of a face of box i in the frame of box j."""
+    axis, way = face % 3, 1.0 if face < 3 else -1.0
+    one, other = 1.0 if k % 4 in (1, 2) else -1.0, 1.0 if k % 4 > 1 else -1.0
+    x = half[i, 0] * (way if axis == 0 else one if axis == 2 else other)
+    y = half[i, 1] * (way if axis == 1 else one if axis == 0 else other)
+    z = half[i, 2] * (way if axis == 2 else one if axis == 1 else other)
+    x, y, z = rotated(rotation, i, x, y, z)
+    x, y, z = x + centre[i, 0] - centre[j, 0], y + centre[i, 1] - centre[j, 1], z + centre[i, 2] - centre[j, 2]
+    return rotated_back(rotation, j, x, y, z)
+
+
+@jit
+def _clipped(
+    half: Vectors, j: int, outer: int, start: tuple[float, float, float], along: tuple[float, float, float]
+) -> tuple[float, float]:
+    """Return the shares of an edge at which it enters the border of a face of box j, and leaves it."""
+    enter, leave = -np.inf, np.inf
+    least = _EDGE_TIE * np.sqrt(along[0] ** 2 + along[1] ** 2 + along[2] ** 2 + TINY)
+    for axis in range(3):
+        if axis == outer % 3:
+            continue
+        if abs(along[axis]) > least:
+            one, other = (-half[j, axis] - start[axis]) / along[axis], (half[j, axis] - start[axis]) / along[axis]
+            enter, leave = max(enter, min(one, other)), min(leave, max(one, other))
+        elif abs(start[axis]) > half[j, axis] + _EDGE_TIE:
+            leave = -np.inf
+    return enter, leave
+
+
+@jit
+def _crossings(
+    centre: Vectors, rotation: Matrices, half: Vectors, i: int, j: int, inner: int, outer: int, found: Rows
+) -> None:
+    """Put down where the edges of a face of box i pass over the border of a face of box j."""
+    axis, way = outer % 3, 1.0 if outer < 3 else -1.0
+    n = rotated(rotation, j, way * (axis == 0), way * (axis == 1), way * (axis == 2))
+    for k in range(4):
+        s = _face_corner(centre, rotation, half, i, j, inner, k)
+        e = _face_corner(centre, rotation, half, i, j, inner, k + 1)
+        along = (e[0] - s[0], e[1] - s[1], e[2] - s[2])
+        enter, leave = _clipped(half, j, outer, s, along)
+        for row in (k, k + 4):
+            share = enter if row < 4 else leave
+            found[row, 0] = np.inf
+            if enter < leave and _EDGE_TIE < share < 1.0 - _EDGE_TIE:
+                at = (s[0] + share * along[0], s[1] + share * along[1], s[2] + share * along[2])
+                x, y, z = rotated(rotation, j, at[0], at[1], at[2])
+                p = (centre[j, 0] + x, centre[j, 1] + y, centre[j, 2] + z)
+                _put(found[row], way * at[axis] - half[j, axis], n, p)
 
 
 @jit
@@ -210,11 +265,14 @@ def meet(
             _swept(centre, rotation, half, kinds[j], j, end, half[i, 0], found[k])
         _nearest(centre, rotation, half, kinds, i, j, found[2])
         return 3
-    if not _corners_in(centre, rotation, half, i, j, 1.0, found, room):
+    outer = _corners_in(centre, rotation, half, i, j, 1.0, found, room)
+    if outer < 0:
         return 0
-    if not _corners_in(centre, rotation, half, j, i, -1.0, found[CORNERS:], room):
+    inner = _corners_in(centre, rotation, half, j, i, -1.0, found[CORNERS:], room)
+    if inner < 0:
         return 0
-    _deepest(found, 2 * CORNERS)
+    _crossings(centre, rotation, half, i, j, inner, outer, found[2 * CORNERS :])
+    _deepest(found, 3 * CORNERS)
     _nearest(centre, rotation, half, kinds, i, j, found[DEEPEST])
     return DEEPEST + 1
 

@@ -176,7 +176,7 @@ def _stamped(stamp: str) -> Callable[..., None]:
             slots: how many contacts there may be.
         """
         _ = stamp  # so that it is part of the function, and of the key of its machine code
-        n, room = len(cast.kind), 2 * CORNERS + 1
+        n, room = len(cast.kind), 3 * CORNERS + 1
         vectors, motions, numbers = (n + 1, 3), (n + 1, 6), n + 1
         bodies = Bodies(
             np.zeros(vectors), np.zeros((n, 4)), np.zeros(vectors), np.zeros(vectors), np.zeros((n + 1, 3, 3)),
