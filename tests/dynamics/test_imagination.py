@@ -88,17 +88,20 @@ def test_what_stands_on_a_box_stays_there(upper: str) -> None:
     assert float((path.position[-1] - path.position[0]).norm(dim=-1).max()) < 2e-3
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("lower", "upper", "compiled"),
+    [("box", "box", False), ("box", "box", True), ("box", "hull", False), ("hull", "hull", False)],
+)
 @pytest.mark.parametrize("yaw", [0.0, 0.6])
 @pytest.mark.parametrize("offset", [(0.02, 0.02), (0.05, -0.02), (-0.07, 0.08)])
-def test_a_box_that_stands_only_in_part_on_its_like_stays_there(
-    offset: tuple[float, float], yaw: float, compiled: bool
+def test_what_stands_only_in_part_on_its_like_stays_there(
+    offset: tuple[float, float], yaw: float, lower: str, upper: str, compiled: bool
 ) -> None:
     begun = start([[0.0, 0.0, 0.1], [*offset, 0.3]])
     turn = begun.orientation_xyzw.clone()
     turn[0, 1, 2:] = torch.tensor([np.sin(yaw / 2), np.cos(yaw / 2)], dtype=torch.float64)
     begun = dataclasses.replace(begun, orientation_xyzw=turn)
-    path = Roller(scene("box", "box"), compiled=compiled)(begun, no_push(120, 2), DT_S)
+    path = Roller(scene(lower, upper), compiled=compiled)(begun, no_push(120, 2), DT_S)
     assert float((path.position[-1] - path.position[0]).norm(dim=-1).max()) < 2e-3
     assert float((path.orientation_xyzw[-1, 0] - turn[0]).abs().max()) < 2e-3
 

@@ -1,8 +1,8 @@
 """Where bodies touch: a few contact points for each pair that is looked at, in shapes that never change.
 
 Every kind of solid is points, swept by a sphere, against a core box swept by a sphere, or against the planes of a hull.
-Two boxes, or a box and a hull, take their four deepest corners, two boxes also the points where the outline of one
-face passes over the border of the other: where two sides overlap in part, corners alone do not span what is between.
+Two boxes or hulls take their four deepest corners, and the points where the outline of one passes over the border of
+the other's face: where two sides overlap in part, corners alone do not span what is between.
 Boxes and capsules also take their nearest two points, found by projecting to and fro. A point beside a hull is as far
 as the farthest of the hull's planes, which is exact over its faces and too near at its edges.
 
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from worldsim.dynamics.imagination.clipping import within_planes, within_slabs
 from worldsim.dynamics.imagination.scene import ContactScene, Hull, groups
 from worldsim.dynamics.imagination.vectors import dot, turned, turned_back
 
@@ -29,7 +30,6 @@ _TIE_M = 1e-6
 _ON_SURFACE_M = (
     1e-6  # what is nearer than that to a face is on it: a point off it by rounding has no direction of its own
 )
-_EDGE_TIE = 1e-4  # how much of an edge (share) is no edge, and how far (m) beside a border is on it
 _ROUND = ((-1.0, 1.0, 1.0, -1.0), (-1.0, -1.0, 1.0, 1.0))  # the corners of a face, one after the other
 _FLUSH_M = 1e-3  # a corner so near is taken to be in the other body
 
@@ -70,9 +70,10 @@ class Touching:
 
 @dataclass(frozen=True, slots=True)
 class _HullTable:
-    """Vertices and planes of the hulls of one side of a group, padded by repetition to one size."""
+    """Vertices, edges and planes of the hulls of one side of a group, padded by repetition to one size."""
 
     vertices: Float[Tensor, "3 V P 1"]
+    ends: Float[Tensor, "3 2 E P 1"]
     normals: Float[Tensor, "3 F P 1"]
     offsets: Float[Tensor, "F P 1"]
 
@@ -83,7 +84,11 @@ class _HullTable:
         planes = np.stack([np.resize(h.planes, (f, 4)) for h in hulls], axis=1)
         there = torch.as_tensor(points, dtype=like.dtype, device=like.device).permute(2, 0, 1)[..., None]
         faces = torch.as_tensor(planes, dtype=like.dtype, device=like.device).permute(2, 0, 1)[..., None]
-        return cls(there.contiguous(), faces[:3].contiguous(), faces[3].contiguous())
+        lines = [h.vertices_m[h.edges] for h in hulls]  # [E, 2, 3] each
+        count = max(len(line) for line in lines)
+        ends = np.stack([np.resize(line, (count, 2, 3)) for line in lines], axis=2).transpose(3, 1, 0, 2)
+        edges = torch.as_tensor(ends, dtype=like.dtype, device=like.device)[..., None]
+        return cls(there.contiguous(), edges.contiguous(), faces[:3].contiguous(), faces[3].contiguous())
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,52 +185,79 @@ def _pair_contacts(one: _Side, two: _Side, a: Poses, b: Poses) -> Touching:
     if one.kind == "sphere":
         return _against(one, two, a, b)
     if two.kind == "hull":
-        return _deepest(_joined(_against(one, two, a, b), _reversed(_against(two, one, b, a))), _DEEPEST)
+        corners = _joined(_against(one, two, a, b), _reversed(_against(two, one, b, a)))
+        return _deepest(
+            corners if one.kind == "capsule" else _joined(corners, _hull_crossings(one, two, a, b)), _DEEPEST
+        )
     nearest = _nearest(one, two, a, b)
     if one.kind == "capsule":
         return _joined(_against(one, two, a, b), nearest)
     corners = _joined(_against(one, two, a, b), _reversed(_against(two, one, b, a)))
-    return _joined(_deepest(_joined(corners, _crossings(a, b)), _DEEPEST), nearest)
+    return _joined(_deepest(_joined(corners, _box_crossings(one, two, a, b)), _DEEPEST), nearest)
 
 
-def _crossings(a: Poses, b: Poses) -> Touching:
+def _box_crossings(one: _Side, two: _Side, a: Poses, b: Poses) -> Touching:
     """Return where the edges of the first box's face pass over the border of the second's: eight contacts [3, 8, P, S].
 
-    The faces are those that part the two best. See `worldsim.dynamics.manifold` for the sources.
+    The faces are those that part the two best.
     """
-    inner, outer = _parting_face(b, a), _parting_face(a, b)
+    inner, outer = _parting_face(two, one, b, a), _parting_face(one, two, a, b)
     axis, way = inner % 3, torch.where(inner < 3, 1.0, -1.0).to(a.centre.dtype)
     first, second = (way.new_tensor(signs)[:, None, None] for signs in _ROUND)
     signs = [torch.where(axis == k, way, torch.where((axis + 1) % 3 == k, first, second)) for k in range(3)]
     world = a.centre[:, None] + turned(a.rotation[:, :, None], torch.stack(signs) * a.half[:, None])
     start = turned_back(b.rotation[:, :, None], world - b.centre[:, None])  # [3, 4, P, S]
     along, half = start.roll(-1, 1) - start, b.half[:, None]
-    moves = along.abs() > _EDGE_TIE * torch.sqrt(dot(along, along) + _TINY)
-    step = torch.where(moves, along, 1.0)
-    low, high = (-half - start) / step, (half - start) / step
-    within = start.abs() <= half + _EDGE_TIE
-    across = [outer % 3 != k for k in range(3)]
-    beside = torch.stack(across)[:, None]
-    never = torch.where(within, -torch.inf, torch.inf).to(start.dtype)  # an edge that is parallel to a border
-    enter = torch.where(beside, torch.where(moves, torch.minimum(low, high), never), -torch.inf).amax(0)
-    leave = torch.where(beside, torch.where(moves, torch.maximum(low, high), -never), torch.inf).amin(0)
-    share = torch.cat([enter, leave])
-    there = (enter < leave).repeat(2, 1, 1) & (share > _EDGE_TIE) & (share < 1.0 - _EDGE_TIE)
-    share = torch.where(there, share, 0.0)
+    share, there = within_slabs(start, along, half, outer)
+    return _on_face(start, along, share, there, two, b, outer)
+
+
+def _hull_crossings(one: _Side, two: _Side, a: Poses, b: Poses) -> Touching:
+    """Return where the edges of a box or a hull pass over the border of a hull's face: two contacts for each edge."""
+    outer = _parting_face(one, two, a, b)
+    if one.hulls is not None:
+        ends = a.centre[:, None, None] + turned(a.rotation[:, :, None, None], one.hulls.ends)
+    else:
+        corner = _points(one, a)[0].unflatten(1, (2, 2, 2))
+        by_axis = [corner.movedim(axis, 1).flatten(2, 3) for axis in (1, 2, 3)]
+        ends = torch.cat(by_axis, dim=2)  # [3, 2, 12, P, S]
+    local = turned_back(b.rotation[:, :, None, None], ends - b.centre[:, None, None])
+    start, along = local[:, 0], local[:, 1] - local[:, 0]
+    assert two.hulls is not None
+    share, there = within_planes(start, along, two.hulls.normals, two.hulls.offsets, outer)
+    return _on_face(start, along, share, there, two, b, outer)
+
+
+def _on_face(
+    start: Float[Tensor, "3 E P S"],
+    along: Float[Tensor, "3 E P S"],
+    share: Float[Tensor, "K P S"],
+    there: Bool[Tensor, "K P S"],
+    two: _Side,
+    b: Poses,
+    outer: Int[Tensor, "P S"],
+) -> Touching:
+    """Return the contacts of points of edges with a face; `start` and `along` in the face's frame."""
     spot = start.repeat(1, 2, 1, 1) + share * along.repeat(1, 2, 1, 1)
-    face = _face_normals(outer, None, spot)[:, None]
-    height = dot(face.expand_as(spot), spot) - dot(face.abs(), half.expand_as(face))
-    normal = turned(b.rotation[:, :, None], face).expand_as(spot)
+    height = torch.gather(_heights(spot, two, b), 0, outer[None, None].expand(1, *share.shape))[0]
+    normal = turned(b.rotation[:, :, None], _face_normals(outer, two.hulls, spot)[:, None]).expand_as(spot)
     point = b.centre[:, None] + turned(b.rotation[:, :, None], spot)
     return Touching(normal, torch.where(there, height, torch.inf), point)
 
 
-def _parting_face(a: Poses, b: Poses) -> Int[Tensor, "P S"]:
-    """Return which face of the second box keeps the corners of the first best away."""
+def _parting_face(one: _Side, two: _Side, a: Poses, b: Poses) -> Int[Tensor, "P S"]:
+    """Return which face of the second keeps the corners of the first best away."""
     with torch.no_grad():
-        corners = a.centre[:, None] + turned(a.rotation[:, :, None], _corners(a.half))
-        local, half = turned_back(b.rotation[:, :, None], corners - b.centre[:, None]), b.half[:, None]
-        return torch.cat([local - half, -local - half]).amin(1).argmax(0)
+        local = turned_back(b.rotation[:, :, None], _points(one, a)[0] - b.centre[:, None])
+        return _heights(local, two, b).amin(1).argmax(0)
+
+
+def _heights(local: Float[Tensor, "3 K P S"], two: _Side, b: Poses) -> Float[Tensor, "F K P S"]:
+    """Return how high points, in the body's frame, are over each face of a box or a hull."""
+    if two.hulls is not None:
+        return dot(local[:, None], two.hulls.normals[:, :, None]) - two.hulls.offsets[:, None]
+    half = b.half[:, None]
+    return torch.cat([local - half, -local - half])
 
 
 def _against(one: _Side, two: _Side, a: Poses, b: Poses) -> Touching:
@@ -244,13 +276,13 @@ def _swept(
     """
     local = turned_back(b.rotation[:, :, None], points - b.centre[:, None])
     if two.hulls is not None:
-        height = dot(local[:, None], two.hulls.normals[:, :, None]) - two.hulls.offsets[:, None]  # [F, K, P, S]
+        height = _heights(local, two, b)
         distance, outward = _hull_distance(height, two.hulls)
     else:
         core, swept = _core(two.kind, b.half)
         distance, outward = _box_distance(local, core[:, None])
         distance = distance - swept
-        height = torch.cat([local - core[:, None], -local - core[:, None]]) if flat else local
+        height = _heights(local, two, b) if flat else local
     if flat:
         face = height.detach().amin(1).argmax(0)  # [P, S]
         under = torch.gather(height, 0, face[None, None].expand(1, *height.shape[1:]))[0]

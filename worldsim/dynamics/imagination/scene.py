@@ -17,6 +17,8 @@ from worldsim.errors import ConfigurationError
 SOLIDS = ("sphere", "capsule", "box", "hull")
 """Kinds of solid; a capsule's axis is the body's z."""
 
+_ON_FACE = 1e-6  # share of a hull's size
+
 
 @dataclass(frozen=True, slots=True)
 class Hull:
@@ -36,6 +38,13 @@ class Hull:
         hull = ConvexHull(points_m)
         planes = np.unique(np.round(hull.equations, 9), axis=0)
         return cls(np.asarray(points_m)[hull.vertices], np.concatenate([planes[:, :3], -planes[:, 3:]], axis=1))
+
+    @property
+    def edges(self) -> Int[np.ndarray, "E 2"]:
+        """The two vertices of each edge: those that lie on two faces together."""
+        height = np.abs(self.vertices_m @ self.planes[:, :3].T - self.planes[:, 3])
+        on = (height < _ON_FACE * np.ptp(self.vertices_m, axis=0).max()).astype(np.int64)
+        return np.argwhere(np.triu(on @ on.T >= 2, k=1))
 
 
 @dataclass(frozen=True, slots=True)
