@@ -143,7 +143,7 @@ def sliding(seconds: float, seed: int) -> Iterator[Observation]:
     for k in range(round(seconds / DT_S)):
         t = min(k * DT_S, until_s)
         x = 3.0 * t - 0.5 * 3.92 * t**2
-        places = np.array([[x, 0.0, size[2] / 2], [x + 0.36, 0.0, size[2] / 2]])
+        places = np.array([[x, 0.0, size[2] / 2], [x + 0.51, 0.0, size[2] / 2]])
         turned = np.concatenate([0.5 * STD_RAD * rng.standard_normal((2, 3)), np.ones((2, 1))], axis=1)
         seen = Detections(
             places + 0.5 * STD_M * rng.standard_normal((2, 3)),
