@@ -15,6 +15,7 @@ from worldsim.commands.registry import app
 from worldsim.errors import IntegrityError, RegistryError
 from worldsim.models.cat import Cat
 from worldsim.registry import open_registry
+from worldsim.registry.blobs import looked_up
 from worldsim.registry.builtin import shipped_models
 from worldsim.registry.database import cards, models
 from worldsim.registry.growth import grow
@@ -112,6 +113,22 @@ def test_who_fetches_while_garbage_is_collected_is_not_told_that_models_are_lost
         for thread in threads:
             thread.join()
         assert failures == []
+
+
+def test_bytes_that_move_again_and_again_are_looked_for_and_those_gone_from_one_place_twice_are_lost() -> None:
+    places = [f"pack-{number} is missing" for number in range(4)]
+
+    def moving() -> bytes:
+        if places:
+            raise IntegrityError(places.pop(0))
+        return b"there"
+
+    def lost() -> bytes:
+        raise IntegrityError("pack-1 is missing")
+
+    assert looked_up(moving) == b"there"
+    with pytest.raises(IntegrityError, match="pack-1"):
+        looked_up(lost)
 
 
 def test_an_export_is_one_state_though_others_publish_meanwhile(any_address, address, tmp_path, cat_card):

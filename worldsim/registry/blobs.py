@@ -293,12 +293,17 @@ class _OpenPack:
 def looked_up(look: Callable[[], T]) -> T:
     """Return what `look` returns, which finds out where bytes lie and reads them; where they are gone, look again.
 
-    Between the two they may have been moved to another pack (`worldsim.registry.maintenance.collect_garbage`).
+    Between the two they may have been moved to another pack (`worldsim.registry.maintenance.collect_garbage`), and
+    again before the next look: what is gone from the same place twice is lost.
     """
-    try:
-        return look()
-    except IntegrityError:
-        return look()
+    gone = ""
+    while True:
+        try:
+            return look()
+        except IntegrityError as error:
+            if str(error) == gone:
+                raise
+            gone = str(error)
 
 
 def whole(data: bytes, length: int, start: int, name: str) -> bytes:
