@@ -116,8 +116,9 @@ def obstacles(
     rows = np.flatnonzero(colliders)
     if len(rows) == 0:
         return Obstacles.only_floor(belief.position)
-    here = belief.position.detach().cpu().numpy()
-    radius = 0.5 * np.linalg.norm(belief.extent_m.detach().cpu().numpy(), axis=1)
+    place = (belief.position.detach(), belief.extent_m.detach(), belief.orientation_xyzw.detach())
+    here, size, turn = fetched(*place)
+    radius = 0.5 * np.linalg.norm(size, axis=1)
     others = np.flatnonzero(solid(belief))
     if len(others) == 0:
         return Obstacles.only_floor(belief.position)
@@ -128,13 +129,14 @@ def obstacles(
     shortlist = min(_BOXES_LOOKED_AT, len(others))
     within = np.argpartition(gap, shortlist - 1, axis=1)[:, :shortlist]
     # a wall's or a shelf's half diagonal reaches far beyond it: of what may be near, the boxes themselves are measured
-    apart = _distance_to_boxes(belief, here[rows], others[within])
+    boxes = others[within]
+    apart = _distance_to_boxes(here[rows], here[boxes], size[boxes], turn[boxes])
     apart[np.isinf(np.take_along_axis(gap, within, axis=1))] = np.inf
     count = min(_BOXES_NEAR, shortlist)
     order = np.argpartition(apart, count - 1, axis=1)[:, :count]
     near = np.zeros((len(here), count), dtype=np.int64)
     present = np.zeros((len(here), count), dtype=bool)
-    near[rows] = others[np.take_along_axis(within, order, axis=1)]
+    near[rows] = np.take_along_axis(boxes, order, axis=1)
     present[rows] = np.isfinite(np.take_along_axis(apart, order, axis=1))
     index = torch.as_tensor(near, device=belief.position.device)
     return Obstacles(
@@ -148,14 +150,14 @@ def obstacles(
 
 
 def _distance_to_boxes(
-    belief: WorldBelief, place: Float[np.ndarray, "n 3"], boxes: Int[np.ndarray, "n k"]
+    place: Float[np.ndarray, "n 3"],
+    centre: Float[np.ndarray, "n k 3"],
+    size: Float[np.ndarray, "n k 3"],
+    orientation_xyzw: Float[np.ndarray, "n k 4"],
 ) -> Float[np.ndarray, "n k"]:
-    """Return how far each place is from the boxes in its row of slots, 0 within one."""
-    index = torch.as_tensor(boxes, device=belief.position.device)
-    centre, size = belief.position[index].cpu().numpy(), belief.extent_m[index].cpu().numpy()
-    turn = belief.orientation_xyzw[index].cpu().numpy().reshape(-1, 4)
+    """Return how far (m) each place is from the boxes in its row, 0 within one."""
     offset = (place[:, None] - centre).reshape(-1, 3)
-    local = Rotation.from_quat(turn).apply(offset, inverse=True).reshape(centre.shape)
+    local = Rotation.from_quat(orientation_xyzw.reshape(-1, 4)).apply(offset, inverse=True).reshape(centre.shape)
     return np.asarray(np.linalg.norm((np.abs(local) - 0.5 * size).clip(0.0), axis=-1))
 
 
