@@ -10,6 +10,8 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import DictReplayBufferSamples
+from stable_baselines3.common.vec_env import VecNormalize
 from stable_baselines3.sac import MultiInputPolicy
 from stable_baselines3.sac.policies import Actor
 from torch import Tensor
@@ -48,6 +50,15 @@ class EgocentricReplayBuffer(DictReplayBuffer):
         super().add(known if same else self._viewed(obs), after, *rest)
         self._last = next_obs, after
 
+    def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> DictReplayBufferSamples:
+        """Return what the base does, without the padding behind the last row that is seen in any of the samples."""
+        whole = self.observations, self.next_observations
+        self.observations, self.next_observations = (_without_padding(rows, batch_inds) for rows in whole)
+        try:
+            return super()._get_samples(batch_inds, env)
+        finally:
+            self.observations, self.next_observations = whole
+
     def _viewed(self, observations: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         fields = {name: torch.as_tensor(value) for name, value in observations.items()}
         viewed = {name: value.numpy() for name, value in self.egocentric(fields).items()}
@@ -55,6 +66,13 @@ class EgocentricReplayBuffer(DictReplayBuffer):
         viewed["seen"] = np.pad(viewed["seen"], ((0, 0), (0, padding)))
         viewed["rows"] = np.pad(viewed["rows"], ((0, 0), (0, padding), (0, 0)))
         return viewed
+
+
+def _without_padding(memory: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """Return views of a memory's fields that hold every row that is seen at the `chosen` times, at least one."""
+    columns = memory["seen"][chosen].any(axis=(0, 1)).nonzero()[0]
+    used = int(columns[-1]) + 1 if len(columns) else 1
+    return memory | {name: memory[name][:, :, :used] for name in ("seen", "rows")}
 
 
 class SACPolicy(MultiInputPolicy):
