@@ -50,7 +50,9 @@ class EgocentricReplayBuffer(DictReplayBuffer):
         super().add(known if same else self._viewed(obs), after, *rest)
         self._last = next_obs, after
 
-    def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> DictReplayBufferSamples:
+    def _get_samples(  # type: ignore[override]
+        self, batch_inds: np.ndarray, env: VecNormalize | None = None
+    ) -> DictReplayBufferSamples:
         """Return what the base does, without the padding behind the last row that is seen in any of the samples."""
         whole = self.observations, self.next_observations
         self.observations, self.next_observations = (_without_padding(rows, batch_inds) for rows in whole)
