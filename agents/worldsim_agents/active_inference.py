@@ -24,7 +24,7 @@ from worldsim.planning.planar import (
     push_out,
 )
 from worldsim.planning.planar.scene import find_objects, read_scene
-from worldsim.planning.planar.visibility import floor_sight, read_unseen, sees
+from worldsim.planning.planar.visibility import floor_sight, own_cone, read_unseen, sees
 from worldsim.planning.route import Obstacles
 from worldsim.planning.shooting import CandidateCost, ShootingOptimiser
 from worldsim.planning.situation import OwnBody, believed_own_body
@@ -199,7 +199,7 @@ class ActiveInference(MPC):
             unseen = read_unseen(self.world_model, self._observation, scene, self.steps, self.dt_s)
         search = None
         if self.whereabouts is not None and self.search_map is not None:
-            search = Search(self.whereabouts, self.search_map)
+            search = Search(self.whereabouts, self.search_map, own_cone(self._observation.viewpoints, scene.own))
         priced = ExpectedFreeEnergy(scene, self.wanted, self.dt_s, self.drives, hypotheses, unseen, search, _NOISE_M_S)
         self.questions += priced.asks
         return priced
@@ -254,8 +254,9 @@ class ActiveInference(MPC):
             self._in_view_since_s = torch.full((len(place),), math.inf)
         sight_m = floor_sight(observation, scene, float(np.asarray(task["task_sight_m"]).reshape(-1)[0])) - _ASIDE_M
         found = self._mapped(scene, self.whereabouts, sight_m)
-        here, place = torch.tensor([[scene.own.position]]), self.whereabouts.place
-        looked = found.looks(here)[0, 0] * sees(here, place[None], sight_m, scene.moving.at_once())[0, 0]
+        here, place = torch.tensor([[[*scene.own.position, scene.own.heading_rad]]]), self.whereabouts.place
+        looking = Search(self.whereabouts, found, own_cone(observation.viewpoints, scene.own)).looks(here)
+        looked = (looking * sees(here[..., :2], place[None], sight_m, scene.moving.at_once()))[0, 0]
         now, since = torch.tensor(observation.time_s), self._in_view_since_s
         self._in_view_since_s = torch.where(looked > 0.0, torch.minimum(since, now), math.inf)
         long_enough = now - self._in_view_since_s >= _SHOWS_AFTER_S - 1e-6

@@ -61,7 +61,11 @@ def builder_of(physics: Physics, name: str) -> SceneBuilder:
 
 
 def furnish_setting(
-    physics: SceneBuilder, setting: Setting, drawn: Sequence[BodySpec] = (), finest_rad: float = 0.0
+    physics: SceneBuilder,
+    setting: Setting,
+    drawn: Sequence[BodySpec] = (),
+    finest_rad: float = 0.0,
+    own_view_rad: float = math.tau,
 ) -> None:
     """Put floor, bodies, robot and cameras into `physics`.
 
@@ -70,6 +74,7 @@ def furnish_setting(
         setting: what stands and lives there.
         drawn: what is drawn on the floor.
         finest_rad: of the cameras.
+        own_view_rad: field of view of the robot's, which looks ahead; 2 pi: all around.
     """
     for spec in (floor(40.0), *drawn):
         physics.add_body(spec, background=True)
@@ -80,7 +85,8 @@ def furnish_setting(
     for driver in setting.drivers:
         physics.add_driver(driver)
     mast = (-0.18, 0.0, MAST_M - robot.position[2])
-    physics.add_camera(CameraSpec("mast", mast, CAMERA_RANGE_M, robot.name, finest_rad))
+    ahead = None if own_view_rad >= math.tau else (1.0, 0.0, 0.0)
+    physics.add_camera(CameraSpec("mast", mast, CAMERA_RANGE_M, robot.name, finest_rad, ahead, 0.5 * own_view_rad))
     for i, place in enumerate(setting.cameras):
         physics.add_camera(CameraSpec(f"above_{i}", (*place, CAMERA_HEIGHT_M), CAMERA_RANGE_M, None, finest_rad))
 

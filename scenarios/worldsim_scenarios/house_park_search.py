@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from worldsim.types.planning import Preferences
 from worldsim_scenarios.errand import builder_of
 from worldsim_scenarios.house_park import HousePark
-from worldsim_scenarios.search import check_places, search_preferences, send_to_search
+from worldsim_scenarios.search import check_search, search_preferences, send_to_search
 
 if TYPE_CHECKING:
     from worldsim.contracts.physics import Physics
@@ -29,12 +30,15 @@ class HouseParkSearch(HousePark):
     """House and park of `HousePark` in a quiet hour; keys lie at one of the free places of both, seen from 2.2 m.
 
     Attributes:
-        places: at how many places the keys may lie, 2 to 17; the other fields are those of `HousePark`.
+        places: at how many places the keys may lie, 2 to 17.
+        view_rad: field of view of the robot's eye, which looks ahead; 2 pi: all around. The other fields are those of
+            `HousePark`.
     """
 
     people: int = 2
     dog: bool = False
     places: int = 8
+    view_rad: float = math.tau
     duration_s: float = 90.0
 
     expert: ClassVar[str] = "searcher"
@@ -47,13 +51,14 @@ class HouseParkSearch(HousePark):
             ConfigurationError: a number cannot work.
         """
         super().__post_init__()
-        check_places(type(self).__name__, self.places, MOST_PLACES)
+        check_search(type(self).__name__, self.places, MOST_PLACES, self.view_rad)
 
     # ------------------------------------------------------------------ build
 
     def build(self, physics: Physics, rng: np.random.Generator) -> None:
         """Put all that is in `HousePark` and the keys into `physics`."""
-        send_to_search(builder_of(physics, type(self).__name__), self.setting(rng), self.places, self.reward, rng)
+        builder = builder_of(physics, type(self).__name__)
+        send_to_search(builder, self.setting(rng), self.places, self.reward, self.view_rad, rng)
 
     # ------------------------------------------------------------------ preferences
 

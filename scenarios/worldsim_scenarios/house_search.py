@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from worldsim.types.planning import Preferences
 from worldsim_scenarios.errand import builder_of
 from worldsim_scenarios.house import House
-from worldsim_scenarios.search import check_places, search_preferences, send_to_search
+from worldsim_scenarios.search import check_search, search_preferences, send_to_search
 
 if TYPE_CHECKING:
     from worldsim.contracts.physics import Physics
@@ -29,10 +30,13 @@ class HouseSearch(House):
     """The house of `House`, cat and all; keys lie at one of the free places, and are seen from 2.2 m.
 
     Attributes:
-        places: at how many places the keys may lie, 2 to 7; the other fields are those of `House`.
+        places: at how many places the keys may lie, 2 to 7.
+        view_rad: field of view of the robot's eye, which looks ahead; 2 pi: all around. The other fields are those of
+            `House`.
     """
 
     places: int = 7
+    view_rad: float = math.tau
     duration_s: float = 60.0
 
     expert: ClassVar[str] = "searcher"
@@ -45,13 +49,14 @@ class HouseSearch(House):
             ConfigurationError: a number cannot work.
         """
         super().__post_init__()
-        check_places(type(self).__name__, self.places, MOST_PLACES)
+        check_search(type(self).__name__, self.places, MOST_PLACES, self.view_rad)
 
     # ------------------------------------------------------------------ build
 
     def build(self, physics: Physics, rng: np.random.Generator) -> None:
         """Put all that is in `House` and the keys into `physics`."""
-        send_to_search(builder_of(physics, type(self).__name__), self.setting(rng), self.places, self.reward, rng)
+        builder = builder_of(physics, type(self).__name__)
+        send_to_search(builder, self.setting(rng), self.places, self.reward, self.view_rad, rng)
 
     # ------------------------------------------------------------------ preferences
 

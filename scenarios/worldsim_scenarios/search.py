@@ -31,23 +31,29 @@ ASIDE_M = 0.2
 """The keys lie no farther from the middle of their place, along x and along y."""
 
 
-def check_places(scenario: str, places: int, most: int) -> None:
-    """Refuse a number of places that cannot work.
+def check_search(scenario: str, places: int, most: int, view_rad: float) -> None:
+    """Refuse numbers that cannot work.
 
     Raises:
-        ConfigurationError: it is not between 2 and `most`.
+        ConfigurationError: the places are not between 2 and `most`, or the robot's eye sees nothing.
     """
     if not 2 <= places <= most:
         raise ConfigurationError(f"{scenario}: places is {places}, expected 2 to {most}.")
+    if not 0.0 < view_rad <= math.tau:
+        raise ConfigurationError(
+            f"{scenario}: view_rad is {view_rad}, expected a number in (0, {math.tau:.4f}]; that looks all around."
+        )
 
 
-def send_to_search(physics: SceneBuilder, setting: Setting, places: int, reward: str, rng: np.random.Generator) -> None:
+def send_to_search(
+    physics: SceneBuilder, setting: Setting, places: int, reward: str, view_rad: float, rng: np.random.Generator
+) -> None:
     """Furnish `physics`, lay the keys at one of `places` drawn free places, and ask the robot to get to them."""
     chosen = sorted(int(i) for i in rng.choice(len(setting.free), size=places, replace=False))
     told = tuple(setting.free[i] for i in chosen)
     at = told[int(rng.integers(places))]
     x, y = (float(v + rng.uniform(-ASIDE_M, ASIDE_M)) for v in at)
-    furnish_setting(physics, setting, finest_rad=FINEST_RAD)
+    furnish_setting(physics, setting, finest_rad=FINEST_RAD, own_view_rad=view_rad)
     physics.add_body(_keys((x, y), rng))
     physics.set_task(SearchTask(setting.robot.name, told, reward), setting.robot.name)
 

@@ -14,6 +14,7 @@ from tests.planning.floor import ROBOT
 from worldsim.errors import ConfigurationError
 from worldsim.planning.boxes import Boxes
 from worldsim.planning.planar import (
+    Cone,
     Drives,
     ExpectedFreeEnergy,
     PlanarScene,
@@ -23,9 +24,11 @@ from worldsim.planning.planar import (
     search_information,
 )
 from worldsim.planning.planar.search_tour import detour_m, tours
+from worldsim.planning.planar.visibility import own_cone
 from worldsim.planning.planar.whereabouts import FOUND, information_by_step
 from worldsim.planning.route import Obstacles
 from worldsim.types import Preferences
+from worldsim.types.observation import Viewpoints
 from worldsim.types.planning import PreferredOutcome
 
 NOTHING = Boxes(torch.zeros(1, 0, 2), torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(1, 0))
@@ -112,6 +115,34 @@ def test_the_map_goes_round_a_wall_and_sees_nothing_behind_it():
     assert walled.looks(here)[0, :, 0].tolist() == [0.0, 0.0, 1.0, 1.0]
     assert free.suits(EITHER, Obstacles(NOTHING, NOTHING))
     assert not free.suits(EITHER, Obstacles(wall(2.0, 1.0), NOTHING))
+
+
+def test_who_has_turned_his_back_to_a_place_sees_nothing_of_it():
+    found = make_search_map(EITHER, Obstacles(NOTHING, NOTHING), ROBOT, 1.5)
+    ahead = Cone((1.0, 0.0, 0.0), math.cos(math.radians(60.0)), 1.0)
+    own = torch.tensor([[[2.0, 0.0, 0.0], [2.0, 0.0, math.pi], [2.7, 0.0, 0.0], [3.0, -1.4, 1.5], [3.0, -1.4, 0.4]]])
+    assert Search(EITHER, found).looks(own)[0, :, 0].tolist() == [1.0, 1.0, 1.0, 1.0, 1.0]
+    # behind his back; 0.3 m before his feet, where an eye a metre up sees the floor from 0.6 m on; beside him
+    assert Search(EITHER, found, ahead).looks(own)[0, :, 0].tolist() == [1.0, 0.0, 0.0, 1.0, 0.0]
+
+
+def test_the_own_cone_is_told_in_the_own_bodys_frame():
+    heading = 0.7
+    own = dataclasses.replace(ROBOT, position=(1.0, 2.0), heading_rad=heading)
+    left = [-math.sin(heading), math.cos(heading), 0.0]
+    places = np.array([[9.0, 9.0, 3.0], [1.1, 2.1, 1.2]])
+    views = Viewpoints(places, np.full(2, 20.0), np.array([[0.0, 0.0, -1.0], left]), np.array([0.5, 0.8]))
+    cone = own_cone(views, own)
+    assert cone is not None
+    assert cone.axis == pytest.approx((0.0, 1.0, 0.0))
+    assert (cone.cosine, cone.height_m) == pytest.approx((math.cos(0.8), 1.2))
+    assert own_cone(Viewpoints(places, np.full(2, 20.0)), own) is None  # all around
+    assert own_cone(views, dataclasses.replace(own, position=(30.0, 0.0))) is None  # no eye on it
+    # from above and in the plane of the eye it agrees with what the sensors' own arithmetic says
+    at = np.random.default_rng(0).uniform(-4.0, 6.0, (400, 3))
+    pose = torch.tensor([[[1.1, 2.1, heading]]], dtype=torch.float64)
+    held = cone.holds(pose, torch.tensor(at[None, :, :2]), torch.tensor(at[None, :, 2]))[0, 0].numpy() > 0.0
+    np.testing.assert_array_equal(held, views.reach(at)[:, 1])
 
 
 def priced(whereabouts, drives, standing=NOTHING):

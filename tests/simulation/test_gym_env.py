@@ -68,7 +68,12 @@ def test_nothing_that_is_returned_changes_later() -> None:
 
 @pytest.mark.parametrize(
     ("scenario", "fields"),
-    [("Warehouse", {"intruder": "cat", "intruder_time_s": (0.5, 0.6)}), ("PushT", {}), ("Stacks", {})],
+    [
+        ("Warehouse", {"intruder": "cat", "intruder_time_s": (0.5, 0.6)}),
+        ("PushT", {}),
+        ("ParkSearch", {"view_rad": 2.0}),
+        ("Stacks", {}),
+    ],
 )
 def test_exact_states_are_packed_as_an_exact_sensors_observation_is(scenario: str, fields: dict[str, object]) -> None:
     short = WorldsimEnv(scenario=scenario, observation="state", **fields)

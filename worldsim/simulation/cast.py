@@ -75,17 +75,26 @@ class Eyes:
         position: [K, 3] m, world frame; of a carried one from the centre of its body, in the body's frame.
         range_m: [K]; finest_rad: [K] what looks smaller is not made out.
         carried: number of the viewpoint, number of its body, and its place on it, of each carried one.
+        axis: [K, 3] unit, where each looks, of a carried one in the frame of its body; None where all look all around.
+        half_angle_rad: [K] of the cone about it outside which it sees nothing; None together with `axis`.
     """
 
     position: Float[np.ndarray, "K 3"]
     range_m: Float[np.ndarray, " K"]
     finest_rad: Float[np.ndarray, " K"]
     carried: tuple[tuple[int, int, Vector], ...]
+    axis: Float[np.ndarray, "K 3"] | None = None
+    half_angle_rad: Float[np.ndarray, " K"] | None = None
 
     @classmethod
     def of(cls, cameras: Sequence[CameraSpec], index: Mapping[str, int]) -> Eyes:
         """Return the viewpoints of `cameras`; `index` gives a body's number by its name."""
         position = np.array([camera.position for camera in cameras], dtype=np.float64).reshape(-1, 3)
+        axis = half_angle = None
+        if any(camera.axis is not None for camera in cameras):
+            axis = np.array([camera.axis or (1.0, 0.0, 0.0) for camera in cameras], dtype=np.float64)
+            axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+            half_angle = np.array([camera.half_angle_rad for camera in cameras])
         return cls(
             position,
             np.array([camera.range_m for camera in cameras]),
@@ -97,6 +106,8 @@ class Eyes:
                     if camera.mounted_on is not None
                 ]
             ),
+            axis,
+            half_angle,
         )
 
     def carried_to(self, states: States) -> list[tuple[int, Vector]]:
@@ -107,9 +118,18 @@ class Eyes:
             found.append((k, (x + lever[0], y + lever[1], z + lever[2])))
         return found
 
+    def axes(self, states: States) -> Float[np.ndarray, "K 3"] | None:
+        """Return where each looks now, world frame; None where all look all around."""
+        if self.axis is None:
+            return None
+        axis = self.axis.copy()
+        for k, row, _ in self.carried:
+            axis[k] = turned(floats4(states.orientation_xyzw[row]), floats3(self.axis[k]))
+        return axis
+
     def viewpoints(self, states: States) -> Viewpoints:
-        """Return where all of them are now."""
+        """Return where all of them are now, and where they look."""
         position = self.position.copy()
         for k, place in self.carried_to(states):
             position[k] = place
-        return Viewpoints(position, self.range_m)
+        return Viewpoints(position, self.range_m, self.axes(states), self.half_angle_rad)

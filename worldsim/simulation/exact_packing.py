@@ -10,7 +10,10 @@ from jaxtyping import Float, Int
 from worldsim.simulation.packing import Packer
 from worldsim.simulation.staged import StagedPhysics
 
-__all__ = ["ExactPacker"]
+__all__ = ["AXES", "ExactPacker"]
+
+AXES = "viewpoint_axis"
+"""Name of the box that says where viewpoints look; there is none where all look all around."""
 
 
 class ExactPacker:
@@ -31,7 +34,7 @@ class ExactPacker:
         "position",
         "orientation_xyzw",
     )
-    """Boxes that a packer's blocks begin with; a task's come next."""
+    """Boxes that a packer's blocks begin with; `AXES` comes next where there is one, and then a task's."""
 
     def __init__(self, packer: Packer, tasks: Sequence[str], lay_out: Callable[[], dict[str, np.ndarray]]) -> None:
         """Pack by `packer`.
@@ -43,9 +46,10 @@ class ExactPacker:
         """
         self._packer, self._lay_out = packer, lay_out
         self._slots = {name: slice(*packer.slots[name]) for name in (*self.CHANGING, *tasks)}
-        self._front = max(slot.stop for slot in self._slots.values())
+        self._front = max(packer.slots[name][1] for name in {*self._slots, AXES} & packer.slots.keys())
         self._low, self._high = packer.low[: self._front], packer.high[: self._front]
         self._eyes = self._slots["viewpoint_position"].start
+        self._axes = slice(*packer.slots[AXES]) if AXES in packer.slots else None
         self._clock_and_ego = slice(0, self._slots["ego_angular_velocity"].stop)
         self._laid_out_for: tuple[object, frozenset[str]] | None = None
         self._template: Float[np.ndarray, " size"] = np.zeros(0, dtype=np.float32)
@@ -69,6 +73,9 @@ class ExactPacker:
         for number, place in physics.eyes.carried_to(states):
             start = self._eyes + 3 * number
             block[start : start + 3] = place
+        axes = physics.eyes.axes(states)
+        if self._axes is not None and axes is not None:
+            block[self._axes.start : self._axes.start + axes.size] = axes.ravel()
         if physics.task is not None:
             for name, numbers in physics.task.observation().items():
                 block[self._slots[name]] = numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import math
 from collections.abc import Iterator
 from typing import Any, ClassVar, NoReturn
 
@@ -17,7 +18,7 @@ from worldsim.contracts.sensor import Sensor
 from worldsim.errors import ConfigurationError, SimulationError, UnknownNameError, WorldsimError
 from worldsim.plugins import load_plugin
 from worldsim.simulation.bullet import BulletPhysics
-from worldsim.simulation.exact_packing import ExactPacker
+from worldsim.simulation.exact_packing import AXES, ExactPacker
 from worldsim.simulation.geometry import floats3, floats4
 from worldsim.simulation.mujoco_engine import MujocoPhysics
 from worldsim.simulation.packing import Packer
@@ -25,7 +26,7 @@ from worldsim.simulation.presets import EnginePreset
 from worldsim.simulation.render import EYE_SIZE, OVERVIEW, PLAN, eye, following
 from worldsim.simulation.sensors import Detector, ExactSensor
 from worldsim.simulation.staged import FRAME_S, StagedPhysics
-from worldsim.types.observation import APPEARANCE_DIM, EgoState, Observation
+from worldsim.types.observation import APPEARANCE_DIM, EgoState, Observation, Viewpoints
 
 OBSERVATION_MODES = ("detections", "state", "rgbd")
 VIEWS = ("overview", "plan", "following")
@@ -148,9 +149,10 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.action_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
         self.physics.reset(self.scenario, seed=0)  # what the task and the cameras report is known once a world stands
         self._keys_of_task = sorted(self.physics.observe().task or {})
-        self._viewpoints = len(self.physics.observe().viewpoints.position)
+        eyes = self.physics.observe().viewpoints
+        self._viewpoints, self._narrow = len(eyes.position), eyes.axis is not None
         self._boxes = self._make_boxes()
-        changing = [*ExactPacker.CHANGING, *self._keys_of_task]
+        changing = [*ExactPacker.CHANGING, *([AXES] if self._narrow else []), *self._keys_of_task]
         numbers = {name: box for name, box in self._boxes.items() if box.dtype == np.float32}
         self.packer = Packer({**{name: numbers[name] for name in changing}, **numbers})
         self._ones = np.ones(max_objects)
@@ -165,6 +167,9 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             boxes[name] = _box(m * width, _BOUND[name], 0.0 if positive else None)
         boxes["viewpoint_position"] = _box(self._viewpoints * 3, 100.0)
         boxes["viewpoint_range_m"] = _box(self._viewpoints, 1000.0, 0.0)
+        if self._narrow:
+            boxes[AXES] = _box(self._viewpoints * 3, 1.01)
+            boxes["viewpoint_half_angle_rad"] = _box(self._viewpoints, math.pi, 0.0)
         for name, (width, bound) in _EGO.items():
             boxes[name] = _box(width, bound)
         for name, value in (self.physics.observe().task or {}).items():
@@ -277,6 +282,7 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             "viewpoint_position": found.viewpoints.position,
             "viewpoint_range_m": found.viewpoints.range_m,
         }
+        fields |= self._cones(found.viewpoints)
         if found.ego is not None:
             fields |= _ego_fields(found.ego)
         fields |= found.task or {}
@@ -284,6 +290,25 @@ class WorldsimEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             return self.packer.pack(fields)
         fields |= self._camera_fields(found)
         return {**self.packer.pack(fields), "camera_rgb": np.array(fields["camera_rgb"])}
+
+    def _cones(self, eyes: Viewpoints) -> dict[str, np.ndarray]:
+        """Return where viewpoints look and how wide, where some world of the environment's has a field of view.
+
+        Raises:
+            ConfigurationError: this world has one, and the first, after which the space was made, had none.
+        """
+        if not self._narrow:
+            if eyes.axis is not None:
+                raise ConfigurationError(
+                    f"{type(self.scenario).__name__}: a camera of this world has a field of view, and those of the "
+                    "world of seed 0 have none. Give each camera an axis in every world; half_angle_rad=math.pi looks "
+                    "all around."
+                )
+            return {}
+        axis, angle = np.tile([1.0, 0.0, 0.0], (self._viewpoints, 1)), np.full(self._viewpoints, math.pi)
+        if eyes.axis is not None and eyes.half_angle_rad is not None:
+            axis[: len(eyes.axis)], angle[: len(eyes.axis)] = eyes.axis, eyes.half_angle_rad
+        return {AXES: axis, "viewpoint_half_angle_rad": angle}
 
     def _camera_fields(self, found: Observation) -> dict[str, np.ndarray]:
         truth = self.physics.truth()

@@ -165,6 +165,10 @@ class CameraSpec:
         range_m: it sees nothing farther away.
         mounted_on: name of the body that carries it.
         finest_rad: it makes out nothing whose longest edge looks smaller than that; 0: it makes out everything.
+        axis: where it looks, of any length, in the frame of `position`: a carried camera turns with its body; None: it
+            looks all around.
+        half_angle_rad: of the cone about `axis` outside which it sees nothing; of a camera, half its smaller field of
+            view.
     """
 
     name: str
@@ -172,6 +176,29 @@ class CameraSpec:
     range_m: float
     mounted_on: str | None = None
     finest_rad: float = 0.0
+    axis: Vector | None = None
+    half_angle_rad: float = math.pi
+
+    def __post_init__(self) -> None:
+        """Check the field of view.
+
+        Raises:
+            ConfigurationError: an axis without a direction, an angle outside (0, pi], or an angle without an axis.
+        """
+        if self.axis is not None and not 0.0 < math.hypot(*self.axis) < math.inf:
+            raise ConfigurationError(
+                f"CameraSpec {self.name!r}: axis is {self.axis}, expected a direction, for example (1.0, 0.0, 0.0)."
+            )
+        if not 0.0 < self.half_angle_rad <= math.pi:
+            raise ConfigurationError(
+                f"CameraSpec {self.name!r}: half_angle_rad is {self.half_angle_rad}, expected a number in (0, pi]; "
+                "of a camera with 90 degrees it is pi / 4."
+            )
+        if self.axis is None and self.half_angle_rad < math.pi:
+            raise ConfigurationError(
+                f"CameraSpec {self.name!r}: half_angle_rad is {self.half_angle_rad} and there is no axis: say where it "
+                "looks, for example axis=(1.0, 0.0, 0.0), or leave out the angle."
+            )
 
 
 class SceneBuilder(abc.ABC):

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from worldsim.simulation.engine import Engine, States
 from worldsim.simulation.geometry import cross_rows
-from worldsim.types.observation import Viewpoints
+from worldsim.types.observation import ALL_AROUND, Viewpoints
 
 _PROBES = np.array(  # where a body whose centre is hidden is looked for, as shares of its half extents
     [[0.8, 0, 0], [-0.8, 0, 0], [0, 0.8, 0], [0, -0.8, 0], [0, 0, 0.8], [0.4, 0, 0.8], [-0.4, 0, 0.8]],
@@ -35,8 +35,8 @@ def line_of_sight(
     """Return which of the bodies `rows` are seen from any of the K viewpoints.
 
     A body is seen when a ray from a viewpoint to its centre, or, where no viewpoint sees the centre, to one of
-    seven more points of it, meets the body itself first, within the viewpoint's range, and near enough for the body to
-    be made out. Whatever collides blocks the view.
+    seven more points of it, meets the body itself first, within the viewpoint's range and its cone, and near enough for
+    the body to be made out. Whatever collides blocks the view.
 
     Args:
         engine: casts the rays; its body numbers are the rows of `states`.
@@ -50,23 +50,23 @@ def line_of_sight(
     seen = np.zeros(len(states.position), dtype=bool)
     if len(rows) == 0:
         return seen
-    eyes = list(zip(viewpoints.position, viewpoints.range_m, finest_rad, strict=True))
-    for eye, range_m, finest in eyes:
+    eyes = list(zip(viewpoints.position, viewpoints.range_m, finest_rad, *viewpoints.cones(), strict=True))
+    for eye, range_m, finest, axis, cosine in eyes:
         hidden = rows[~seen[rows]]  # what one viewpoint sees, the others need not look for
         if len(hidden):
             reach = _reach(float(range_m), float(finest), longest[hidden])
-            seen[hidden] = _look(engine, eye, reach, states.position[hidden, None], hidden)
+            seen[hidden] = _look(engine, eye, reach, (axis, cosine), states.position[hidden, None], hidden)
     rest = rows[~seen[rows]]
     if len(rest) == 0:
         return seen
     points = states.position[rest, None] + rotated(
         states.orientation_xyzw[rest], _PROBES[None] * (extent_m[rest, None] / 2.0)
     )
-    for eye, range_m, finest in eyes:
+    for eye, range_m, finest, axis, cosine in eyes:
         hidden = np.flatnonzero(~seen[rest])
         if len(hidden):
             reach = _reach(float(range_m), float(finest), longest[rest[hidden]])
-            seen[rest[hidden]] = _look(engine, eye, reach, points[hidden], rest[hidden])
+            seen[rest[hidden]] = _look(engine, eye, reach, (axis, cosine), points[hidden], rest[hidden])
     return seen
 
 
@@ -81,12 +81,17 @@ def _look(
     engine: Engine,
     eye: np.ndarray,
     reach_m: Float[np.ndarray, " n"],
+    cone: tuple[Float[np.ndarray, "3"], float],
     points: Float[np.ndarray, "n G 3"],
     rows: np.ndarray,
 ) -> Bool[np.ndarray, " n"]:
     n, g, _ = points.shape
     end = points.reshape(-1, 3)
-    near = ((end - eye) ** 2).sum(axis=1) <= np.repeat(reach_m, g) ** 2
+    away, (axis, cosine) = end - eye, cone
+    squared = (away**2).sum(axis=1)
+    near = squared <= np.repeat(reach_m, g) ** 2
+    if cosine > ALL_AROUND:
+        near &= away @ axis >= cosine * np.sqrt(squared)
     met = np.full(n * g, -1, dtype=np.int64)
     if near.any():
         end = end[near]

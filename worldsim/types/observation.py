@@ -229,6 +229,7 @@ class Observation:
             viewpoints = Viewpoints(
                 np.asarray(o["viewpoint_position"], dtype=np.float64).reshape(-1, 3),
                 np.asarray(o["viewpoint_range_m"], dtype=np.float64).reshape(-1),
+                *_cones(o),
             )
             ego = None
             if "ego_position" in o:
@@ -250,3 +251,11 @@ class Observation:
         except (ValueError, IndexError) as wrong:
             shapes = {k: np.shape(v) for k, v in o.items()}
             raise ObservationError(f"observation has fields of inconsistent shape ({wrong}); got {shapes}.") from wrong
+
+
+def _cones(observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the axes and half angles of a flat observation's viewpoints, None where it has none."""
+    if "viewpoint_axis" not in observation:
+        return None, None
+    axis, angle = observation["viewpoint_axis"], observation["viewpoint_half_angle_rad"]
+    return np.asarray(axis, dtype=np.float64).reshape(-1, 3), np.asarray(angle, dtype=np.float64).reshape(-1)

@@ -8,13 +8,14 @@ from worldsim.planning.planar.pushing import Outline, push_out
 from worldsim.planning.planar.rollout import PlanarFuture, Pushable, roll_out
 from worldsim.planning.planar.scene import Believer, PlanarScene, find_objects, read_scene
 from worldsim.planning.planar.search_map import SearchMap, make_search_map
-from worldsim.planning.planar.visibility import Unseen
+from worldsim.planning.planar.visibility import Cone, Unseen
 from worldsim.planning.planar.waypoints import Waypoints
 from worldsim.planning.planar.whereabouts import Whereabouts, search_information
 
 __all__ = [
     "BeliefCost",
     "Believer",
+    "Cone",
     "Drives",
     "ExpectedFreeEnergy",
     "Hypotheses",

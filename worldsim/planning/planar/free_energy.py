@@ -16,7 +16,7 @@ from worldsim.planning.planar.rollout import PlanarFuture
 from worldsim.planning.planar.scene import PlanarScene
 from worldsim.planning.planar.search_map import SearchMap
 from worldsim.planning.planar.search_tour import detour_m, tours
-from worldsim.planning.planar.visibility import SENSOR_STD_M, Unseen, sees, state_information_gain
+from worldsim.planning.planar.visibility import SENSOR_STD_M, Cone, Unseen, state_information_gain
 from worldsim.planning.planar.whereabouts import Whereabouts, missed_by_step, search_information
 from worldsim.planning.situation import OwnTrajectories
 from worldsim.types.planning import OTHERS, Preferences, PreferredOutcome
@@ -31,10 +31,20 @@ _LOOKS_A_SECOND = 5.0  # of a speed that count as independent: the odometry's er
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is believed of where a hidden thing is, and the map of the places where it may be."""
+    """What is believed of where a hidden thing is, the map of the places where it may be, and what the own eye sees.
+
+    Attributes:
+        cone: what it has in its picture; None where it looks all around.
+    """
 
     whereabouts: Whereabouts
     map: SearchMap
+    cone: Cone | None = None
+
+    def looks(self, own: Float[Tensor, "S T 3"]) -> Float[Tensor, "S T K"]:
+        """Return whether each place is seen from each pose (x, y, yaw) of the own body, 0 or 1."""
+        seen = self.map.looks(own[..., :2])
+        return seen if self.cone is None else seen * self.cone.holds(own, self.map.place[None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +137,10 @@ class ExpectedFreeEnergy(BeliefCost):
             share = _LOOKS_A_SECOND * self.dt_s
             gains["param_info_gain"] = information_gain(future.pushing, self.hypotheses, self.noise_m_s, share)
         if self.drives.use_states_info_gain and self.unseen is not None:
-            seen = sees(future.own[..., :2], self.unseen.place, self.unseen.range_m, self.unseen.blocking)
+            seen = self.unseen.seen_from(future.own)
             gains["states_info_gain"] = state_information_gain(seen, self.unseen.std_m, SENSOR_STD_M)
         if self.drives.use_states_info_gain and self.search is not None:
-            found, looks = self.search.whereabouts, self.search.map.looks(future.own[..., :2])
+            found, looks = self.search.whereabouts, self.search.looks(future.own)
             gains[SEARCH] = search_information(looks, found.posterior, found.live)
         return gains
 
@@ -148,7 +158,7 @@ class ExpectedFreeEnergy(BeliefCost):
         tour_m = tours(torch.stack([search.map.distance(k, found.place[live]) for k in places], dim=-1), share)
         here = torch.tensor([self.scene.own.position])
         now_m = detour_m(torch.stack([search.map.distance(k, here) for k in places], dim=-1), share[None], tour_m)
-        looks, at = search.map.looks(future.own[..., :2])[..., live], future.own[..., :2]
+        looks, at = search.looks(future.own)[..., live], future.own[..., :2]
         distance_m = torch.stack([search.map.distance(k, at) for k in places], dim=-1)
         spared_m = now_m - detour_m(distance_m, share * missed_by_step(looks), tour_m)  # [S, T]
         price = sum(o.weight * self.preferences.weight(o.name) / o.scale_m for o in wanted)
