@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -143,7 +144,7 @@ class WorldModel:
             return self._record
         if self._rewind is None:
             return self._advance(state, observation, action)
-        before = rewind.copied(state)
+        before, observation = rewind.copied(state), copy.deepcopy(observation)
         record = self._advance(state, observation, action)
         given = observation, None if action is None else np.array(action)
         self._state, self._record = self._rewind.after(before, state, given, record, self._advance)
@@ -161,13 +162,14 @@ class WorldModel:
         predicted = tracking.predict_all(state, frame.time_s)
         matched = tracking.match(state, predicted, frame)
         surprised = surprisal.surprise(state, predicted, matched, frame)
+        last_seen_s = state.belief.last_seen_s
         gained = correction.correct_all(state, predicted, matched, surprised, frame)
         composites.correct_together(state, predicted.bound, matched, frame)
         _refuse(state, frame)
         shares = surprisal.excess_by_channel(predicted, matched, surprised)
         surprisal.accumulate_surprise(state, matched, surprised, shares)
         population.update_existence(state, matched, surprised)
-        population.watch(state, matched, predicted.dt_s)
+        population.watch(state, matched, predicted.dt_s, last_seen_s)
         doubt.weigh_trials(state, predicted, matched, frame)
         impacts.weigh(state, matched.detection, frame)
         draft = reports.draft(state, predicted, matched, surprised, gained, frame)
@@ -318,7 +320,8 @@ class WorldModel:
         """Return a model that continues bit for bit where `save` left off.
 
         With ``rollback_frames`` it does so but for one thing: the frames before `save` are not in the file, so that
-        nothing is done again from before it.
+        nothing is done again from before it. Nor is the last record in the file: a step of the same instant returns one
+        of the belief alone.
 
         Args:
             path: of the file.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import networkx as nx
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
@@ -55,14 +56,30 @@ def test_the_assignment_is_that_of_all_pairs(side_m: float, seed: int) -> None:
     log_det = np.linalg.slogdet(spread)[1]
     cost = 0.5 * (distance + attribute + log_det)
     allowed = (distance < GATE) & (attribute < ATTRIBUTE_GATE) & candidate[:, None]
-    widest = 0.5 * log_det[allowed].max()
-    miss = 0.5 * (GATE + ATTRIBUTE_GATE) + widest
+    miss = np.zeros((60, 1))
+    for rivals in nx.connected_components(nx.Graph([(n, 60 + d) for n, d in np.argwhere(allowed).tolist()])):
+        rows = sorted(n for n in rivals if n < 60)
+        miss[rows] = 0.5 * (GATE + ATTRIBUTE_GATE) + 0.5 * log_det[rows][allowed[rows]].max()
     table = np.concatenate([np.where(allowed, cost, 1e6), np.where(np.eye(60) > 0, miss, 1e6)], axis=1)
     row, column = linear_sum_assignment(table)
     expected = np.full(60, -1)
     expected[row] = np.where(column < 50, column, -1)
     expected[~candidate] = -1
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("lost_m", [0.1, 5.0])
+def test_who_is_lost_far_away_does_not_change_who_is_who_here(lost_m: float) -> None:
+    rng, there = np.random.default_rng(0), np.array([[-40.0, 40.0, 0.5]])
+    row = np.column_stack([0.45 * np.arange(5), np.zeros(5), np.full(5, 0.5)])
+    position, n = np.concatenate([row, there]), 6
+    extent, look = np.full((n, 3), 0.3), np.zeros((n, APPEARANCE_DIM))
+    covariance = np.eye(3) * np.where(np.arange(n) < 5, 1e-4, lost_m**2)[:, None, None]
+    # the last of the row is missed, and something false is seen before the first
+    shown = np.concatenate([row[:4], row[:1] - [0.45, 0.0, 0.0], there + 0.5 * min(lost_m, 0.2)])
+    detections = seen(rng, shown, extent, look)
+    found = associate(position, covariance, extent, look, np.ones(n, dtype=bool), detections, np.full(n, 0.1))
+    assert found.tolist() == [0, 1, 2, 3, -1, 5]
 
 
 def test_nothing_in_reach_is_nobody_s_detection() -> None:

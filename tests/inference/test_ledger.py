@@ -16,9 +16,10 @@ ONE = np.array([1])
 
 def followed(velocities: list[tuple[float, float, float]]) -> dict[str, float]:
     ledger = Ledger.empty(3)
+    ledger.hits[ONE] = 1  # born
     for velocity in velocities:
-        ledger.watch(ONE, np.array([velocity]), np.array([0.7]), DT_S)
-    assert ledger.hits.tolist() == [0, len(velocities), 0]
+        ledger.watch(ONE, np.array([velocity]), np.array([0.7]), np.array([DT_S]))
+    assert ledger.hits.tolist() == [0, 1 + len(velocities), 0]
     return ledger.motion(1)
 
 
@@ -28,8 +29,8 @@ def test_motion_is_told_by_the_names_and_in_the_units_that_cards_use() -> None:
     assert told["speed_max"] == pytest.approx(5.0)
     assert told["still_share"] == pytest.approx(0.6)
     assert told["height"] == pytest.approx(0.7)
-    change = [4.0**2, 3.0**2]  # from the fourth look on: before, no velocity is known
-    assert told["acceleration_rms"] == pytest.approx(math.sqrt(sum(change) / 5) / DT_S)
+    change = [3.0**2 + 3.95**2, 4.0**2, 3.0**2]  # from the fourth look on: before, no velocity is known
+    assert told["acceleration_rms"] == pytest.approx(math.sqrt(sum(change) / 3) / DT_S)
 
 
 def test_what_goes_straight_on_does_not_speed_up_because_it_is_first_seen() -> None:
@@ -40,8 +41,18 @@ def test_a_turn_counts_once_a_velocity_is_known_and_of_what_moves() -> None:
     east, north, slow = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.1, 0.0)
     quarter = (math.pi / 2 / DT_S) ** 2
     assert followed([east, north, north, north])["turn_rate_rms"] == 0.0  # the first looks: no velocity yet
-    assert followed([east, east, east, north])["turn_rate_rms"] == pytest.approx(math.sqrt(quarter / 4))
+    assert followed([east, east, east, north])["turn_rate_rms"] == pytest.approx(math.sqrt(quarter / 2))
     assert followed([east, east, east, slow])["turn_rate_rms"] == 0.0  # what all but stands turns by noise
+
+
+def test_a_change_while_nobody_looked_took_as_long_as_nobody_looked() -> None:
+    ledger = Ledger.empty(3)
+    ledger.hits[ONE] = 4
+    ledger.previous_velocity[ONE] = (1.0, 0.0, 0.0)
+    ledger.watch(ONE, np.array([[0.0, 1.0, 0.0]]), np.array([0.7]), np.array([0.5]))
+    told = ledger.motion(1)
+    assert told["acceleration_rms"] == pytest.approx(math.sqrt(2.0) / 0.5 / math.sqrt(2))  # of two changes
+    assert told["turn_rate_rms"] == pytest.approx(math.pi / 2 / 0.5 / math.sqrt(2))
 
 
 def test_blame_fades_and_is_told_in_shares() -> None:
@@ -60,7 +71,7 @@ def test_blame_fades_and_is_told_in_shares() -> None:
 
 def test_a_slot_that_is_cleared_remembers_nothing_and_growing_forgets_nothing() -> None:
     ledger = Ledger.empty(2)
-    ledger.watch(ONE, np.array([[2.0, 0.0, 0.0]]), np.array([0.1]), DT_S)
+    ledger.watch(ONE, np.array([[2.0, 0.0, 0.0]]), np.array([0.1]), np.array([DT_S]))
     ledger.learning_since_s[1] = 4.0
     ledger.grow()
     assert (len(ledger.hits), ledger.motion(1)["speed_max"], ledger.learning_since_s[1]) == (4, 2.0, 4.0)

@@ -24,6 +24,7 @@ from worldsim.types.record import EventKind
 _STUBBORN_NOISE, _STUBBORN_PAUSE_S = 3.0, 8.0  # of an object whose kind was confirmed after an alarm
 _BLOWN_UP_M_S = 5.0  # faster than anything goes here: a wrong model has bounced it off something
 _STRANGER_SPEED_M_S, _STRANGER_STILL = 0.3, 0.5  # it went so fast once, and stood for no more of its time
+_LOOKS_THE_PART_NATS = 10.0  # by which size and look speak less for a loaded model than for the best one
 _RETRY_FRAMES = 20  # between two calls to a registry on this machine that did not answer
 
 
@@ -87,8 +88,7 @@ def _alarming(state: EngineState, now_s: float) -> Bool[np.ndarray, " C"]:
 def _strange(state: EngineState) -> Bool[np.ndarray, " C"]:
     """Return who moves by the broad model alone, was watched for long enough, and was never asked about."""
     loop, ledger, broad = state.settings.loop, state.ledger, state.broad
-    seen = np.maximum(ledger.hits, 1)
-    moves = (ledger.speed_max > _STRANGER_SPEED_M_S) & (ledger.still_sum / seen < _STRANGER_STILL)
+    moves = (ledger.speed_max > _STRANGER_SPEED_M_S) & (ledger.still_sum / ledger.watched < _STRANGER_STILL)
     sure = state.on_host("existence")[0] > loop.confirm_existence
     found = state.awake & ledger.settled & sure & moves & (ledger.hits >= loop.learn_min_frames)
     found &= broad[np.where(state.alive, state.model_index, 0)] & np.isnan(ledger.learning_since_s)
@@ -206,6 +206,8 @@ def _take_answer(state: EngineState, slot: int, answer: Answer, now_s: float) ->
     state.tell(EventKind.CANDIDATES, object_id, model_ids=[*ids], distances=distances)
     if believed_id in present and believed_id not in (*ids, GENERIC_MODEL):
         ids.append(believed_id)
+    attributes = _attributes(state, slot)
+    ids += _loaded_rivals(state, attributes, ids)
     candidates = [state.library.index_of(i) for i in ids]
     _run_by_broad_model(state, np.array([slot]))
     row = density_of(state.belief).select(state.index(np.array([slot])))
@@ -215,12 +217,23 @@ def _take_answer(state: EngineState, slot: int, answer: Answer, now_s: float) ->
         row,
         candidates,
         state.generic,
-        _attributes(state, slot),
+        attributes,
         state.library,
         tuple(m.card.model_id for m in borrowed),
         believed_id,
         state.settings.trial,
     )
+
+
+def _loaded_rivals(state: EngineState, attributes: Float[np.ndarray, " L"], tested: list[str]) -> list[str]:
+    """Return loaded models that look the part and would go untested: a registry is not asked for what is loaded.
+
+    It may have been borrowed for another thing of the same kind, or been passed over while the thing stood still.
+    """
+    names, likely = state.library.model_ids, attributes > attributes.max() - _LOOKS_THE_PART_NATS
+    likely &= ~state.broad & ~np.isin(names, tested)
+    best = np.flatnonzero(likely)[np.argsort(-attributes[likely], kind="stable")]
+    return [names[m] for m in best[: state.settings.loop.candidates]]
 
 
 def query_about(state: EngineState, slot: int) -> Query:
@@ -328,6 +341,9 @@ def _publish_learned(state: EngineState, now_s: float) -> None:
             float(state.ledger.learning_gain_nats[slot]),
         )
         model = type(template)(card)
+        if card.model_id in state.library.model_ids:  # its like has taught the same, to the last digit
+            _know(state, int(slot), model)
+            continue
         if state.enquiries is not None:
             state.enquiries.publish(object_id, model)
             continue
@@ -356,12 +372,14 @@ def _take_receipt(state: EngineState, slot: int | None, receipt: Receipt) -> Non
 
 
 def _know(state: EngineState, slot: int, model: ObjectModel) -> None:
-    """Load a model that has been learned, and run the object in `slot` by it."""
-    state.load([model])
+    """Run the object in `slot` by a model that has been learned; load it, unless its like has taught the same."""
+    name = model.card.model_id
+    if name not in state.library.model_ids:
+        state.load([model])
     state.belief = slot_table.put(
         state.belief,
         state.index(np.array([slot])),
-        model_index=state.index(np.array([len(state.library) - 1])),
+        model_index=state.index(np.array([state.library.index_of(name)])),
         noise_scale=torch.ones(1, dtype=state.dtype, device=state.device),
     )
     state.ledger.learning_since_s[slot] = np.nan

@@ -40,16 +40,24 @@ def update_existence(state: EngineState, matched: Matched, surprised: Surprised)
     state.belief = dataclasses.replace(belief, existence=torch.where(belief.alive, after, belief.existence))
 
 
-def watch(state: EngineState, matched: Matched, dt_s: float) -> None:
-    """Count hits and fold the frame into the motion statistics; advance the quiet counters."""
+def watch(state: EngineState, matched: Matched, dt_s: float, last_seen_s: Float[Tensor, " C"]) -> None:
+    """Count hits and fold the frame into the motion statistics; advance the quiet counters.
+
+    Args:
+        state: of the world model.
+        matched: who was seen.
+        dt_s: since the last frame.
+        last_seen_s: when each slot was seen last before this frame.
+    """
     slots, belief = matched.rows_on_host, state.belief
-    velocity, spin, bottom, fallen = fetched(
+    velocity, spin, bottom, fallen, before_s = fetched(
         belief.linear_velocity[matched.slots],
         belief.angular_velocity[matched.slots],
         belief.position[matched.slots, 2] - 0.5 * belief.extent_m[matched.slots, 2],
         _fallen(state, matched, dt_s),
+        last_seen_s[matched.slots],
     )
-    state.ledger.watch(slots, velocity, bottom, dt_s)
+    state.ledger.watch(slots, velocity, bottom, np.maximum(belief.time_s - before_s, dt_s))
     velocity = np.column_stack([velocity[:, :2], np.minimum(np.abs(velocity[:, 2]), fallen)])
     calm = (np.linalg.norm(velocity, axis=1) < _REST_M_S) & (np.linalg.norm(spin, axis=1) < _REST_RAD_S)
     state.ledger.quiet[slots] = np.where(calm, state.ledger.quiet[slots] + 1, 0)
@@ -86,16 +94,20 @@ def bury(state: EngineState) -> Int[np.ndarray, " n"]:
     ids = state.ids[slots]
     if len(slots) == 0:
         return ids
+    borrowed: list[str] = []
     for slot, object_id in zip(slots, ids, strict=True):
         if state.ledger.settled[slot]:
             state.tell(EventKind.DEATH, int(object_id), model=state.library.model_ids[state.model_index[slot]])
-        state.trials.pop(int(object_id), None)
+        trial = state.trials.pop(int(object_id), None)
+        borrowed += trial.borrowed if trial is not None else ()
         state.verdict_s.pop(int(object_id), None)
         state.waiting.pop(int(object_id), None)
     state.belief = lifecycle.buried(state.belief, state.index(slots))
     state.ledger.clear(slots)
     state.edges = without(state.edges, ids)
     state.dormant_edges.forget(ids)
+    if borrowed:
+        state.unload(borrowed)
     return ids
 
 

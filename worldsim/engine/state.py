@@ -121,6 +121,7 @@ class EngineState:
         self.belief = _at(belief, time_s, self.library)
         self.ledger = Ledger.empty(capacity)
         self.edges = EdgeTable.empty()
+        borrowed = [name for trial in self.trials.values() for name in trial.borrowed]
         self.trials, self.verdict_s, self.waiting, self.events = {}, {}, {}, []
         self.unasked = set()
         self.impacts, self.lawless = None, frozenset()
@@ -132,6 +133,7 @@ class EngineState:
         self.frames = self.next_id = 0
         if self.enquiries is not None:
             self.enquiries.forget()
+        self.unload(borrowed)
 
     def tell(self, kind: EventKind, object_id: int = -1, /, **detail: object) -> None:
         """Note an event of the step under way."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
 from worldsim.dynamics.neighbours import pairs_within
 from worldsim.types.observation import Detections
@@ -31,7 +31,7 @@ def associate(
 
     The cost of a pair is half its squared Mahalanobis distance (position, size, appearance) plus half the log
     determinant; the assignment minimises the sum (Blackman and Popoli 1999, section 6.4), a miss costing as much as
-    a pair at the gate.
+    a pair at the gate that is as wide as the widest which competes: somebody lost far away changes nothing here.
 
     Args:
         position: predicted positions, m.
@@ -66,11 +66,11 @@ def associate(
     attribute = ((size**2).sum(-1) + (look**2).sum(-1)) / _ATTRIBUTE_STD**2
     # clutter beside a thing that was missed is far commoner than a thing that turns into another
     allowed = (distance < _GATE) & (attribute < _ATTRIBUTE_GATE) & np.isfinite(log_det)
-    cost = 0.5 * (distance + attribute + log_det)
     if not allowed.any():
         return taken
-    miss = 0.5 * (_GATE + _ATTRIBUTE_GATE) + 0.5 * float(log_det[np.isfinite(log_det)].max())
-    row, column = _assign(near[allowed], seen[allowed], cost[allowed], miss, len(rows), d)
+    row, column = _assign(
+        near[allowed], seen[allowed], 0.5 * (distance + attribute)[allowed], 0.5 * log_det[allowed], len(rows), d
+    )
     taken[rows[row]] = column
     return taken
 
@@ -113,25 +113,44 @@ def _within_reach(
 def _assign(
     row: Int[np.ndarray, " p"],
     column: Int[np.ndarray, " p"],
-    cost: Float[np.ndarray, " p"],
-    miss: float,
+    distance: Float[np.ndarray, " p"],
+    width: Float[np.ndarray, " p"],
     rows: int,
     columns: int,
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
     """Return the assigned pairs, sorted by row.
 
-    A pair whose row and column are in no other pair is decided by itself; what is left goes to the assignment, whose
-    cost follows the pairs that compete.
+    A pair whose row and column are in no other pair is taken, since it is in the gate; what is left goes to the
+    assignment, whose cost follows the pairs that compete.
+
+    Args:
+        row, column: of each pair in the gate.
+        distance: half its squared Mahalanobis distance; width: half its log determinant.
+        rows, columns: how many there are.
     """
-    alone = (np.bincount(row, minlength=rows)[row] == 1) & (np.bincount(column, minlength=columns)[column] == 1)
-    sure = alone & (cost < miss)
-    rivals = ~alone
+    sure = (np.bincount(row, minlength=rows)[row] == 1) & (np.bincount(column, minlength=columns)[column] == 1)
+    rivals = ~sure
     open_rows, r = _numbered(row[rivals], rows)
     open_columns, c = _numbered(column[rivals], columns)
-    first, second = _match(r, c, cost[rivals], miss, len(open_rows), len(open_columns))
+    cost = distance[rivals] + width[rivals] - _widest_rival(r, c, width[rivals], len(open_rows), len(open_columns))
+    miss = 0.5 * (_GATE + _ATTRIBUTE_GATE)  # beside that of the widest rival
+    first, second = _match(r, c, cost, miss, len(open_rows), len(open_columns))
     chosen = np.concatenate([row[sure], open_rows[first]]), np.concatenate([column[sure], open_columns[second]])
     order = np.argsort(chosen[0], kind="stable")
     return chosen[0][order], chosen[1][order]
+
+
+def _widest_rival(
+    row: Int[np.ndarray, " p"], column: Int[np.ndarray, " p"], width: Float[np.ndarray, " p"], rows: int, columns: int
+) -> Float[np.ndarray, " p"]:
+    """Return the largest width among all pairs that each pair competes with, directly or through others."""
+    if len(row) == 0:
+        return width
+    table = csr_matrix((np.ones(len(row)), (row, rows + column)), shape=(rows + columns, rows + columns))
+    count, label = connected_components(table, directed=False)
+    widest = np.full(count, -np.inf)
+    np.maximum.at(widest, label[row], width)
+    return np.asarray(widest[label[row]])
 
 
 def _numbered(values: Int[np.ndarray, " p"], below: int) -> tuple[Int[np.ndarray, " u"], Int[np.ndarray, " p"]]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from worldsim.types.record import CHANNELS
 
 _STILL_M_S = 0.1
+_UNTOLD = 3  # looks, the birth among them, that tell no velocity yet that it could have changed from
 _FADE = 0.9  # of the surprise shares a frame: about the last ten frames count
 
 
@@ -82,22 +83,31 @@ class Ledger:
         slots: Int[np.ndarray, " n"],
         velocity: Float[np.ndarray, "n 3"],
         bottom_m: Float[np.ndarray, " n"],
-        dt_s: float,
+        since_s: Float[np.ndarray, " n"],
     ) -> None:
-        """Fold one seen frame of some slots into their motion statistics."""
+        """Fold one seen frame of some slots into their motion statistics.
+
+        Args:
+            slots: which.
+            velocity: m/s.
+            bottom_m: height of the underside.
+            since_s: s since each was seen last: it may have been out of sight.
+        """
         speed = np.linalg.norm(velocity, axis=1)
         before = self.previous_velocity[slots]
         old = np.linalg.norm(before[:, :2], axis=1)
         turn = np.arctan2(
             before[:, 0] * velocity[:, 1] - before[:, 1] * velocity[:, 0], (before[:, :2] * velocity[:, :2]).sum(1)
         )
-        known = self.hits[slots] > 2  # the first looks tell no velocity yet that it could have changed from
+        known = self.hits[slots] >= _UNTOLD
         moving = known & (np.minimum(old, speed) > 2 * _STILL_M_S)
         self.hits[slots] += 1
         self.speed_sum[slots] += speed
         self.speed_max[slots] = np.maximum(self.speed_max[slots], speed)
-        self.acceleration_square_sum[slots] += np.where(known, (((velocity - before) / dt_s) ** 2).sum(1), 0.0)
-        self.turn_square_sum[slots] += np.where(moving, (turn / dt_s) ** 2, 0.0)
+        self.acceleration_square_sum[slots] += np.where(
+            known, (((velocity - before) / since_s[:, None]) ** 2).sum(1), 0.0
+        )
+        self.turn_square_sum[slots] += np.where(moving, (turn / since_s) ** 2, 0.0)
         self.height_sum[slots] += bottom_m
         self.still_sum[slots] += speed < _STILL_M_S
         self.previous_velocity[slots] = velocity
@@ -106,14 +116,19 @@ class Ledger:
         """Fold one frame's excess surprise by channel into the faded sums."""
         self.surprise_sum[slots] = _FADE * self.surprise_sum[slots] + np.clip(surprise, 0.0, 100.0)
 
+    @property
+    def watched(self) -> Int[np.ndarray, " C"]:
+        """Frames in the sums, at least 1: at an object's birth there is nothing to be watched."""
+        return np.maximum(self.hits - 1, 1)
+
     def motion(self, slot: int) -> dict[str, float]:
         """Return the motion statistics of a slot, by the names that cards use."""
-        n = max(int(self.hits[slot]), 1)
+        n, changes = int(self.watched[slot]), max(int(self.hits[slot]) - _UNTOLD, 1)
         return {
             "speed_mean": float(self.speed_sum[slot] / n),
             "speed_max": float(self.speed_max[slot]),
-            "acceleration_rms": float(np.sqrt(self.acceleration_square_sum[slot] / n)),
-            "turn_rate_rms": float(np.sqrt(self.turn_square_sum[slot] / n)),
+            "acceleration_rms": float(np.sqrt(self.acceleration_square_sum[slot] / changes)),
+            "turn_rate_rms": float(np.sqrt(self.turn_square_sum[slot] / changes)),
             "height": float(self.height_sum[slot] / n),
             "still_share": float(self.still_sum[slot] / n),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import numbers
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _DETECTION_SHAPES = {
 }
 _BLIND_M = -1.0  # a range within which nothing is
 _VIEWPOINT_SHAPES = {"position": (-1, 3), "range_m": (-1,)}
+_LEAST_EIGENVALUE = 3e-6  # of the correlations of a report
 _CONE_SHAPES = {"axis": (-1, 3), "half_angle_rad": (-1,)}
 _EGO_SHAPES = {
     "position": (3,),
@@ -130,7 +132,7 @@ def read(
         source if rows is None else rows[source],
         int((~usable).sum()),
         counted | ({"viewpoints": nowhere} if nowhere else {}),
-        ego if ego_ok else None,
+        _regular(ego) if ego is not None and ego_ok else None,
         not ego_ok,
         *sent(
             device,
@@ -180,6 +182,21 @@ def _semidefinite(covariance: Float[np.ndarray, "6 6"]) -> bool:
     slack = 1e-6 * spread[:, None] * spread
     symmetric = bool((np.abs(covariance - covariance.T) <= slack).all())
     return symmetric and float(np.linalg.eigvalsh(covariance)[0]) >= -float(slack.max(initial=0.0))
+
+
+def _regular(ego: EgoState) -> EgoState:
+    """Return the report with a covariance that single precision can factor.
+
+    One of few dimensions, rounded, has correlations whose least eigenvalue lies below zero, or will when rounded again.
+    Each variance then grows by some millionths of itself.
+    """
+    variance = np.diagonal(ego.covariance).astype(np.float64)
+    spread = np.sqrt(np.where(variance > 0.0, variance, 1.0))
+    correlation = ego.covariance / (spread[:, None] * spread)
+    lacking = _LEAST_EIGENVALUE - float(np.linalg.eigvalsh(correlation + np.diag(variance <= 0.0))[0])
+    if lacking <= 0.0:
+        return ego
+    return dataclasses.replace(ego, covariance=ego.covariance + np.diag(lacking * variance.clip(min=0.0)))
 
 
 def _usable_viewpoints(viewpoints: Viewpoints) -> tuple[Viewpoints, int]:
