@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.engine import weld_world
 from tests.engine.weld_world import frames as welded_frames
 from tests.engine.weld_world import watcher
 from tests.small_world import DT_S, KINDS, Shelf, frame, model, world_model
+from worldsim.engine.settings import LoopSettings, WorldModelSettings
+from worldsim.engine.state import GENERIC_MODEL
 from worldsim.loop import WorldModel
 from worldsim.types import Event, EventKind, Observation
+from worldsim.types.belief import TANGENT_DIM
 
 
 class Exact(np.random.Generator):
@@ -122,3 +126,36 @@ def test_a_caller_may_use_his_arrays_again() -> None:
         return found
 
     assert told(reuse=True) == told(reuse=False) != []
+
+
+def test_a_member_of_a_composite_that_raises_an_alarm_is_run_by_the_broad_models_own_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "START": np.array([0.0, 0.0, 20.0]),
+        "UP_M_S": 0.0,
+        "ALONG_M_S": 0.2,
+        "SPIN_RAD_S": 1.0,
+    }.items():
+        monkeypatch.setattr(weld_world, name, value)
+    one_at_a_time = LoopSettings(composites=True, unknown_threshold_nats=1e6, asked_a_step=1, tested_at_once=1)
+    settings = WorldModelSettings(loop=one_at_a_time)
+    wm = world_model(Shelf(model("cat")), interactions=[weld_world.Grip()], settings=settings)
+    flight = list(weld_world.frames(1.8, 3))
+    still = flight[24].detections
+    for k, seen in enumerate(flight):
+        if k >= 25:  # from here on both hang in the air and jump about, as no rigid body does
+            jumped = still.position + np.array([0.0, 0.0, 0.25 * ((k // 2) % 2)])
+            found = dataclasses.replace(seen.detections, position=jumped, orientation_xyzw=still.orientation_xyzw)
+            flight[k] = dataclasses.replace(seen, detections=found)
+        record = wm.reset(flight[k]) if k == 0 else wm.step(flight[k])
+        if any(e.kind == EventKind.ALARM for e in record.events):
+            break
+    assert any(e.kind == EventKind.SPLIT for e in record.events)
+    library = wm._state.library
+    broad = library.index_of(GENERIC_MODEL)
+    for slot in (wm.belief.slot_of(i) for i in (0, 1)):
+        assert int(wm.belief.model_index[slot]) == broad
+        spread = torch.diagonal(wm.belief.joint_covariance[slot])[TANGENT_DIM:].sqrt()
+        torch.testing.assert_close(wm.belief.parameters[slot], library.prior_mean[broad])
+        torch.testing.assert_close(spread, library.prior_std[broad])

@@ -248,6 +248,19 @@ def single_belief(state: EngineState) -> WorldBelief:
     return slot_table.put(belief, mine, noise_scale=held.noise_scale[there])
 
 
+def taken_over(state: EngineState, slots: Int[np.ndarray, " n"]) -> Composites | None:
+    """Return the composites with the rows of `slots` as they are in the belief now: another model runs them."""
+    held = state.composites
+    if held is None:
+        return None
+    mine = slots_of(state, held.member)
+    changed = np.flatnonzero(np.isin(mine, slots))
+    if len(changed) == 0:
+        return held
+    row, place = state.indices(mine[changed], changed)
+    return dataclasses.replace(held, alone=held.alone.put(place, slot_table.density_of(state.belief).select(row)))
+
+
 def _bodies(
     state: EngineState, inputs: Inputs, rows: Tensor, index: Tensor, there: Tensor
 ) -> tuple[Float[Tensor, "G K"], Float[Tensor, "G K"]]:

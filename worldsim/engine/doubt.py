@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from worldsim.contracts.object_model import ObjectModel
+from worldsim.engine import composites
 from worldsim.engine.enquiries import Answer, Receipt, look_up
 from worldsim.engine.state import GENERIC_MODEL, STARTER_TAG, EngineState
 from worldsim.engine.tracking import Matched, Predicted
@@ -174,6 +175,7 @@ def _run_by_broad_model(state: EngineState, slots: Int[np.ndarray, " n"]) -> Non
     if len(slots):
         broad = state.index(np.full(len(slots), state.generic))
         state.belief = lifecycle.take_model(state.belief, state.index(slots), broad, state.library)
+        state.composites = composites.taken_over(state, slots)  # else a split gives back the old model's numbers
 
 
 def _take_what_came_in(state: EngineState, now_s: float) -> None:
