@@ -112,6 +112,18 @@ def test_one_false_detection_does_not_decide() -> None:
     assert (np.abs(after.log_weight - before) <= 15.0 + 1e-9).all()
 
 
+@pytest.mark.parametrize("broken", [[0], [0, 1, 2]])
+def test_a_model_that_computes_no_number_loses_and_spoils_nobody_elses_trial(broken: list[int]) -> None:
+    library = library_of("dog", "cat", "generic")
+    trial = trial_of(library)
+    trial.density.states.position[broken] = torch.nan
+    seen, upright = torch.tensor([[2.0, 0.0, 0.2]], dtype=DTYPE), torch.tensor([[0.0, 0, 0, 1.0]], dtype=DTYPE)
+    weighed = weigh(trial, trial.density, seen, upright, NOISE)
+    assert np.isfinite(weighed.log_weight).all()
+    lost = (weighed.log_weight - trial.log_weight < -10.0).tolist()
+    assert lost == [k in broken for k in range(3)]
+
+
 def test_a_learned_card_is_a_valid_model_and_carries_what_was_learned() -> None:
     library = library_of("generic")
     belief = empty_belief(1, torch.device("cpu"), DTYPE)

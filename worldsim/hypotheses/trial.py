@@ -20,6 +20,7 @@ from worldsim.types.belief import TANGENT_DIM
 
 _DOF = 6.0
 _EVIDENCE_LIMIT_NATS = 15.0  # one frame may be a false detection: it must not decide alone
+_LEAST_NATS = -1e30  # below every log density that is a number
 _FADING_FROM = 18.0  # NIS (6 degrees of freedom) above which a shadow filter is widened to keep up
 _FADING_LIMIT = 100.0
 
@@ -135,7 +136,8 @@ def weigh(
     seen = innovation(predicted, position.expand(h, 3), orientation_xyzw.expand(h, 4), noise)
     log_det = 2.0 * log_diagonal(seen.root).sum(-1)
     log_density = whitened_student_t(seen.nis, log_det, seen.white.shape[-1], _DOF).cpu().numpy()
-    gained = np.maximum(log_density - log_density.max(), -_EVIDENCE_LIMIT_NATS)
+    told = np.where(np.isnan(log_density), -np.inf, log_density)  # a model that computes no number predicts nothing
+    gained = np.maximum(told - max(told.max(), _LEAST_NATS), -_EVIDENCE_LIMIT_NATS)
     fade = (seen.nis / _FADING_FROM).clamp(1.0, _FADING_LIMIT)
     corrected, _ = correct(faded(predicted, fade), seen.residual, noise)
     return dataclasses.replace(trial, density=corrected, log_weight=trial.log_weight + gained, frames=trial.frames + 1)
