@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from worldsim.cli import COMMANDS, build
 from worldsim.commands.options import print_table
-from worldsim.commands.train import _commands
+from worldsim.commands.train import _commands, _shown
 from worldsim.errors import ConfigurationError, UnknownNameError
 from worldsim.evaluation.bench import BENCHMARKS, BenchOptions, Figure
 from worldsim.evaluation.run_folder import RunFolder
@@ -303,3 +304,19 @@ def test_a_caption_can_be_copied_and_an_id_searched_for_where_the_output_is_no_t
     assert lines[0] == "found"
     assert any(model in line for line in lines)
     assert lines[-3:] == [f"worldsim view {folder}", "nothing found", "ask for another"]
+
+
+def test_a_figure_of_a_single_episode_is_shown_without_an_interval():
+    assert _shown({"value": 1.25, "interval": None, "n": 1}) == "1.25"
+    assert _shown({"value": 1.25, "interval": (1.0, 2.0)}) == "1.25  (1 .. 2)"
+
+
+def test_a_run_that_is_terminated_says_that_it_was_interrupted(tmp_path):
+    command = [sys.executable, "-m", "worldsim", "run", "Stacks", "--seed", "0", "--out", str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120.0
+        while not (tmp_path / "run" / "run.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(60.0) != 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import importlib
+import signal
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -85,6 +86,7 @@ def main() -> None:
     """
     if COMPUTING.intersection(sys.argv[1:2]):
         huge_pages.started_anew()
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         build()()
     except WorldsimError as error:
@@ -106,6 +108,11 @@ def main() -> None:
         where = f"cannot write {error.filename}" if error.filename else "cannot write"
         typer.echo(f"worldsim: error: {where}: {error.strerror}. Free space, or name another place by --out.", err=True)
         sys.exit(1)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """Take SIGTERM, which schedulers and `timeout` send, for Ctrl-C: what was done is kept and called interrupted."""
+    raise KeyboardInterrupt
 
 
 def _print_version(wanted: bool) -> None:

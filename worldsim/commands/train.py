@@ -253,6 +253,8 @@ def _progress(options: TrainOptions) -> Iterator[OnStep]:
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, dict) and value.get("interval", ()) is None:  # of a single episode there is none
+        return f"{value['value']:.4g}"
     if isinstance(value, dict) and "interval" in value:
         return f"{value['value']:.4g}  ({value['interval'][0]:.4g} .. {value['interval'][1]:.4g})"
     if isinstance(value, dict):

@@ -194,7 +194,7 @@ def read_run(path: Path | str) -> dict[str, Any]:
     except OSError as error:
         raise DataError(
             f"{path} is not a run folder: {file} cannot be read ({error.strerror}). "
-            "A run folder is what `worldsim demo --out DIR` or `worldsim run ... --out DIR` writes."
+            "A run folder is what `worldsim demo`, `run`, `train` and others write with --out DIR."
         ) from error
     except ValueError as error:
         raise DataError(f"{file} is not JSON ({error}); expected what worldsim writes there.") from error

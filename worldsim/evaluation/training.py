@@ -3,7 +3,7 @@
 ::
 
     RUN/run.json, metrics.json, report.html
-    RUN/policy.*                       the policy of the seed that was evaluated best
+    RUN/policy.*                       the last policy of the seed whose last evaluation was best
     RUN/seed-0/policy.*                what that seed learned
     RUN/seed-0/checkpoint-1024/        all that going on needs; written beside, then renamed: whole or not there
     RUN/seed-0/tensorboard/            the same curves, as they grow
@@ -230,7 +230,7 @@ def clear_trained(folder: Path, kept: Collection[int]) -> None:
 
 
 def keep_best(results: list[SeedResult], folder: RunFolder) -> None:
-    """Copy the policy of the seed that was evaluated best, of those trained here, to the top of the run folder."""
+    """Copy the policy of the seed whose last evaluation was best, of those trained here, to the run folder's top."""
     here = [result for result in results if (folder.path / f"seed-{result.seed}").is_dir()]
     if not here:
         return

@@ -177,7 +177,10 @@ def read_arrays(
             "WORLDSIM_DATA to the folder that holds it."
         ) from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"recording {path} is damaged or no .npz ({error}). Fetch it again.") from error
+        why = str(error).partition(". ")[0]  # numpy goes on with how to load pickles, which nobody should
+        raise DataError(
+            f"recording {path} is damaged or no .npz archive of numbers ({why}). Fetch it again."
+        ) from error
     for name, shape in shapes.items():
         if name not in arrays:
             raise DataError(f"recording {path} lacks the array {name!r}; it has {sorted(arrays)}.")
