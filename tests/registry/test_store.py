@@ -31,6 +31,7 @@ from worldsim.registry import StoredRegistry, TestStream, open_existing, open_re
 from worldsim.registry.cards import card_from_json
 from worldsim.registry.database import cards, descriptors, models
 from worldsim.registry.maintenance import verify
+from worldsim.registry.portable import export_models, import_models
 from worldsim.types import Query
 
 
@@ -205,6 +206,30 @@ def test_a_flipped_bit_in_a_pack_is_an_integrity_error(registry, cat_card):
     with pytest.raises(IntegrityError, match=r"cat/test-cat@1.*truncated or was changed"):
         registry.fetch("cat/test-cat")
     assert [f.what for f in verify(registry).findings] == ["blob"]
+
+
+def flipped(path):
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+
+
+@pytest.mark.parametrize("harm", [flipped, lambda path: os.truncate(path, 10)])
+@pytest.mark.parametrize("mend", ["publish", "import"])
+def test_who_stores_the_same_bytes_again_mends_those_that_are_damaged(registry, cat_card, tmp_path, harm, mend):
+    registry.publish(Cat(cat_card))
+    export_models(registry, tmp_path / "all.tar")
+    _, before = registry.fetch_bytes("cat/test-cat")
+    harm(pack(registry))
+    assert not verify(registry).sound
+    if mend == "publish":
+        registry.publish(Cat(cat_card))
+    else:
+        assert import_models(registry, tmp_path / "all.tar").stored == 0
+    assert verify(registry).sound
+    assert registry.fetch_bytes("cat/test-cat", 1)[1] == before
 
 
 def test_a_truncated_pack_is_an_integrity_error(registry, cat_card):

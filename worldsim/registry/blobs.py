@@ -7,6 +7,7 @@ length belong to a write that never committed: the next writer writes over them,
 from __future__ import annotations
 
 import abc
+import hashlib
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +43,7 @@ class BlobStore(abc.ABC):
 
     @abc.abstractmethod
     def put(self, connection: Connection, items: Mapping[str, bytes]) -> None:
-        """Store `items` (sha256 -> bytes); those that are there already are left as they are.
+        """Store `items` (sha256 -> bytes); those that are there already are left as they are, unless they are damaged.
 
         Raises:
             StorageError: the disk refused; nothing that a reader could see has changed.
@@ -140,9 +141,10 @@ class PackStore(BlobStore):
         """Return how long each pack is that lies there, committed or not."""
 
     def put(self, connection: Connection, items: Mapping[str, bytes]) -> None:
-        """Append what is not there yet, make it durable, and note where it lies."""
+        """Append what is not there yet, or is damaged where it lies, make it durable, and note where it lies."""
         there = present(connection, blobs, items)
-        fresh = {key: data for key, data in items.items() if key not in there}
+        damaged = self._damaged(connection, there)
+        fresh = {key: data for key, data in items.items() if key not in there or key in damaged}
         if not fresh:
             return
         last = connection.execute(
@@ -158,7 +160,22 @@ class PackStore(BlobStore):
             connection.execute(packs.insert(), [{"pack": pack, "length": end}])
         else:
             connection.execute(packs.update().where(packs.c.pack == pack).values(length=end))
+        for part in _parts(damaged):
+            connection.execute(blobs.delete().where(blobs.c.sha256.in_(part)))
         connection.execute(blobs.insert(), rows)
+
+    def _damaged(self, connection: Connection, there: Iterable[str]) -> list[str]:
+        """Return which of the blobs that are there no longer have their sha256, or cannot be read at all."""
+        found = []
+        for part in _parts(sorted(there)):
+            query = sa.select(blobs.c.sha256, *self.place_columns).where(blobs.c.sha256.in_(part))
+            for key, *place in connection.execute(query):
+                try:
+                    whole = hashlib.sha256(self.read(*place)).hexdigest() == key
+                except IntegrityError:
+                    whole = False
+                found += [] if whole else [key]
+        return found
 
     def bytes_at(self, places: Sequence[tuple[Any, ...]]) -> dict[str, bytes]:
         """Read them from their packs."""

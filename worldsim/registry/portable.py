@@ -122,8 +122,8 @@ def import_models(
 ) -> Imported:
     """Store the models that `export_models` wrote to `path`, all of them or none.
 
-    A version keeps its number. One that is here already, the same to the last byte, is skipped. An alias that is used
-    here keeps its meaning.
+    A version keeps its number. One that is here already, the same to the last byte, is skipped; its bytes are stored
+    anew where they are damaged. An alias that is used here keeps its meaning.
 
     Args:
         registry: where to.
@@ -148,6 +148,9 @@ def import_models(
                     f"{path} holds {_named(taken[0][0])}, and another model has that name and version here. Nothing "
                     "was imported; import with --renumber to store such versions as the next ones."
                 )
+            registry.blobs.put(
+                connection, {card.sha256: data for card, data in batch}
+            )  # what is damaged here is mended
             registry.store_within(connection, fresh, keep_versions=True)
             names = registry.store_within(connection, taken)
             renumbered.update((_named(card), name) for (card, _), name in zip(taken, names, strict=True))

@@ -267,7 +267,10 @@ class StoredRegistry(Registry):
             card_to_json(card)  # a broken card is refused before the writer's lock is taken
         with self.database.writing() as connection:
             there = newest_alike(connection, [card for card, _ in prepared])
-            return self.store_within(connection, prepared) if there is None else there
+            if there is None:
+                return self.store_within(connection, prepared)
+            self.blobs.put(connection, {card.sha256: data for card, data in prepared})  # mends what is damaged here
+            return there
 
     def store_checked(self, items: Sequence[tuple[ModelCard, bytes]]) -> list[str]:
         """Store cards with their bytes as `publish_bytes` does, where the caller made or checked them himself.
